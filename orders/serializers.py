@@ -1,0 +1,57 @@
+from rest_framework import serializers
+
+from orders.models import MAX_PAYMENT_REFERENCE, Status
+from shop.toolkit.shapes import Amount, Id, PageQuery, Shape, Text, Units, many
+
+MAX_LINES = 1000
+
+
+class WishShape(Shape):
+    product_id = Id()
+    quantity = Units()
+    unit_price = Amount(default=None, allow_null=True, help_text="The price that the buyer saw; a 409 if it changed.")
+
+
+class CheckoutShape(Shape):
+    items = many(WishShape, at_least=1, at_most=MAX_LINES)
+    user_id = Id(required=False, help_text="Whose order it is, when staff place it.")
+
+
+class ConfirmShape(Shape):
+    payment_reference = Text(max_length=MAX_PAYMENT_REFERENCE, allow_blank=True, default="")
+
+
+class ShareShape(Shape):
+    warehouse = serializers.CharField()
+    quantity = serializers.IntegerField()
+
+
+class OrderLineShape(Shape):
+    product_id = serializers.IntegerField()
+    sku = serializers.CharField()
+    name = serializers.CharField()
+    quantity = serializers.IntegerField()
+    unit_price = Amount()
+    total_price = Amount()
+    fulfilled = serializers.IntegerField()
+    returned = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    allocations = ShareShape(many=True)
+
+
+class OrderShape(Shape):
+    id = serializers.UUIDField()
+    number = serializers.CharField()
+    user_id = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    currency = serializers.CharField()
+    total = Amount()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    payment_reference = serializers.CharField()
+    items = OrderLineShape(many=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class OrderListQuery(PageQuery):
+    status = serializers.ChoiceField(choices=Status.choices, required=False)

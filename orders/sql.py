@@ -1,0 +1,65 @@
+"""Every raw statement of orders."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+
+class NewLine(NamedTuple):
+    """One line to insert; its place in the list is its position."""
+
+    product_id: int
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Decimal
+    total_price: Decimal
+
+
+# One statement for the order and all of its lines, 1 or 1,000.
+INSERT_ORDER = """
+WITH placed AS (
+    INSERT INTO orders_order
+           (id, number, user_id, reservation_id, status, currency, total, payment_reference, created_at, updated_at)
+    VALUES (%s, %s, %s, %s, 'pending', %s, %s, '', %s, %s)
+)
+INSERT INTO orders_orderline
+       (order_id, position, product_id, sku, name, quantity, unit_price, total_price, fulfilled, returned, cancelled)
+SELECT %s, line.position, line.product_id, line.sku, line.name, line.quantity, line.unit_price, line.total_price,
+       0, 0, 0
+  FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::numeric[], %s::numeric[]) WITH ORDINALITY
+    AS line (product_id, sku, name, quantity, unit_price, total_price, position)
+"""
+
+
+def insert_order(
+    order_id: UUID,
+    *,
+    number: str,
+    user_id: int,
+    reservation_id: UUID,
+    currency: str,
+    total: Decimal,
+    now: datetime,
+    lines: Sequence[NewLine],
+) -> None:
+    """Insert a pending order with its lines."""
+    columns = [list(column) for column in zip(*lines, strict=True)]
+    values: list[Any] = [order_id, number, user_id, reservation_id, currency, total, now, now]
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT_ORDER, [*values, order_id, *columns])
+
+
+CANCEL_LINES = """
+UPDATE orders_orderline SET cancelled = quantity - fulfilled WHERE order_id = %s AND quantity > fulfilled + cancelled
+"""
+
+
+def cancel_open_lines(order_id: UUID) -> None:
+    """Mark every unit that is not shipped as cancelled."""
+    with connection.cursor() as cursor:
+        cursor.execute(CANCEL_LINES, [order_id])

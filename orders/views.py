@@ -1,0 +1,91 @@
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders import services as orders
+from orders.serializers import CheckoutShape, ConfirmShape, OrderListQuery, OrderShape
+from shop.toolkit.permissions import caller_id, visible_to
+from shop.toolkit.schema import answers, paged
+from shop.toolkit.shapes import EmptyShape
+from shop.toolkit.views import ApiView
+
+
+class OrderListView(ApiView):
+    access = {"GET": [IsAuthenticated], "POST": [IsAuthenticated]}
+    query_shapes = {"GET": OrderListQuery}
+
+    @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape), 400, 401))
+    def get(self, request: Request) -> Response:
+        """List one's own orders, newest first; staff see everybody's."""
+        return self.page(orders.list_orders(**self.parameters, visible_to=visible_to(request)), OrderShape)
+
+    @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request) -> Response:
+        """Check out: hold the stock of every line, or of none."""
+        given = self.body(CheckoutShape)
+        buyer_id = _buyer_id(request, given.get("user_id"))
+        wishes = [orders.Wish(**line) for line in given["items"]]
+        return self.command(
+            lambda: orders.checkout(user_id=buyer_id, wishes=wishes, actor_id=caller_id(request), now=timezone.now()),
+            shape=OrderShape,
+            status=201,
+        )
+
+
+class OrderView(ApiView):
+    access = {"GET": [IsAuthenticated]}
+
+    @extend_schema(responses=answers(200, OrderShape, 401, 404))
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """Show one order."""
+        return Response(OrderShape(orders.get_order(order_id, visible_to=visible_to(request))).data)
+
+
+class OrderConfirmView(ApiView):
+    access = {"POST": [IsAuthenticated]}
+
+    @extend_schema(request=ConfirmShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Place a pending order: what it holds is promised to it for good."""
+        given = self.body(ConfirmShape)
+        return self.command(
+            lambda: orders.confirm_order(
+                order_id, visible_to=_may_change(request), actor_id=caller_id(request), now=timezone.now(), **given
+            ),
+            shape=OrderShape,
+        )
+
+
+class OrderCancelView(ApiView):
+    access = {"POST": [IsAuthenticated]}
+
+    @extend_schema(request=EmptyShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Cancel all that is not shipped and give its stock back."""
+        self.body(EmptyShape)
+        return self.command(
+            lambda: orders.cancel_order(
+                order_id, visible_to=_may_change(request), actor_id=caller_id(request), now=timezone.now()
+            ),
+            shape=OrderShape,
+        )
+
+
+def _buyer_id(request: Request, user_id: int | None) -> int:
+    """Return whose order it will be: one's own, unless staff who may add orders name somebody else."""
+    own_id = caller_id(request)
+    if user_id is None or user_id == own_id:
+        return own_id
+    if not (request.user.is_staff and request.user.has_perm("orders.add_order")):
+        raise PermissionDenied("Only staff may order for somebody else.")
+    return user_id
+
+
+def _may_change(request: Request) -> int | None:
+    """Return whose orders the caller may change: None for everybody's, which takes staff with the permission."""
+    return None if request.user.is_staff and request.user.has_perm("orders.change_order") else caller_id(request)

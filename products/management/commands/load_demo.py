@@ -1,0 +1,52 @@
+from decimal import Decimal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from inventory import services as inventory
+from products import services as products
+from shop.toolkit import transactions
+from shop.toolkit.pages import PageRequest
+
+# SKU, name, price in EUR, units in MAIN and in EAST
+CATALOGUE = [
+    ("MUG-BLUE", "Blue mug", "9.90", 48, 12),
+    ("MUG-WHITE", "White mug", "8.90", 30, 0),
+    ("TEAPOT", "Cast-iron teapot", "39.00", 7, 3),
+    ("KETTLE", "Whistling kettle", "34.50", 12, 0),
+    ("TRAY-OAK", "Oak tray", "24.00", 20, 5),
+    ("SPOON-6", "Six teaspoons", "14.90", 60, 60),
+    ("TEA-EARL", "Earl Grey, 100 g", "6.50", 200, 80),
+    ("TEA-SENCHA", "Sencha, 100 g", "8.20", 120, 40),
+    ("TEA-MINT", "Peppermint, 80 g", "4.90", 0, 25),
+    ("HONEY", "Heather honey, 250 g", "7.40", 33, 0),
+    ("TOWEL", "Linen tea towel", "11.00", 3, 2),
+    ("GIFT-BOX", "Gift box", "3.50", 1, 0),
+]
+
+
+class Command(BaseCommand):
+    """Load a small catalogue with stock in two warehouses. A database that has any product is left as it is."""
+
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if products.list_products(page=PageRequest(size=1), with_archived=True).results:
+            self.stdout.write("There are products already; nothing was loaded.")
+            return
+        transactions.run(_load)
+        self.stdout.write(f"Loaded {len(CATALOGUE)} products with stock in the warehouses MAIN and EAST.")
+
+
+def _load() -> None:
+    inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True)
+    for sku, name, price, in_main, in_east in CATALOGUE:
+        products.create_product(
+            sku=sku,
+            name=name,
+            description="",
+            price=Decimal(price),
+            currency="EUR",
+            initial_stock=[inventory.Level("MAIN", in_main), inventory.Level("EAST", in_east)],
+            actor_id=None,
+        )

@@ -1,0 +1,191 @@
+"""What is sold. A product and its inventory item come into being together."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+
+from inventory import services as inventory
+from products import models
+from shop.toolkit import money, transactions
+from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.refusals import Refusal
+
+ORDERINGS = ("id", "name", "price", "created_at")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product; `price` has the decimals of its currency. `item`, its stock, is there right after creation only."""
+
+    id: int
+    sku: str
+    name: str
+    description: str
+    price: Decimal
+    currency: str
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+    item: inventory.Item | None = None
+
+
+class ProductNotFound(Refusal):
+    """These products do not exist, or are not on sale to the one who asks."""
+
+    def __init__(self, product_ids: Collection[int]) -> None:
+        self.product_ids = sorted(product_ids)
+        super().__init__(f"No product on sale has the id: {', '.join(map(str, self.product_ids))}.")
+
+
+class SkuExists(Refusal):
+    """Another product has this SKU."""
+
+    def __init__(self, sku: str) -> None:
+        self.sku = sku
+        super().__init__(f"There is a product with the SKU {sku} already.")
+
+
+class PriceNotPayable(Refusal):
+    """The price has more decimals than its currency."""
+
+    def __init__(self, price: Decimal, currency: str) -> None:
+        super().__init__(f"{price} {currency} cannot be paid: {currency} has {money.EXPONENTS[currency]} decimals.")
+
+
+@transaction.atomic(savepoint=False)
+def create_product(
+    *,
+    sku: str,
+    name: str,
+    description: str,
+    price: Decimal,
+    currency: str,
+    initial_stock: Sequence[inventory.Level],
+    actor_id: int | None,
+) -> Product:
+    """Create a product and provision its inventory item with its initial stock, or nothing of it.
+
+    Raises SkuExists, PriceNotPayable, inventory.WarehouseNotFound, inventory.LevelOutOfRange.
+    """
+    row = models.Product(sku=sku, name=name, description=description, price=price, currency=currency)
+    _save(row)
+    item = inventory.provision_item(
+        product_id=row.pk, sku=sku, name=name, initial_stock=initial_stock, actor_id=actor_id
+    )
+    return replace(_product(row), item=item)
+
+
+@transaction.atomic(savepoint=False)
+def update_product(
+    product_id: int,
+    *,
+    sku: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    price: Decimal | None = None,
+    currency: str | None = None,
+    is_active: bool | None = None,
+) -> Product:
+    """Change what is given, keep what is None; the inventory item's labels follow. Orders keep what the buyer saw.
+
+    Raises ProductNotFound, SkuExists, PriceNotPayable.
+    """
+    row = models.Product.objects.select_for_update(no_key=True).filter(pk=product_id).first()
+    if row is None:
+        raise ProductNotFound([product_id])
+    given = {
+        "sku": sku,
+        "name": name,
+        "description": description,
+        "price": price,
+        "currency": currency,
+        "is_active": is_active,
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    for field, value in changes.items():
+        setattr(row, field, value)
+    _save(row, update_fields=[*changes, "updated_at"])
+    if "sku" in changes or "name" in changes:
+        inventory.relabel_item(product_id=product_id, sku=row.sku, name=row.name)
+    return _product(row)
+
+
+@transaction.atomic(savepoint=False)
+def archive_product(product_id: int) -> None:
+    """Take a product off sale. Its stock and its orders stay. Repeating it is harmless. Raises ProductNotFound."""
+    update_product(product_id, is_active=False)
+
+
+def get_product(product_id: int, *, with_archived: bool) -> Product:
+    """Return one product. Raises ProductNotFound."""
+    row = _visible(with_archived).filter(pk=product_id).first()
+    if row is None:
+        raise ProductNotFound([product_id])
+    return _product(row)
+
+
+def list_products(
+    *,
+    page: PageRequest,
+    with_archived: bool,
+    ordering: str = "id",
+    search: str = "",
+    currency: str | None = None,
+    is_active: bool | None = None,
+) -> Page[Product]:
+    """Return products by `ordering`, one of ORDERINGS, descending with a "-" in front.
+
+    `search` matches parts of SKU, name and description. Raises InvalidCursor.
+    """
+    rows = _visible(with_archived)
+    if search:
+        rows = rows.filter(Q(sku__icontains=search) | Q(name__icontains=search) | Q(description__icontains=search))
+    if currency is not None:
+        rows = rows.filter(currency=currency)
+    if is_active is not None:
+        rows = rows.filter(is_active=is_active)
+    last = "-id" if ordering.startswith("-") else "id"
+    order = [ordering] if ordering == last else [ordering, last]
+    return page_of(rows, order=order, request=page).map(_product)
+
+
+def products_on_sale(product_ids: Collection[int]) -> dict[int, Product]:
+    """Return these products by id, in one statement. Raises ProductNotFound naming all unknown and archived ones."""
+    rows = models.Product.objects.filter(pk__in=product_ids, is_active=True)
+    found = {row.pk: _product(row) for row in rows}
+    if missing := set(product_ids) - set(found):
+        raise ProductNotFound(missing)
+    return found
+
+
+def _visible(with_archived: bool) -> QuerySet[models.Product]:
+    return models.Product.objects.all() if with_archived else models.Product.objects.filter(is_active=True)
+
+
+def _save(row: models.Product, update_fields: Sequence[str] | None = None) -> None:
+    if not money.fits(row.price, row.currency):
+        raise PriceNotPayable(row.price, row.currency)
+    try:
+        row.save(update_fields=update_fields)
+    except IntegrityError as error:
+        if transactions.sqlstate(error) == transactions.UNIQUE_VIOLATION:
+            raise SkuExists(row.sku) from error
+        raise
+
+
+def _product(row: models.Product) -> Product:
+    return Product(
+        id=row.pk,
+        sku=row.sku,
+        name=row.name,
+        description=row.description,
+        price=money.to_minor_unit(row.price, row.currency),
+        currency=row.currency,
+        is_active=row.is_active,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,61 @@
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from inventory import services as inventory
+from products import services as products
+from products.serializers import (
+    CreatedProductShape,
+    NewProductShape,
+    ProductChangeShape,
+    ProductListQuery,
+    ProductShape,
+)
+from shop.toolkit.permissions import caller_id, staff_with
+from shop.toolkit.schema import answers, paged
+from shop.toolkit.views import ApiView
+
+
+class ProductListView(ApiView):
+    access = {"GET": [AllowAny], "POST": [staff_with("products.add_product")]}
+    query_shapes = {"GET": ProductListQuery}
+
+    @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape), 400, 401))
+    def get(self, request: Request) -> Response:
+        """List products: those on sale; staff see archived ones too."""
+        page = products.list_products(**self.parameters, with_archived=request.user.is_staff)
+        return self.page(page, ProductShape)
+
+    @extend_schema(request=NewProductShape, responses=answers(201, CreatedProductShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request) -> Response:
+        """Create a product, its inventory item and its initial stock, or nothing."""
+        given = self.body(NewProductShape)
+        given["initial_stock"] = [inventory.Level(**level) for level in given["initial_stock"]]
+        return self.command(
+            lambda: products.create_product(**given, actor_id=caller_id(request)), shape=CreatedProductShape, status=201
+        )
+
+
+class ProductView(ApiView):
+    access = {
+        "GET": [AllowAny],
+        "PATCH": [staff_with("products.change_product")],
+        "DELETE": [staff_with("products.delete_product")],
+    }
+
+    @extend_schema(responses=answers(200, ProductShape, 401, 404))
+    def get(self, request: Request, product_id: int) -> Response:
+        """Show one product."""
+        return Response(ProductShape(products.get_product(product_id, with_archived=request.user.is_staff)).data)
+
+    @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, 400, 401, 403, 404, 409))
+    def patch(self, request: Request, product_id: int) -> Response:
+        """Change a product. Orders keep the name and price that their buyers saw."""
+        given = self.body(ProductChangeShape)
+        return self.command(lambda: products.update_product(product_id, **given), shape=ProductShape)
+
+    @extend_schema(responses=answers(204, None, 401, 403, 404))
+    def delete(self, request: Request, product_id: int) -> Response:
+        """Archive a product: it is no longer sold, and nothing is lost."""
+        return self.command(lambda: products.archive_product(product_id))

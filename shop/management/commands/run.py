@@ -1,0 +1,162 @@
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.backends.postgresql.base import DatabaseWrapper
+
+from products import services as products
+from shop import embedded
+from shop.toolkit import transactions
+from shop.toolkit.pages import PageRequest
+from users import services as users
+
+HOST = "127.0.0.1"
+DEFAULT_EMAIL = "admin@example.com"
+WORKERS = 2
+THREADS = settings.DATABASE_POOL_SIZE or 4
+
+
+class Command(BaseCommand):
+    """Start the whole shop: migrate, make a staff user, load a demo catalogue, serve on 127.0.0.1:$PORT.
+
+    Safe to repeat: what is there already stays. Ctrl-C or SIGTERM stops all of it.
+    """
+
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        port = _port()
+        with contextlib.ExitStack() as stack:
+            if _is_embedded():
+                try:
+                    stack.enter_context(embedded.only_runner(embedded.DATA_FOLDER))
+                except embedded.EmbeddedError as problem:
+                    raise CommandError(str(problem)) from problem
+            _refuse_taken(port)
+            call_command("migrate", verbosity=0)
+            password = _ensure_staff_user()
+            call_command("load_demo", stdout=self.stdout)
+            banner = _banner(port, password)
+            _close_pool()
+            self._serve(port, banner)
+        self.stdout.write("Stopped.")
+
+    def _serve(self, port: int, banner: str) -> None:
+        """Run the production server until it is told to stop; print `banner` once it answers."""
+        server = _start_server(port)
+
+        def stop(signum: int, frame: Any) -> None:
+            server.terminate()
+
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+        while server.poll() is None and not _answers(port):
+            time.sleep(0.1)
+        if server.poll() is None:
+            self.stdout.write(banner)
+            self.stdout.flush()
+        code = server.wait()
+        if code not in (0, -signal.SIGTERM):
+            raise CommandError(f"The server ended with exit code {code}; its log is above.")
+
+
+def _banner(port: int, password: str | None) -> str:
+    base = f"http://{HOST}:{port}"
+    first = products.list_products(page=PageRequest(size=1), with_archived=False).results
+    product_id = first[0].id if first else 1
+    body = json.dumps({"items": [{"product_id": product_id, "quantity": 1000}]})
+    lines = [
+        "",
+        f"The shop is on   {base}/api/v1",
+        f"Docs             {base}/api/docs",
+        f"Admin            {base}/admin/",
+        *([f"Staff user       {_email()} with the password {password} (shown this once)"] if password else []),
+        "",
+        f"  curl '{base}/api/v1/products?page_size=3'",
+        f"  curl '{base}/api/v1/inventory/check?product_id={product_id}&quantity=2'",
+        f"  curl -H 'Content-Type: application/json' -d '{body}' {base}/api/v1/inventory/check",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)
+
+
+def _close_pool() -> None:
+    """Give all connections back and end the pool's threads: what is started next is started from one thread."""
+    connection.close()
+    if isinstance(connection, DatabaseWrapper):
+        connection.close_pool()
+
+
+def _is_embedded() -> bool:
+    return settings.DATABASES["default"]["HOST"] == str(embedded.Cluster(embedded.DATA_FOLDER / "postgres").sockets)
+
+
+def _port() -> int:
+    text = os.environ.get("PORT") or "8000"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise CommandError(f"PORT is {text!r}; a number from 1 to 65535 is needed.")
+    return int(text)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what merely lingers after a stop is free
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise CommandError(
+                f"The port {port} of {HOST} cannot be had ({error.strerror}). Choose another: make run PORT={port + 1}"
+            ) from error
+
+
+def _email() -> str:
+    return os.environ.get("DJANGO_SUPERUSER_EMAIL") or DEFAULT_EMAIL
+
+
+def _ensure_staff_user() -> str | None:
+    """Create the staff user where there is none; return the password if it had to be made up."""
+    given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+    if not given and users.has_superuser():
+        return None
+    password = given or secrets.token_urlsafe(12)
+    created = transactions.run(lambda: users.ensure_superuser(email=_email(), password=password))
+    return password if created and not given else None
+
+
+def _start_server(port: int) -> "subprocess.Popen[bytes]":
+    # In a session of its own, so that Ctrl-C reaches it once: from us, in order, before the database stops.
+    return subprocess.Popen(
+        [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), "--http", "1",
+         "--no-ws", "--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--respawn-failed-workers",
+         "--workers-kill-timeout", "10", "--log-level", "warning", "shop.wsgi:application"],
+        start_new_session=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509  # the pool is closed, so there is one thread
+    )  # fmt: skip
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _end_with_parent() -> None:
+    """Have the kernel stop the server when we are killed outright; only Linux knows how."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

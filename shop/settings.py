@@ -1,0 +1,185 @@
+"""Settings, from the environment alone (12-factor). The README lists every variable; a test holds the two together."""
+
+import hashlib
+import hmac
+import sys
+from datetime import timedelta
+
+import dj_database_url
+import environ
+
+env = environ.Env()
+
+
+def required(name: str, hint: str) -> str:
+    """Return a variable that has no safe default, or stop with a sentence instead of a traceback."""
+    value: str = env.str(name, default="")
+    if not value:
+        sys.exit(f"{name} is not set. {hint}")
+    return value
+
+
+# --- Secrets ---------------------------------------------------------------------------------------------------------
+
+SECRET_KEY = required("SECRET_KEY", "Set it to a long random string that stays the same over restarts.")
+# Tokens are signed with a key of their own; without one it is derived, so that neither key gives the other away.
+JWT_SIGNING_KEY = (
+    env.str("JWT_SIGNING_KEY", default="")
+    or hmac.digest(SECRET_KEY.encode(), b"shop.jwt-signing-key", hashlib.sha256).hex()
+)
+
+# --- Who is served ---------------------------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+
+# --- Database --------------------------------------------------------------------------------------------------------
+
+# A request waits for a lock for less time than a statement may take, and that for less than a proxy waits for us.
+CONNECTION_SETTINGS = {
+    "lock_timeout": "2s",
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "5s",
+    "client_connection_check_interval": "2s",
+    # Under REPEATABLE READ a check after a lock would still see the stock from before it, and oversell.
+    "default_transaction_isolation": "read\\ committed",
+}
+# Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=4)
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name.")),
+        "CONN_MAX_AGE": 0,  # the pool keeps the connections
+        "CONN_HEALTH_CHECKS": True,  # else a restarted database leaves dead connections in the pool
+        "OPTIONS": {
+            "options": " ".join(f"-c {name}={value}" for name, value in CONNECTION_SETTINGS.items()),
+            "tcp_user_timeout": 10_000,
+            "application_name": "shop",
+            # One connection for each thread that serves; waiting longer than two seconds for one is a 503.
+            "pool": DATABASE_POOL_SIZE and {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2},
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Apps ------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "shop",
+    "users",
+    "inventory",
+    "products",
+    "orders",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "shop.urls"
+WSGI_APPLICATION = "shop.wsgi.application"
+APPEND_SLASH = False  # the contract has no trailing slashes, and no redirects that lose a request body
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # the files of the installed packages are served as they are; nothing to collect first
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+# --- Users -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "users.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- API -------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["shop.toolkit.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "shop.toolkit.schema.OperationSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "shop.answers.answer",
+    "URL_FORMAT_OVERRIDE": None,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "UPDATE_LAST_LOGIN": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Shop",
+    "DESCRIPTION": "Products, stock, orders and users of a shop that never sells what it does not have.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api/v1/",
+    "ENUM_NAME_OVERRIDES": {"OrderStatus": "orders.models.Status"},
+}
+
+# --- The shop --------------------------------------------------------------------------------------------------------
+
+DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="EUR")
+RESERVATION_TTL_SECONDS = env.int("RESERVATION_TTL_SECONDS", default=15 * 60)
+AVAILABLE_QUANTITY_CAP = env.int("AVAILABLE_QUANTITY_CAP", default=0) or None
+
+# --- Logs ------------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # A refusal is an answer, not an event for the log.
+        "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+    },
+}

@@ -1,0 +1,97 @@
+"""A JSON parser that takes what RFC 8259 calls interoperable, and says what is wrong with the rest."""
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import IO, Any
+
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_DEPTH = 20
+MAX_NUMBER_DIGITS = 40  # far above any unit or price; Python's own limit would be an error of another kind
+
+TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class PayloadTooLarge(APIException):
+    status_code = 413
+    default_code = "payload_too_large"
+    default_detail = f"A request body may have at most {MAX_BODY_BYTES} bytes."
+
+
+class StrictJSONParser(BaseParser):
+    """Refuses duplicate keys, NaN, deep nesting, lone surrogates and large bodies; keeps decimals exact."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        # Read one byte more than allowed: a body without Content-Length tells its size only by being read.
+        raw = stream.read(MAX_BODY_BYTES + 1)
+        if len(raw) > MAX_BODY_BYTES:
+            raise PayloadTooLarge
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ParseError(f"The body is not UTF-8: byte {error.start}.") from error
+        try:
+            parsed = json.loads(
+                text,
+                object_pairs_hook=_unique_keys,
+                parse_float=_decimal,
+                parse_int=_integer,
+                parse_constant=_no_constant,
+            )
+            _check_values(parsed)
+        except RecursionError as error:
+            raise ParseError(TOO_DEEP) from error
+        except ValueError as error:
+            raise ParseError(f"The body is not valid JSON: {error}.") from error
+        return parsed
+
+
+def _check_values(parsed: Any) -> None:
+    """Refuse what JSON can write and no field can hold: deep nesting, half of a surrogate pair."""
+    level = [parsed]
+    for _ in range(MAX_DEPTH + 1):
+        containers = [value for value in level if isinstance(value, dict | list)]
+        texts = [value for value in level if isinstance(value, str)]
+        texts += [key for value in containers if isinstance(value, dict) for key in value]
+        if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
+            raise ValueError("half of a surrogate pair is no character")
+        level = [inner for value in containers for inner in (value.values() if isinstance(value, dict) else value)]
+        if not level:
+            return
+    raise ParseError(TOO_DEEP)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+def _decimal(text: str) -> Decimal:
+    _check_digits(text)
+    return Decimal(text)
+
+
+def _integer(text: str) -> int:
+    _check_digits(text)
+    return int(text)
+
+
+def _check_digits(text: str) -> None:
+    if len(text) > MAX_NUMBER_DIGITS:
+        raise ValueError(f"a number has more than {MAX_NUMBER_DIGITS} digits")
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")

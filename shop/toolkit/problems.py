@@ -1,0 +1,71 @@
+"""RFC 9457 problem details: the one shape of every error that leaves the server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from drf_spectacular.utils import inline_serializer
+from rest_framework import serializers
+
+CONTENT_TYPE = "application/problem+json"
+
+
+# For the schema: what every error looks like. Further members depend on the code.
+ProblemShape = inline_serializer(
+    name="Problem",
+    fields={
+        "type": serializers.CharField(help_text="A name for the kind of problem: `urn:problem:` and the code."),
+        "title": serializers.CharField(),
+        "status": serializers.IntegerField(),
+        "detail": serializers.CharField(),
+        "code": serializers.CharField(help_text="Stable and meant for programs."),
+        "errors": inline_serializer(
+            name="FieldError",
+            many=True,
+            required=False,
+            help_text="With the code `invalid`: each field that is wrong.",
+            fields={
+                "field": serializers.CharField(help_text="Its path, as in `items.0.quantity`; empty for the body."),
+                "code": serializers.CharField(),
+                "detail": serializers.CharField(),
+            },
+        ),
+    },
+)
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    members: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """Build the response. `members` are the further fields that a code promises (`shortages`, `errors` ...)."""
+    body = {"type": f"urn:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
+    return JsonResponse(
+        {**body, **(members or {})}, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {})
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django refuses before any view runs: a foreign Host header, a broken upload."""
+    return problem(
+        400, "invalid", "Bad request", "The request is not one that this server accepts.", members={"errors": []}
+    )
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem(403, "permission_denied", "Permission denied", "You may not do this.")
+
+
+def unknown_path(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a URL that no route matches; it never reaches REST framework."""
+    return problem(404, "not_found", "Not found", f"There is nothing at {request.path}.")
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    """Answer an uncaught bug; the traceback is in the log and nowhere else."""
+    return problem(500, "internal_error", "Internal error", "Something went wrong on our side; it is in our log.")

@@ -1,0 +1,45 @@
+"""Short forms for the OpenAPI annotations of the views."""
+
+import re
+from functools import cache
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import inline_serializer
+from rest_framework import serializers
+from rest_framework.serializers import Serializer
+
+from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
+
+# What any request may meet, so it is not repeated view by view.
+ALWAYS = (406, 503)
+
+
+def answers(status: int, shape: Any, *problems: int) -> dict[Any, Any]:
+    """Return the `responses` of one operation: its success and the statuses under which it refuses."""
+    refusals = {(problem, CONTENT_TYPE): ProblemShape for problem in (*problems, *ALWAYS)}
+    return {status: shape, **refusals}
+
+
+@cache
+def paged(shape: type[Serializer[Any]]) -> Serializer[Any]:
+    """Return the shape of a page of `shape`."""
+    return inline_serializer(
+        name=f"{shape.__name__.removesuffix('Shape')}Page",
+        fields={
+            "next": serializers.URLField(allow_null=True),
+            "previous": serializers.URLField(allow_null=True),
+            "results": shape(many=True),
+        },
+    )
+
+
+class OperationSchema(AutoSchema):
+    """Names operations as the views are named: `product_list`, `product_create`, `order_confirm`."""
+
+    def get_operation_id(self) -> str:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self.view).__name__.removesuffix("View")).lower()
+        if self.method == "POST":
+            return name.replace("_list", "_create")
+        verb = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete"}[self.method]
+        return name if name.endswith("_list") else f"{name}_{verb}"

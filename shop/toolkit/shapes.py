@@ -1,0 +1,154 @@
+"""Strict building blocks for the JSON shapes of all apps: what is not understood is refused, never guessed."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
+from shop.toolkit.pages import DEFAULT_SIZE, MAX_SIZE, PageRequest
+
+MAX_UNITS = 1_000_000  # asked for in one line
+MAX_LEVEL = 1_000_000_000  # of a stock level
+MAX_ID = 2**63 - 1
+
+# ASCII digits only: \d would take full-width digits, and int() would take " 7 " and "1_000".
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_AMOUNT = re.compile(rf"[0-9]{{1,{MAX_DIGITS - DECIMAL_PLACES}}}(\.[0-9]{{1,{DECIMAL_PLACES}}})?")
+
+
+class Shape(serializers.Serializer[Any]):
+    """A JSON object that refuses fields it does not name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = [name for name in data if name not in self.fields]
+            if unknown:
+                known = ", ".join(name for name, field in self.fields.items() if not field.read_only) or "none"
+                message = f"This field is not known here. Known: {known}."
+                raise serializers.ValidationError({name: [message] for name in unknown}, code="unknown_field")
+        return super().to_internal_value(data)
+
+
+def many(shape: type[Shape], *, at_least: int, at_most: int) -> "serializers.ListSerializer[Any]":
+    """Return a required list of `shape`, from `at_least` (0 or 1) to `at_most` long."""
+    return serializers.ListSerializer(child=shape(), allow_empty=not at_least, max_length=at_most)
+
+
+class EmptyShape(Shape):
+    """For requests that carry nothing."""
+
+
+class PageQuery(Shape):
+    """The query parameters that every list takes."""
+
+    cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of an earlier page.")
+    page_size = serializers.RegexField(
+        r"^[0-9]{1,9}$", required=False, help_text=f"1 to {MAX_SIZE}, {DEFAULT_SIZE} when absent."
+    )
+
+    def validate_page_size(self, value: str) -> int:
+        if not 1 <= int(value) <= MAX_SIZE:
+            raise serializers.ValidationError(f"Between 1 and {MAX_SIZE}.", code="out_of_range")
+        return int(value)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        request = PageRequest(cursor=attrs.pop("cursor", None), size=attrs.pop("page_size", DEFAULT_SIZE))
+        return {**attrs, "page": request}
+
+
+class StrictInteger(serializers.IntegerField):
+    """A JSON integer: not 1.0, not "1", not true. In a query string, its ASCII digits."""
+
+    default_error_messages = {"not_integer": "A whole number is needed, written as a JSON integer."}
+
+    def to_internal_value(self, data: Any) -> int:
+        in_query = isinstance(self.root, QueryShape) and isinstance(data, str) and _INTEGER.fullmatch(data)
+        if not in_query and type(data) is not int:
+            self.fail("not_integer")
+        return int(data)
+
+
+class QueryShape(Shape):
+    """Query parameters of a request that is not a list."""
+
+
+class Units(StrictInteger):
+    """A number of units asked for: 1 to 1,000,000."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_UNITS, **kwargs)
+
+
+class Level(StrictInteger):
+    """A stock level: 0 to 1,000,000,000."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=0, max_value=MAX_LEVEL, **kwargs)
+
+
+class Id(StrictInteger):
+    """An integer id."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_ID, **kwargs)
+
+
+class Text(serializers.CharField):
+    """A JSON string; a number or a boolean is not turned into one."""
+
+    default_error_messages = {"not_string": "A JSON string is needed."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_string")
+        return super().to_internal_value(data)
+
+
+class Flag(serializers.BooleanField):
+    """A JSON boolean; in a query string, `true` or `false`."""
+
+    default_error_messages = {"not_boolean": "true or false is needed."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if isinstance(self.root, PageQuery | QueryShape):
+            data = {"true": True, "false": False}.get(data)
+        if not isinstance(data, bool):
+            self.fail("not_boolean")
+        return data
+
+
+class Amount(serializers.DecimalField):
+    """An amount of money: a decimal string such as "9.90", or a plain JSON number; written as a string."""
+
+    default_error_messages = {
+        "not_amount": f'An amount such as "9.90" is needed: at most {MAX_DIGITS - DECIMAL_PLACES} digits before the '
+        f"point and {DECIMAL_PLACES} after it, no sign, no exponent."
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        text = format(data, "f") if type(data) in (int, Decimal) else data
+        if not isinstance(text, str) or not _AMOUNT.fullmatch(text):
+            self.fail("not_amount")
+        return Decimal(text)
+
+    def to_representation(self, value: Decimal) -> str:
+        # Services hand out amounts in the currency's minor unit; the decimals they have are the ones to write.
+        return format(value, "f")
+
+
+class CurrencyCode(Text):
+    """An ISO 4217 code."""
+
+    default_error_messages = {"not_currency": "An ISO 4217 currency code such as EUR is needed."}
+
+    def to_internal_value(self, data: Any) -> str:
+        code = super().to_internal_value(data)
+        if code not in EXPONENTS:
+            self.fail("not_currency")
+        return code

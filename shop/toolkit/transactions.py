@@ -1,0 +1,70 @@
+"""The one way to run a command: a durable transaction that is repeated when it may be and believed when committed."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import Error, transaction
+
+ATTEMPTS = 3
+BACKOFF_SECONDS = 0.02  # doubled each time, with full jitter: twins that collided must not collide again
+
+SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
+UNIQUE_VIOLATION = "23505"
+REPEATABLE = {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class NotCommitted(Exception):
+    """The transaction ended without an error and without a commit: nothing may be acknowledged."""
+
+
+def run(work: Callable[[], T]) -> T:
+    """Run `work` in one transaction of its own and return its result once that is committed.
+
+    A deadlock or serialization failure repeats all of it, at most ATTEMPTS times; `work` must therefore have no
+    effect outside the database. Raises NotCommitted when the block ended without a commit, and whatever `work` raises
+    after everything was rolled back.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _run_once(work)
+        except Error as error:
+            if sqlstate(error) not in REPEATABLE or attempt == ATTEMPTS:
+                raise
+            logger.info("Attempt %d ended with SQLSTATE %s; once more", attempt, sqlstate(error))
+        time.sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _run_once(work: Callable[[], T]) -> T:
+    committed: list[T] = []
+    result: list[T] = []
+    try:
+        with transaction.atomic(durable=True):
+            # An `atomic` block can end normally with nothing committed (a swallowed error, a closed connection), so
+            # only the hook that runs after COMMIT is believed. Registered first, it runs before any other hook.
+            transaction.on_commit(lambda: committed.extend(result))
+            result.append(work())
+    except Exception:
+        if not committed:
+            raise
+        # A later hook failed. The work is on disk, so the caller is told so.
+        logger.exception("A hook failed after the commit")
+    if not committed:
+        raise NotCommitted
+    return committed[0]
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE behind a Django database error, or None when the server sent none."""
+    return getattr(error.__cause__, "sqlstate", None)
+
+
+def violated_constraint(error: BaseException) -> str | None:
+    """Return the name of the constraint that an IntegrityError is about."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)

@@ -1,0 +1,73 @@
+"""The base of every API view: parse, call one service, answer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.views import APIView
+
+from shop.toolkit import transactions
+from shop.toolkit.pages import Page
+from shop.toolkit.shapes import EmptyShape
+
+
+class ApiView(APIView):
+    """One URL. Names who may call each method and which query parameters it takes; others are refused."""
+
+    http_method_names = ("get", "head", "post", "patch", "delete")
+    access: ClassVar[dict[str, Sequence[type[BasePermission]]]] = {}
+    query_shapes: ClassVar[dict[str, type[Serializer[Any]]]] = {}
+
+    def get_permissions(self) -> list[Any]:
+        # A method that is not there is a 405 for everybody, before anybody is asked who they are.
+        return [permission() for permission in self.access.get(self._method(), ())]
+
+    def _method(self) -> str:
+        return "GET" if self.request.method == "HEAD" else str(self.request.method)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.parameters = self._read_query(request)
+
+    def _read_query(self, request: Request) -> dict[str, Any]:
+        repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+        if repeated:
+            raise ValidationError({name: ["Give this parameter once."] for name in repeated}, code="repeated")
+        return read(self.query_shapes.get(self._method(), EmptyShape), request.query_params.dict())
+
+    def body(self, shape: type[Serializer[Any]]) -> dict[str, Any]:
+        """Return the validated request body. Raises ValidationError naming each wrong field."""
+        return read(shape, self.request.data)
+
+    def command(
+        self, work: Callable[[], Any], *, shape: type[Serializer[Any]] | None = None, status: int = 200
+    ) -> Response:
+        """Run `work` in one transaction; answer with its result, or with 204, only once that is committed."""
+        result = transactions.run(work)
+        if shape is None:
+            return Response(status=204)
+        return Response(shape(result).data, status=status)
+
+    def page(self, page: Page[Any], shape: type[Serializer[Any]]) -> Response:
+        """Answer with one page of a list."""
+        return Response(
+            {
+                "next": self._page_url(page.next),
+                "previous": self._page_url(page.previous),
+                "results": shape(page.results, many=True).data,
+            }
+        )
+
+    def _page_url(self, cursor: str | None) -> str | None:
+        return cursor and replace_query_param(self.request.build_absolute_uri(), "cursor", cursor)
+
+
+def read(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
+    serializer = shape(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)

@@ -1,0 +1,25 @@
+from django.contrib import admin
+from django.urls import include, path, register_converter
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from shop import health
+from shop.toolkit.converters import IdConverter
+
+register_converter(IdConverter, "id")
+
+urlpatterns = [
+    path("api/v1/", include("users.urls")),
+    path("api/v1/", include("products.urls")),
+    path("api/v1/", include("inventory.urls")),
+    path("api/v1/", include("orders.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
+
+handler400 = "shop.toolkit.problems.bad_request"
+handler403 = "shop.toolkit.problems.forbidden"
+handler404 = "shop.toolkit.problems.unknown_path"
+handler500 = "shop.toolkit.problems.crash"

@@ -1,0 +1,150 @@
+"""Fixtures. Every test works on real, committed rows of a real PostgreSQL; afterwards the tables are emptied."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
+
+from tests import factories
+
+TRIGGER_GUARDED = ("inventory_movement",)
+
+
+@pytest.fixture(scope="session")
+def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
+    # Not pytest-django's own fixtures: those undo each test by a rollback, or by a TRUNCATE that the ledger refuses.
+    with django_db_blocker.unblock():
+        created = setup_databases(verbosity=0, interactive=False)
+        yield
+        teardown_databases(created, verbosity=0)
+
+
+@pytest.fixture
+def database(_database) -> Iterator[None]:
+    """A migrated database with nothing in it but the warehouse MAIN."""
+    yield
+    connection.close()
+    _empty_tables()
+
+
+def _empty_tables() -> None:
+    kept = {"django_migrations", "django_content_type", "auth_permission"}
+    with connection.cursor() as cursor:
+        tables = [name for name in connection.introspection.table_names(cursor) if name not in kept]
+        for name in TRIGGER_GUARDED:
+            cursor.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+        cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")
+        for name in TRIGGER_GUARDED:
+            cursor.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+        cursor.execute(
+            "INSERT INTO inventory_warehouse (code, name, priority, is_active) VALUES ('MAIN', 'Main warehouse', 100, true)"
+        )
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings, request) -> None:
+    """Argon2 takes its time by design; tests that are not about passwords do without."""
+    if "argon2" not in request.keywords:
+        settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def api(database) -> Client:
+    """A client without a token; `factories.client` makes one with."""
+    return factories.client(None)
+
+
+@pytest.fixture
+def staff(database) -> Client:
+    """A client with a superuser's token."""
+    return factories.client(factories.user(is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def customer(database) -> Client:
+    """A client with a customer's token."""
+    return factories.client(factories.user())
+
+
+@contextmanager
+def counted_statements() -> Iterator[CaptureQueriesContext]:
+    """Record the SQL statements of this thread, BEGIN and COMMIT included."""
+    with CaptureQueriesContext(connection) as statements:
+        yield statements
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def _server(_database) -> Iterator[str]:
+    port = free_port()
+    test_database = settings.DATABASES["default"]["NAME"]
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url(test_database),
+        "DATABASE_POOL_SIZE": "4",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
+         "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
+        env=environment,
+    )  # fmt: skip
+    base = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _is_ready(base), seconds=30)
+        yield base
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.fixture
+def server(_server, database) -> str:
+    """The address of the production server, a process of its own, on the test database."""
+    return _server
+
+
+def database_url(name: str) -> str:
+    head, _, tail = os.environ["DATABASE_URL"].rpartition("/")
+    query = tail.partition("?")[2]
+    return f"{head}/{name}{'?' + query if query else ''}"
+
+
+def _is_ready(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def fetch(statement: str, *parameters: object) -> list[tuple]:
+    """Return rows straight from the database, past all of our code."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+__all__ = ["counted_statements", "fetch", "psycopg", "wait_until"]

@@ -1,0 +1,79 @@
+"""Plain functions that make things with defaults, through the same services as everybody else."""
+
+import itertools
+from datetime import timedelta
+from decimal import Decimal
+
+from django.test import Client
+from django.utils import timezone
+
+from inventory import services as inventory
+from orders import services as orders
+from products import services as products
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
+from users import models as user_models
+from users import services as users
+from users.authentication import token_pair
+
+PASSWORD = "correct horse battery staple"
+_numbers = itertools.count(1)
+
+
+def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False) -> users.User:
+    row = user_models.User.objects.create_user(
+        email or f"user{next(_numbers)}@example.com", PASSWORD, is_staff=is_staff, is_superuser=is_superuser
+    )
+    return users.get_user(row.pk)
+
+
+def access_token(account: users.User) -> str:
+    session = users.open_session(email=account.email, password=PASSWORD, now=timezone.now())
+    return token_pair(session)["access"]
+
+
+def client(account: users.User | None) -> Client:
+    """A test client that sends JSON through the whole request stack, with `account`'s token."""
+    headers = {"authorization": f"Bearer {access_token(account)}"} if account else {}
+    return Client(headers=headers)
+
+
+def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> inventory.Warehouse:
+    return inventory.create_warehouse(code=code, name=code.title(), priority=priority, is_active=is_active)
+
+
+def product(
+    *, sku: str = "", price: str = "9.90", currency: str = "EUR", stock: dict[str, int] | int = 0
+) -> products.Product:
+    levels = stock if isinstance(stock, dict) else {"MAIN": stock}
+    number = next(_numbers)
+    return transactions.run(
+        lambda: products.create_product(
+            sku=sku or f"SKU-{number}",
+            name=f"Product {number}",
+            description="",
+            price=Decimal(price),
+            currency=currency,
+            initial_stock=[inventory.Level(code, quantity) for code, quantity in levels.items()],
+            actor_id=None,
+        )
+    )
+
+
+def reservation(*demand: tuple[int, int], reference: str = "", minutes: int = 15) -> inventory.Reservation:
+    return transactions.run(
+        lambda: inventory.reserve(
+            reservation_id=new_id(),
+            reference=reference or f"ref-{next(_numbers)}",
+            demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
+            ttl=timedelta(minutes=minutes),
+            actor_id=None,
+        )
+    )
+
+
+def order(account: users.User, *lines: tuple[int, int]) -> orders.Order:
+    wishes = [orders.Wish(product_id, quantity, None) for product_id, quantity in lines]
+    return transactions.run(
+        lambda: orders.checkout(user_id=account.id, wishes=wishes, actor_id=account.id, now=timezone.now())
+    )

@@ -1,0 +1,71 @@
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from shop.toolkit.ids import new_id
+
+MAX_NAME = 150
+
+
+def normalized_email(email: str) -> str:
+    """Return the one spelling under which an address is kept and looked up."""
+    return email.strip().lower()
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=normalized_email(username or ""))
+
+    # The names are Django's: `createsuperuser` calls the second.
+    def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
+        user = self.model(email=normalized_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: object) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A customer or a member of staff."""
+
+    id = models.BigAutoField(primary_key=True)
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=MAX_NAME, blank=True)
+    is_staff = models.BooleanField(default=False, help_text="May use the admin and the staff endpoints.")
+    is_active = models.BooleanField(default=True, help_text="Unset this instead of deleting an account.")
+    # Part of every token; raising it ends all tokens of the user at once.
+    token_version = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        # With it the plain unique index holds whatever the case in which an address is written.
+        constraints = (models.CheckConstraint(condition=Q(email=Lower("email")), name="users_email_is_lower_case"),)
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Session(models.Model):
+    """One login: the family of refresh tokens that grew from it. Only the newest member is good."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    refresh_id = models.UUIDField(help_text="The `jti` of the one refresh token that may be used next.")
+    token_version = models.PositiveIntegerField(help_text="The user's at login.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"

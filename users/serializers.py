@@ -1,0 +1,53 @@
+from rest_framework import serializers
+
+from shop.toolkit.shapes import PageQuery, Shape, Text
+from users.models import MAX_NAME
+
+MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
+MAX_TOKEN = 4096
+
+
+class Email(serializers.EmailField):
+    """An email address as a JSON string."""
+
+    def to_internal_value(self, data: object) -> str:
+        return super().to_internal_value(data if isinstance(data, str) else "")
+
+
+class CredentialsShape(Shape):
+    email = Text(max_length=254)
+    password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
+
+
+class RefreshShape(Shape):
+    refresh = Text(max_length=MAX_TOKEN)
+
+
+class TokenPairShape(Shape):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+
+
+class RegistrationShape(Shape):
+    email = Email(max_length=254)
+    password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
+    name = Text(max_length=MAX_NAME, allow_blank=True, default="")
+
+
+class ProfileChangeShape(Shape):
+    email = Email(max_length=254, required=False)
+    password = Text(max_length=MAX_PASSWORD, trim_whitespace=False, required=False)
+    name = Text(max_length=MAX_NAME, allow_blank=True, required=False)
+
+
+class UserShape(Shape):
+    id = serializers.IntegerField()
+    email = serializers.EmailField()
+    name = serializers.CharField()
+    is_staff = serializers.BooleanField()
+    is_active = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+
+
+class UserListQuery(PageQuery):
+    search = Text(required=False, max_length=100)

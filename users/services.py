@@ -1,0 +1,210 @@
+"""Who is who. Users register, log in, and stay logged in by a family of refresh tokens that ends as one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+
+from shop.toolkit import transactions
+from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.refusals import Refusal
+from users import models
+
+SESSION_LIFETIME = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class User:
+    """A user as other apps and clients may know them."""
+
+    id: int
+    email: str
+    name: str
+    is_staff: bool
+    is_active: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Session:
+    """One login and the refresh token that continues it: `refresh_id` is good for one use."""
+
+    id: UUID
+    user_id: int
+    refresh_id: UUID
+    token_version: int
+    expires_at: datetime
+
+
+class UserNotFound(Refusal):
+    """No user has this id."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"There is no user {user_id}.")
+
+
+class EmailExists(Refusal):
+    """Another account has this address, in whatever case it is written."""
+
+    def __init__(self) -> None:
+        super().__init__("An account with this email exists already.")
+
+
+class WeakPassword(Refusal):
+    """The password does not pass the configured validators; `messages` tell why."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(" ".join(messages))
+        self.messages = messages
+
+
+class InvalidCredentials(Refusal):
+    """Email and password do not belong together. Says the same whether the account exists or not."""
+
+    def __init__(self) -> None:
+        super().__init__("No active account has this email and password.")
+
+
+class SessionEnded(Refusal):
+    """The refresh token is not the newest of a living session."""
+
+    def __init__(self) -> None:
+        super().__init__("This refresh token can no longer be used; log in again.")
+
+
+@transaction.atomic(savepoint=False)
+def register(*, email: str, password: str, name: str) -> User:
+    """Create a customer account.
+
+    Raises EmailExists, WeakPassword.
+    """
+    user = models.User(email=models.normalized_email(email), name=name)
+    _set_password(user, password)
+    _save(user)
+    return _user(user)
+
+
+@transaction.atomic(savepoint=False)
+def ensure_superuser(*, email: str, password: str) -> bool:
+    """Create the superuser unless the address is taken; tell whether one was created. An existing one is untouched."""
+    if models.User.objects.filter(email=models.normalized_email(email)).exists():
+        return False
+    models.User.objects.create_superuser(email, password)
+    return True
+
+
+def has_superuser() -> bool:
+    """Tell whether anybody can get into the admin with all rights."""
+    return models.User.objects.filter(is_superuser=True, is_active=True).exists()
+
+
+@transaction.atomic(savepoint=False)
+def update_profile(
+    user_id: int, *, email: str | None = None, name: str | None = None, password: str | None = None
+) -> User:
+    """Change what is given, keep what is None. A new password ends every token of the user.
+
+    Raises EmailExists, WeakPassword, UserNotFound.
+    """
+    user = models.User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if user is None:
+        raise UserNotFound(user_id)
+    if email is not None:
+        user.email = models.normalized_email(email)
+    if name is not None:
+        user.name = name
+    if password is not None:
+        _set_password(user, password)
+        user.token_version += 1
+    _save(user, update_fields=["email", "name", "password", "token_version"])
+    return _user(user)
+
+
+def get_user(user_id: int, *, visible_to: int | None = None) -> User:
+    """Return one user; with `visible_to`, only that user's own row exists. Raises UserNotFound."""
+    user = models.User.objects.filter(pk=user_id).first()
+    if user is None or (visible_to is not None and user.pk != visible_to):
+        raise UserNotFound(user_id)
+    return _user(user)
+
+
+def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
+    """Return users by id; `search` matches parts of email and name. Raises InvalidCursor."""
+    rows = models.User.objects.all()
+    if search:
+        rows = rows.filter(Q(email__icontains=search) | Q(name__icontains=search))
+    return page_of(rows, order=["id"], request=page).map(_user)
+
+
+def open_session(*, email: str, password: str, now: datetime) -> Session:
+    """Log in. Raises InvalidCredentials, after the same work for known and unknown addresses."""
+    user = authenticate(email=email, password=password)
+    if not isinstance(user, models.User):
+        raise InvalidCredentials
+    row = models.Session.objects.create(
+        user=user, refresh_id=uuid4(), token_version=user.token_version, expires_at=now + SESSION_LIFETIME
+    )
+    return _session(row)
+
+
+def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Session:
+    """Use a refresh token up and return the session with the next one.
+
+    Of parallel uses of one token exactly one gets through. A token that was used before ends its whole session, since
+    one of the two who hold it should not. Raises SessionEnded.
+    """
+    row = models.Session.objects.filter(pk=session_id).select_related("user").first()
+    if row is None or not row.user.is_active or row.user.token_version != row.token_version:
+        raise SessionEnded
+    next_id = uuid4()
+    used = _living(now).filter(pk=session_id, refresh_id=refresh_id).update(refresh_id=next_id)
+    if not used:
+        end_session(session_id, now=now)
+        raise SessionEnded
+    row.refresh_id = next_id
+    return _session(row)
+
+
+def end_session(session_id: UUID, *, now: datetime) -> None:
+    """Log out: the whole family of refresh tokens is dead. Repeating it is harmless."""
+    _living(now).filter(pk=session_id).update(ended_at=now)
+
+
+@transaction.atomic(savepoint=False)
+def end_all_sessions(user_id: int) -> None:
+    """End every access and refresh token of the user."""
+    models.User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
+
+
+def _living(now: datetime) -> QuerySet[models.Session]:
+    return models.Session.objects.filter(ended_at=None, expires_at__gt=now)
+
+
+def _set_password(user: models.User, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise WeakPassword(error.messages) from error
+    user.set_password(password)
+
+
+def _save(user: models.User, update_fields: list[str] | None = None) -> None:
+    try:
+        user.save(update_fields=update_fields)
+    except IntegrityError as error:
+        if transactions.sqlstate(error) == transactions.UNIQUE_VIOLATION:
+            raise EmailExists from error
+        raise
+
+
+def _user(row: models.User) -> User:
+    return User(row.pk, row.email, row.name, row.is_staff, row.is_active, row.created_at)
+
+
+def _session(row: models.Session) -> Session:
+    return Session(row.pk, row.user_id, row.refresh_id, row.token_version, row.expires_at)

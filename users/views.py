@@ -1,0 +1,96 @@
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from shop.toolkit.permissions import IsStaff, caller_id, visible_to
+from shop.toolkit.schema import answers, paged
+from shop.toolkit.views import ApiView
+from users import services as users
+from users.authentication import read_refresh_token, token_pair
+from users.serializers import (
+    CredentialsShape,
+    ProfileChangeShape,
+    RefreshShape,
+    RegistrationShape,
+    TokenPairShape,
+    UserListQuery,
+    UserShape,
+)
+
+
+class TokenView(ApiView):
+    authentication_classes = ()
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=CredentialsShape, responses=answers(200, TokenPairShape, 400, 401))
+    def post(self, request: Request) -> Response:
+        """Log in with email and password."""
+        session = users.open_session(**self.body(CredentialsShape), now=timezone.now())
+        return Response(token_pair(session))
+
+
+class TokenRefreshView(ApiView):
+    authentication_classes = ()
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=RefreshShape, responses=answers(200, TokenPairShape, 400, 401))
+    def post(self, request: Request) -> Response:
+        """Use a refresh token up and get the next pair."""
+        session_id, refresh_id = read_refresh_token(self.body(RefreshShape)["refresh"])
+        # Not in a transaction of its own: the end of a stolen session must stay although the answer is a refusal.
+        session = users.continue_session(session_id, refresh_id=refresh_id, now=timezone.now())
+        return Response(token_pair(session))
+
+
+class LogoutView(ApiView):
+    authentication_classes = ()
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=RefreshShape, responses=answers(204, None, 400, 401))
+    def post(self, request: Request) -> Response:
+        """End the session that a refresh token belongs to."""
+        session_id, _ = read_refresh_token(self.body(RefreshShape)["refresh"])
+        users.end_session(session_id, now=timezone.now())
+        return Response(status=204)
+
+
+class UserListView(ApiView):
+    access = {"GET": [IsStaff], "POST": [AllowAny]}
+    query_shapes = {"GET": UserListQuery}
+
+    @extend_schema(parameters=[UserListQuery], responses=answers(200, paged(UserShape), 400, 401, 403))
+    def get(self, request: Request) -> Response:
+        """List users."""
+        return self.page(users.list_users(**self.parameters), UserShape)
+
+    @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, 400, 409))
+    def post(self, request: Request) -> Response:
+        """Register a customer account."""
+        given = self.body(RegistrationShape)
+        return self.command(lambda: users.register(**given), shape=UserShape, status=201)
+
+
+class MeView(ApiView):
+    access = {"GET": [IsAuthenticated], "PATCH": [IsAuthenticated]}
+
+    @extend_schema(responses=answers(200, UserShape, 401))
+    def get(self, request: Request) -> Response:
+        """Show one's own profile."""
+        return Response(UserShape(users.get_user(caller_id(request))).data)
+
+    @extend_schema(request=ProfileChangeShape, responses=answers(200, UserShape, 400, 401, 409))
+    def patch(self, request: Request) -> Response:
+        """Change one's own profile. A new password ends every token."""
+        given = self.body(ProfileChangeShape)
+        return self.command(lambda: users.update_profile(caller_id(request), **given), shape=UserShape)
+
+
+class UserView(ApiView):
+    access = {"GET": [IsAuthenticated]}
+
+    @extend_schema(responses=answers(200, UserShape, 401, 404))
+    def get(self, request: Request, user_id: int) -> Response:
+        """Show one user: staff anybody, others themselves."""
+        return Response(UserShape(users.get_user(user_id, visible_to=visible_to(request))).data)

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 from shop.toolkit.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Units, many
@@ -56,8 +57,9 @@ class WarehouseChangeShape(Shape):
 
 
 class NewWarehouseShape(Shape):
-    code = serializers.RegexField(
-        r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=32, help_text="Letters, digits, dot, dash and underscore."
+    code = Text(
+        max_length=32,
+        validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", "Letters, digits, dot, dash and underscore.")],
     )
     name = Text(max_length=200, allow_blank=True, default="")
     priority = StrictInteger(min_value=0, max_value=1_000_000, default=100)

@@ -168,7 +168,8 @@ def _framework(error: exceptions.APIException) -> HttpResponse | None:
         headers["Retry-After"] = str(int(wait) + 1)
     code, title = found
     detail = error.detail.get("detail") if isinstance(error.detail, dict) else error.detail
-    return problem(error.status_code, code, title, str(detail), headers=headers)
+    # The class's own status: where no token is asked for, REST framework would turn a 401 into a 403.
+    return problem(type(error).status_code, code, title, str(detail), headers=headers)
 
 
 def _database(error: Exception) -> HttpResponse | None:

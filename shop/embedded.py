@@ -35,6 +35,7 @@ SYSTEM_USER = "embedded_postgres"  # what root drops to: PostgreSQL refuses to r
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's own limit is 107 (Linux) or 103 (macOS)
 START_SECONDS = 300  # crash recovery after a kill -9 may have much to replay
 STOP_SECONDS = 60
+LOG_LINES = 5  # of the server's log, shown when it does not start
 ORPHAN_SECONDS = 15  # how long backends may outlive a killed postmaster
 
 # Only the wheel's programs are used. Its Python layer waits 10 s for a start whatever there is to recover, believes a
@@ -235,7 +236,7 @@ class Cluster:
         return process if alive else None
 
     def _clear_stale_pid(self) -> None:
-        """Remove a postmaster.pid that names no server, once the backends of the dead server are gone."""
+        """Remove the lock files that name no server, once the backends of the dead server are gone."""
         pid_file = self.data / "postmaster.pid"
         if not pid_file.exists():
             return
@@ -246,6 +247,8 @@ class Cluster:
                 raise EmbeddedError(f"Processes of a killed PostgreSQL still work on {self.data}; end them first.")
             time.sleep(0.1)
         pid_file.unlink()
+        # The socket's own lock names the same dead process, and a zombie counts as alive there too.
+        (self.sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def _has_orphans(self) -> bool:
         for process in psutil.process_iter():
@@ -271,7 +274,15 @@ class Cluster:
             output.seek(0)
             said = output.read().decode(errors="replace").strip()
         if done.returncode:
-            raise EmbeddedError(f"PostgreSQL's {program} failed: {said}\nIts log is {self.data / 'server.log'}")
+            raise EmbeddedError(f"PostgreSQL's {program} failed: {said}\n{self._log_tail()}")
+
+    def _log_tail(self) -> str:
+        log = self.data / "server.log"
+        try:
+            lines = log.read_text(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return f"The end of its log {log}:\n" + "\n".join(lines[-LOG_LINES:])
 
 
 def _socket_folder(data: Path) -> Path:

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
-import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
 
 from tests import factories
@@ -49,7 +47,8 @@ def _empty_tables() -> None:
         for name in TRIGGER_GUARDED:
             cursor.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
         cursor.execute(
-            "INSERT INTO inventory_warehouse (code, name, priority, is_active) VALUES ('MAIN', 'Main warehouse', 100, true)"
+            "INSERT INTO inventory_warehouse (code, name, priority, is_active)"
+            " VALUES ('MAIN', 'Main warehouse', 100, true)"
         )
 
 
@@ -61,19 +60,19 @@ def _quick_passwords(settings, request) -> None:
 
 
 @pytest.fixture
-def api(database) -> Client:
+def api(database) -> factories.JsonClient:
     """A client without a token; `factories.client` makes one with."""
     return factories.client(None)
 
 
 @pytest.fixture
-def staff(database) -> Client:
+def staff(database) -> factories.JsonClient:
     """A client with a superuser's token."""
     return factories.client(factories.user(is_staff=True, is_superuser=True))
 
 
 @pytest.fixture
-def customer(database) -> Client:
+def customer(database) -> factories.JsonClient:
     """A client with a customer's token."""
     return factories.client(factories.user())
 
@@ -95,11 +94,7 @@ def free_port() -> int:
 def _server(_database) -> Iterator[str]:
     port = free_port()
     test_database = settings.DATABASES["default"]["NAME"]
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database_url(test_database),
-        "DATABASE_POOL_SIZE": "4",
-    }
+    environment = {**os.environ, "DATABASE_URL": database_url(test_database), "DATABASE_POOL_SIZE": "4"}
     process = subprocess.Popen(
         [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
          "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
@@ -145,6 +140,3 @@ def fetch(statement: str, *parameters: object) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall()
-
-
-__all__ = ["counted_statements", "fetch", "psycopg", "wait_until"]

@@ -1,6 +1,7 @@
 """Plain functions that make things with defaults, through the same services as everybody else."""
 
 import itertools
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -32,10 +33,23 @@ def access_token(account: users.User) -> str:
     return token_pair(session)["access"]
 
 
-def client(account: users.User | None) -> Client:
-    """A test client that sends JSON through the whole request stack, with `account`'s token."""
-    headers = {"authorization": f"Bearer {access_token(account)}"} if account else {}
-    return Client(headers=headers)
+class JsonClient(Client):
+    """Sends JSON, or no body at all, through the whole request stack."""
+
+    def generic(self, method, path, data=b"", content_type="", **extra):
+        return super().generic(method, path, data, content_type if data else "", **extra)
+
+    def post(self, path, data=None, content_type="application/json", **extra):
+        body = b"" if data is None else data if isinstance(data, bytes) else json.dumps(data).encode()
+        return self.generic("POST", path, body, content_type, **extra)
+
+    def patch(self, path, data, content_type="application/json", **extra):
+        return self.generic("PATCH", path, json.dumps(data).encode(), content_type, **extra)
+
+
+def client(account: users.User | None) -> JsonClient:
+    """A client with `account`'s token."""
+    return JsonClient(headers={"authorization": f"Bearer {access_token(account)}"} if account else {})
 
 
 def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> inventory.Warehouse:

@@ -57,17 +57,17 @@ class StrictJSONParser(BaseParser):
 
 def _check_values(parsed: Any) -> None:
     """Refuse what JSON can write and no field can hold: deep nesting, half of a surrogate pair."""
-    level = [parsed]
-    for _ in range(MAX_DEPTH + 1):
+    level, depth = [parsed], 0
+    while level:
         containers = [value for value in level if isinstance(value, dict | list)]
         texts = [value for value in level if isinstance(value, str)]
         texts += [key for value in containers if isinstance(value, dict) for key in value]
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             raise ValueError("half of a surrogate pair is no character")
         level = [inner for value in containers for inner in (value.values() if isinstance(value, dict) else value)]
-        if not level:
-            return
-    raise ParseError(TOO_DEEP)
+        depth += bool(containers)
+        if depth > MAX_DEPTH:
+            raise ParseError(TOO_DEEP)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

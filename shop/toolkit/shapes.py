@@ -33,8 +33,10 @@ class Shape(serializers.Serializer[Any]):
 
 
 def many(shape: type[Shape], *, at_least: int, at_most: int) -> "serializers.ListSerializer[Any]":
-    """Return a required list of `shape`, from `at_least` (0 or 1) to `at_most` long."""
-    return serializers.ListSerializer(child=shape(), allow_empty=not at_least, max_length=at_most)
+    """Return a list of `shape`, from `at_least` to `at_most` long; it may be left out when it may be empty."""
+    if at_least == 0:
+        return serializers.ListSerializer(child=shape(), max_length=at_most, default=list)
+    return serializers.ListSerializer(child=shape(), min_length=at_least, max_length=at_most, allow_empty=False)
 
 
 class EmptyShape(Shape):

@@ -1,0 +1,106 @@
+"""GET /inventory/items and /inventory/items/{product_id}."""
+
+import pytest
+
+from tests import factories
+from tests.conftest import counted_statements, fetch
+
+
+def set_stock(product_id: int, warehouse: str, **levels: int) -> None:
+    columns = ", ".join(f"{name} = {value}" for name, value in levels.items())
+    fetch(
+        f"UPDATE inventory_stock SET {columns} WHERE product_id = %s"
+        " AND warehouse_id = (SELECT id FROM inventory_warehouse WHERE code = %s) RETURNING 1",
+        product_id,
+        warehouse,
+    )
+
+
+def test_the_detail_has_totals_and_stock_per_warehouse(staff):
+    factories.warehouse("EAST", priority=200)
+    factories.warehouse("CLOSED", priority=300, is_active=False)
+    product = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 3, "CLOSED": 7})
+    factories.reservation((product.id, 4))
+    set_stock(product.id, "EAST", safety_stock=5, reorder_point=2, backorder_limit=1)
+
+    item = staff.get(f"/api/v1/inventory/items/{product.id}").json()
+
+    stocks = {stock.pop("warehouse"): stock for stock in item.pop("stocks")}
+    assert item == {
+        "product_id": product.id,
+        "sku": "MUG",
+        "name": product.name,
+        "on_hand": 20,
+        "reserved": 4,
+        "committed": 0,
+        "unavailable": 0,
+        "safety_stock": 5,
+        "available": 6,
+        "low_stock": True,
+    }
+    assert list(stocks) == ["MAIN", "EAST", "CLOSED"]
+    assert stocks["MAIN"] == {
+        "on_hand": 10,
+        "reserved": 4,
+        "committed": 0,
+        "unavailable": 0,
+        "safety_stock": 0,
+        "available": 6,
+        "low_stock": False,
+        "reorder_point": 0,
+        "backorder_limit": 0,
+    }
+    assert (stocks["EAST"]["available"], stocks["EAST"]["low_stock"]) == (0, True)
+    assert (stocks["CLOSED"]["on_hand"], stocks["CLOSED"]["available"]) == (7, 0)
+
+
+def test_the_list_filters_by_warehouse_low_stock_and_search(staff):
+    factories.warehouse("EAST")
+    plenty = factories.product(sku="PLENTY", stock=9)
+    low = factories.product(sku="LOW", stock={"MAIN": 9, "EAST": 2})
+    factories.product(sku="NONE", stock={})
+    set_stock(low.id, "EAST", reorder_point=2)
+
+    def skus(query: str) -> list[str]:
+        response = staff.get(f"/api/v1/inventory/items?{query}")
+        assert response.status_code == 200, response.content
+        return [item["sku"] for item in response.json()["results"]]
+
+    assert skus("") == ["PLENTY", "LOW", "NONE"]
+    assert skus("warehouse=EAST") == ["LOW"]
+    assert skus("low_stock=true") == ["LOW", "NONE"]
+    assert skus("low_stock=false") == ["PLENTY"]
+    assert skus("warehouse=MAIN&low_stock=true") == []
+    assert skus("search=plen") == ["PLENTY"]
+    assert skus("search=plen&low_stock=true") == []
+    for sku in ("PLENTY", "LOW", "NONE"):
+        (item,) = staff.get(f"/api/v1/inventory/items?search={sku}").json()["results"]
+        assert item["low_stock"] == (sku in skus("low_stock=true"))
+    assert staff.get(f"/api/v1/inventory/items/{plenty.id}").json()["low_stock"] is False
+
+
+def test_the_list_takes_the_same_statements_for_any_page(staff):
+    factories.warehouse("EAST")
+    for _ in range(20):
+        factories.product(stock={"MAIN": 1, "EAST": 1})
+
+    with counted_statements() as two:
+        staff.get("/api/v1/inventory/items?page_size=2")
+    with counted_statements() as twenty:
+        assert len(staff.get("/api/v1/inventory/items?page_size=20").json()["results"]) == 20
+
+    # The caller, items, their stock.
+    assert len(two) == len(twenty) == 3
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/inventory/items", "/api/v1/inventory/items/1", "/api/v1/inventory/warehouses"]
+)
+def test_only_staff_see_it(api, customer, path):
+    assert api.get(path).status_code == 401
+    assert customer.get(path).status_code == 403
+
+
+def test_an_unknown_product_is_a_404(staff):
+    assert staff.get("/api/v1/inventory/items/999999").json()["code"] == "item_not_found"
+    assert staff.get("/api/v1/inventory/items/99999999999999999999").json()["code"] == "not_found"

@@ -1,0 +1,165 @@
+"""POST /orders/{id}/confirm and /cancel, GET /orders and /orders/{id}."""
+
+from tests import factories
+from tests.conftest import counted_statements, fetch
+
+
+def stock() -> tuple[int, int, int]:
+    return fetch("SELECT on_hand, reserved, committed FROM inventory_stock")[0]
+
+
+def test_confirm_commits_the_stock_and_keeps_the_payment_reference(database):
+    buyer = factories.user()
+    order = factories.order(buyer, (factories.product(stock=10).id, 4))
+    client = factories.client(buyer)
+
+    response = client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_1"})
+
+    assert response.status_code == 200
+    confirmed = response.json()
+    assert (confirmed["status"], confirmed["payment_reference"]) == ("confirmed", "pay_1")
+    assert confirmed["expires_at"] is None
+    assert stock() == (10, 0, 4)
+    assert fetch("SELECT state FROM inventory_reservation") == [("confirmed",)]
+
+
+def test_confirming_twice_is_harmless(database):
+    buyer = factories.user()
+    order = factories.order(buyer, (factories.product(stock=10).id, 4))
+    client = factories.client(buyer)
+    first = client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_1"})
+
+    second = client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_2"})
+
+    assert second.json() == first.json()
+    assert stock() == (10, 0, 4)
+
+
+def test_cancel_gives_back_what_a_pending_order_holds(database):
+    buyer = factories.user()
+    order = factories.order(buyer, (factories.product(stock=10).id, 4))
+
+    response = factories.client(buyer).post(f"/api/v1/orders/{order.id}/cancel")
+
+    assert response.json()["status"] == "cancelled"
+    assert response.json()["items"][0]["cancelled"] == 4
+    assert stock() == (10, 0, 0)
+    assert fetch("SELECT state, ended_at IS NOT NULL FROM inventory_reservation") == [("released", True)]
+
+
+def test_cancel_gives_back_what_was_promised_to_a_confirmed_order(database):
+    buyer = factories.user()
+    client = factories.client(buyer)
+    order = factories.order(buyer, (factories.product(stock=10).id, 4))
+    client.post(f"/api/v1/orders/{order.id}/confirm")
+
+    first = client.post(f"/api/v1/orders/{order.id}/cancel")
+    second = client.post(f"/api/v1/orders/{order.id}/cancel")
+
+    assert first.status_code == second.status_code == 200
+    assert first.json() == second.json()
+    assert stock() == (10, 0, 0)
+    assert fetch("SELECT kind, reserved_delta, committed_delta FROM inventory_movement WHERE seq > 1 ORDER BY seq") == [
+        ("reserve", 4, 0),
+        ("commit", -4, 4),
+        ("release", 0, -4),
+    ]
+
+
+def test_a_cancelled_order_cannot_be_confirmed(database):
+    buyer = factories.user()
+    client = factories.client(buyer)
+    order = factories.order(buyer, (factories.product(stock=10).id, 4))
+    client.post(f"/api/v1/orders/{order.id}/cancel")
+
+    response = client.post(f"/api/v1/orders/{order.id}/confirm")
+
+    assert response.status_code == 409
+    assert response.json()["code"] == "invalid_transition"
+    assert response.json()["current_status"] == "cancelled"
+    assert stock() == (10, 0, 0)
+
+
+def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(database):
+    buyer = factories.user()
+    client = factories.client(buyer)
+    products = [factories.product(stock=9) for _ in range(100)]
+    orders = [factories.order(buyer, *((product.id, 1) for product in products[:lines])) for lines in (1, 100)]
+
+    counts = {}
+    for step in ("confirm", "cancel"):
+        for order in orders:
+            with counted_statements() as statements:
+                assert client.post(f"/api/v1/orders/{order.id}/{step}").status_code == 200
+            counts.setdefault(step, []).append(len(statements))
+
+    assert counts["confirm"][0] == counts["confirm"][1]
+    assert counts["cancel"][0] == counts["cancel"][1]
+
+
+def test_another_ones_order_does_not_exist(database):
+    order = factories.order(factories.user(), (factories.product(stock=10).id, 1))
+    stranger = factories.client(factories.user())
+    absent = "00000000-0000-0000-0000-000000000000"
+
+    for path, method in (("", stranger.get), ("/confirm", stranger.post), ("/cancel", stranger.post)):
+        foreign = method(f"/api/v1/orders/{order.id}{path}")
+        unknown = method(f"/api/v1/orders/{absent}{path}")
+        assert foreign.status_code == unknown.status_code == 404
+        assert foreign.json()["code"] == "order_not_found"
+        assert foreign.content.replace(str(order.id).encode(), absent.encode()) == unknown.content
+    assert fetch("SELECT status FROM orders_order") == [("pending",)]
+
+
+def test_staff_need_the_permission_to_change_a_customers_order(database):
+    order = factories.order(factories.user(), (factories.product(stock=10).id, 1))
+    viewer = factories.client(factories.user(is_staff=True))
+
+    assert viewer.get(f"/api/v1/orders/{order.id}").status_code == 200
+    assert viewer.post(f"/api/v1/orders/{order.id}/cancel").status_code == 404
+    assert fetch("SELECT status FROM orders_order") == [("pending",)]
+
+
+def test_the_list_has_ones_own_orders_newest_first_in_pages(database):
+    buyer, product = factories.user(), factories.product(stock=100)
+    numbers = [factories.order(buyer, (product.id, 1)).number for _ in range(5)]
+    factories.order(factories.user(), (product.id, 1))
+    client = factories.client(buyer)
+
+    first = client.get("/api/v1/orders?page_size=2").json()
+    second = client.get(first["next"]).json()
+    third = client.get(second["next"]).json()
+    back = client.get(third["previous"]).json()
+
+    seen = [order["number"] for page in (first, second, third) for order in page["results"]]
+    assert seen == numbers[::-1]
+    assert first["previous"] is None
+    assert third["next"] is None
+    assert back["results"] == second["results"]
+
+
+def test_the_list_takes_the_same_statements_for_any_number_of_orders(database):
+    buyer, products = factories.user(), [factories.product(stock=100) for _ in range(3)]
+    for _ in range(6):
+        factories.order(buyer, *((product.id, 1) for product in products))
+    client = factories.client(buyer)
+
+    with counted_statements() as one:
+        client.get("/api/v1/orders?page_size=1")
+    with counted_statements() as six:
+        assert len(client.get("/api/v1/orders?page_size=6").json()["results"]) == 6
+
+    # The caller, orders, lines, reservations, their lines, warehouses.
+    assert len(one) == len(six) == 6
+
+
+def test_the_list_filters_by_status(database):
+    buyer, product = factories.user(), factories.product(stock=100)
+    client = factories.client(buyer)
+    pending, confirmed = (factories.order(buyer, (product.id, 1)) for _ in range(2))
+    client.post(f"/api/v1/orders/{confirmed.id}/confirm")
+
+    found = client.get("/api/v1/orders?status=pending").json()["results"]
+
+    assert [order["id"] for order in found] == [str(pending.id)]
+    assert client.get("/api/v1/orders?status=lost").json()["errors"][0]["field"] == "status"

@@ -1,0 +1,97 @@
+"""The schema, the docs page, the admin, and that README and settings tell the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from shop import settings
+from tests import factories
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_schema_is_openapi_3_1_and_valid(tmp_path):
+    call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yaml"))
+
+
+def test_the_schema_names_every_route_with_its_errors(api):
+    schema = api.get("/api/schema", headers={"accept": "application/json"}).json()
+
+    assert schema["openapi"].startswith("3.1")
+    assert {"/api/v1/inventory/check", "/api/v1/orders/{order_id}/confirm"} <= set(schema["paths"])
+    checkout = schema["paths"]["/api/v1/orders"]["post"]
+    assert {"201", "400", "401", "404", "409", "503"} <= set(checkout["responses"])
+    assert "application/problem+json" in checkout["responses"]["409"]["content"]
+
+
+def test_the_docs_page_loads_nothing_from_elsewhere(api):
+    page = api.get("/api/docs")
+
+    assert page.status_code == 200
+    sources = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.content.decode())
+    assert len(sources) >= 3
+    for source in sources:
+        assert source.startswith("/static/"), source
+        response = api.get(source)
+        assert response.status_code == 200
+        response.close()
+
+
+def test_the_root_leads_to_the_docs_and_admin_to_its_door(api):
+    assert api.get("/").headers["location"] == "/api/docs"
+    assert api.get("/admin").headers["location"] == "/admin/"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "inventory/item/",
+        "inventory/warehouse/",
+        "inventory/reservation/",
+        "products/product/",
+        "orders/order/",
+        "users/user/",
+    ],
+)
+def test_the_admin_shows_rows_and_offers_no_change_behind_the_services(api, page):
+    admin = factories.user(is_staff=True, is_superuser=True)
+    factories.order(admin, (factories.product(stock=5).id, 1))
+    assert api.login(email=admin.email, password=factories.PASSWORD)
+
+    response = api.get(f"/admin/{page}")
+
+    assert response.status_code == 200
+    if page:
+        assert api.get(f"/admin/{page}add/").status_code == 403
+        (link,) = set(re.findall(rf'href="(/admin/{page}[^"?]+/change/)', response.content.decode()))
+        assert api.get(link).status_code == 200
+        assert b'name="_save"' not in api.get(link).content
+
+
+def test_the_readme_lists_every_variable_that_is_read():
+    read = set()
+    for path in (ROOT / "shop").rglob("*.py"):
+        read |= set(re.findall(r"""(?:env\.\w+|required|environ\.get)\(\s*"([A-Z_]+)\"""", path.read_text()))
+    table = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+
+    assert read == table
+    assert {"DATABASE_URL", "SECRET_KEY", "PORT"} <= read
+
+
+def test_the_readme_names_every_direct_dependency():
+    readme = (ROOT / "README.md").read_text()
+    listed = re.findall(
+        r'^    "([a-z0-9-]+)', (ROOT / "pyproject.toml").read_text().split("[dependency-groups]")[0], re.MULTILINE
+    )
+
+    assert len(listed) > 10
+    assert [name for name in listed if name not in readme.lower()] == []
+
+
+def test_safe_defaults():
+    assert settings.DEBUG is False
+    assert "*" not in settings.ALLOWED_HOSTS
+    assert settings.JWT_SIGNING_KEY != settings.SECRET_KEY

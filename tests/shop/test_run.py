@@ -1,0 +1,254 @@
+"""`manage.py run`: all of `make run` but the installation, in a copy of the project with its own data folder."""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from django.conf import settings
+
+from tests.conftest import database_url, free_port, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Path]:
+    # Not under pytest's own temporary folder, which is private: as root, PostgreSQL's account must pass through.
+    copy = Path(tempfile.mkdtemp(prefix="shop-run-"))
+    copy.chmod(0o711)
+    for name in ("shop", "users", "products", "inventory", "orders"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "manage.py", copy)
+    yield copy
+    for process in processes_of(copy):
+        process.kill()
+    shutil.rmtree(copy)
+
+
+def processes_of(house: Path) -> list[psutil.Process]:
+    """Return everything that runs for this copy: the command, the server and its workers, PostgreSQL."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and (str(house) in " ".join(process.cmdline()) or process.cwd().startswith(str(house))):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+class Running:
+    """One `manage.py run` with its output in a file."""
+
+    def __init__(self, house: Path, port: int, **environment: str) -> None:
+        self.base = f"http://127.0.0.1:{port}"
+        self.log = house / f"run-{port}.log"
+        kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY")}
+        kept = {k: v for k, v in kept.items() if k not in ("DATABASE_POOL_SIZE", "DJANGO_SETTINGS_MODULE")}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "run"],
+                cwd=house,
+                env={**kept, "PORT": str(port), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def wait_for_banner(self) -> str:
+        wait_until(
+            lambda: "Ctrl-C stops everything" in self.output() or self.process.poll() is not None, seconds=SECONDS
+        )
+        assert self.process.poll() is None, self.output()
+        return self.output()
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)  # what Ctrl-C does
+        assert self.process.wait(SECONDS) == 0, self.output()
+
+
+def manage(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "PORT")}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=house,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def count_products(house: Path, **environment: str) -> str:
+    code = "from products.models import Product; print('products:', Product.objects.count())"
+    result = manage(house, "shell", "-v", "0", "-c", code, **environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip().splitlines()[-1]
+
+
+def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
+    """One long story, since each chapter needs the state that the one before left."""
+    port = free_port()
+    first = Running(house, port)
+    banner = first.wait_for_banner()
+
+    # It answers, and what it printed works as pasted.
+    assert httpx.get(f"{first.base}/readyz").status_code == 200
+    password = banner.split("with the password ")[1].split()[0]
+    token = httpx.post(f"{first.base}/api/v1/auth/token", json={"email": "admin@example.com", "password": password})
+    assert token.status_code == 200
+    curls = [line.strip() for line in banner.splitlines() if line.strip().startswith("curl ")]
+    assert len(curls) == 3
+    for line in curls:
+        answer = subprocess.run([*shlex.split(line), "-sf"], capture_output=True, text=True)
+        assert answer.returncode == 0, line
+        assert answer.stdout.startswith("{")
+    for page in ("/api/docs", "/admin/login/"):
+        assert page.removesuffix("login/") in banner
+        assert httpx.get(first.base + page).status_code == 200
+
+    # A second one beside it says what is wrong; other commands join the same database.
+    for other_port in (port, free_port()):
+        second = Running(house, other_port)
+        assert second.process.wait(SECONDS) == 1
+        assert "is in use by another `make run` (process" in second.output()
+        assert "Traceback" not in second.output()
+    assert count_products(house) == "products: 12"
+    assert httpx.get(f"{first.base}/readyz").status_code == 200
+
+    # Ctrl-C stops all of it.
+    first.stop()
+    assert processes_of(house) == []
+    assert "Traceback" not in first.output()
+
+    # Commands start the database by themselves and leave nothing running.
+    assert count_products(house) == "products: 12"
+    assert processes_of(house) == []
+
+    # The data is there the next time; the password is not told again.
+    again = Running(house, port)
+    assert "password" not in again.wait_for_banner()
+    assert httpx.get(f"{again.base}/api/v1/products").json()["results"][0]["sku"] == "MUG-BLUE"
+
+    # kill -9 of everything, and the next start recovers.
+    for process in processes_of(house):
+        process.kill()
+    wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
+    again.process.wait()
+    recovered = Running(house, port)
+    recovered.wait_for_banner()
+    assert len(httpx.get(f"{recovered.base}/api/v1/products").json()["results"]) == 12
+
+    # kill -9 of the command alone takes the server with it, and the next start joins the PostgreSQL that is left.
+    recovered.process.kill()
+    recovered.process.wait()
+    joined = Running(house, port)
+    joined.wait_for_banner()
+    joined.stop()
+    assert processes_of(house) == []
+
+
+def test_a_pid_file_that_names_another_process_is_stale(house):
+    assert count_products(house).startswith("products:")
+    pid_file = house / ".data" / "postgres" / "postmaster.pid"
+    pid_file.write_text(f"{os.getpid()}\n{house}/.data/postgres\n0\n5432\n\n\n0 0\nready\n")
+
+    assert count_products(house).startswith("products:")
+    assert not pid_file.exists()
+
+
+def test_a_taken_port_is_told(house):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running = Running(house, port)
+
+        assert running.process.wait(SECONDS) == 1
+    assert f"The port {port} of 127.0.0.1 cannot be had" in running.output()
+    assert f"make run PORT={port + 1}" in running.output()
+    assert "Traceback" not in running.output()
+    assert processes_of(house) == []
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1"])
+def test_a_port_that_is_none_is_told(house, port):
+    result = manage(house, "run", PORT=port)
+
+    assert result.returncode == 1
+    assert "a number from 1 to 65535 is needed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"DATABASE_URL": "postgres:///x"}, "SECRET_KEY"),
+        ({"DATABASE_URL": "postgres:///x", "SECRET_KEY": ""}, "SECRET_KEY"),
+    ],
+)
+def test_elsewhere_a_missing_secret_stops_the_start_with_a_sentence(house, environment, name):
+    result = manage(house, "check", **environment)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"{name} is not set.")
+    assert "Traceback" not in result.stderr
+
+
+def test_without_a_database_the_server_says_so(house):
+    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": "x"}
+    result = subprocess.run(
+        [sys.executable, "-c", "import shop.wsgi"], cwd=house, env=environment, capture_output=True, text=True
+    )
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("DATABASE_URL is not set.")
+
+
+def test_a_database_url_is_used_instead_and_the_named_staff_user_made(house, database):
+    port = free_port()
+    running = Running(
+        house,
+        port,
+        DATABASE_URL=database_url(settings.DATABASES["default"]["NAME"]),
+        SECRET_KEY="of-this-test",
+        DJANGO_SUPERUSER_EMAIL="boss@example.com",
+        DJANGO_SUPERUSER_PASSWORD="the-boss-knows-it",
+    )
+    banner = running.wait_for_banner()
+    login = {"email": "boss@example.com", "password": "the-boss-knows-it"}
+    token = httpx.post(f"{running.base}/api/v1/auth/token", json=login)
+    running.stop()
+
+    assert token.status_code == 200
+    assert "password" not in banner
+    assert not (house / ".data" / "run.pid").exists() or processes_of(house) == []
+
+
+def test_generated_keys_are_private_and_stay(house):
+    assert count_products(house).startswith("products:")
+    keys = {name: (house / ".data" / name) for name in ("secret_key", "jwt_signing_key")}
+    before = {name: path.read_text() for name, path in keys.items()}
+
+    count_products(house)
+
+    assert {name: path.read_text() for name, path in keys.items()} == before
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in keys.values())
+    assert len(set(before.values())) == 2
+    assert min(len(secret) for secret in before.values()) >= 50

@@ -1,0 +1,180 @@
+"""POST /auth/token, /auth/token/refresh, /auth/logout, and what a token opens."""
+
+import base64
+import json
+import threading
+
+import httpx
+import pytest
+from rest_framework_simplejwt.tokens import AccessToken
+
+from tests import factories
+from tests.conftest import fetch
+from users import models
+from users import services as users
+
+
+def log_in(client, account) -> dict:
+    response = client.post("/api/v1/auth/token", {"email": account.email, "password": factories.PASSWORD})
+    assert response.status_code == 200, response.content
+    return response.json()
+
+
+def me(client, access: str):
+    return client.get("/api/v1/users/me", headers={"authorization": f"Bearer {access}"})
+
+
+@pytest.mark.argon2
+def test_log_in_gives_a_token_that_opens_the_profile(api):
+    account = factories.user(email="Anna@Example.com")
+
+    tokens = api.post("/api/v1/auth/token", {"email": "ANNA@example.com", "password": factories.PASSWORD}).json()
+
+    assert set(tokens) == {"access", "refresh"}
+    assert me(api, tokens["access"]).json()["id"] == account.id
+    assert fetch("SELECT password LIKE 'argon2%%' FROM users_user") == [(True,)]
+
+
+def test_wrong_password_unknown_email_and_inactive_account_answer_the_same(api):
+    account, inactive = factories.user(), factories.user()
+    models.User.objects.filter(pk=inactive.id).update(is_active=False)
+
+    answers = [
+        api.post("/api/v1/auth/token", {"email": email, "password": password})
+        for email, password in (
+            (account.email, "wrong"),
+            ("nobody@example.com", factories.PASSWORD),
+            (inactive.email, factories.PASSWORD),
+        )
+    ]
+
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].json()["code"] == "invalid_credentials"
+
+
+def test_a_refresh_token_is_good_for_one_use_and_its_reuse_ends_the_family(api):
+    first = log_in(api, factories.user())
+
+    second = api.post("/api/v1/auth/token/refresh", {"refresh": first["refresh"]}).json()
+    reuse = api.post("/api/v1/auth/token/refresh", {"refresh": first["refresh"]})
+    after = api.post("/api/v1/auth/token/refresh", {"refresh": second["refresh"]})
+
+    assert me(api, second["access"]).status_code == 200
+    assert reuse.status_code == after.status_code == 401
+    assert reuse.json()["code"] == after.json()["code"] == "invalid_token"
+
+
+@pytest.mark.argon2  # the server is a process with hashers of its own
+def test_of_parallel_uses_of_one_refresh_token_one_gets_through(server):
+    tokens = [
+        httpx.post(f"{server}/api/v1/auth/token", json={"email": account.email, "password": factories.PASSWORD}).json()
+        for account in (factories.user() for _ in range(5))
+    ]
+    for token in tokens:
+        barrier = threading.Barrier(6)
+        statuses: list[int] = []
+
+        def refresh(barrier=barrier, statuses=statuses, token=token) -> None:
+            barrier.wait()
+            answer = httpx.post(f"{server}/api/v1/auth/token/refresh", json={"refresh": token["refresh"]})
+            statuses.append(answer.status_code)
+
+        threads = [threading.Thread(target=refresh) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [200] + [401] * 5
+
+
+def test_log_out_ends_the_family(api):
+    tokens = log_in(api, factories.user())
+
+    assert api.post("/api/v1/auth/logout", {"refresh": tokens["refresh"]}).status_code == 204
+    assert api.post("/api/v1/auth/logout", {"refresh": tokens["refresh"]}).status_code == 204
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+
+
+def test_a_new_password_ends_every_token(api):
+    account = factories.user()
+    tokens = log_in(api, account)
+
+    changed = api.patch(
+        "/api/v1/users/me",
+        {"password": "a quite different phrase"},
+        headers={"authorization": f"Bearer {tokens['access']}"},
+    )
+
+    assert changed.status_code == 200
+    assert me(api, tokens["access"]).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+    assert api.post("/api/v1/auth/token", {"email": account.email, "password": factories.PASSWORD}).status_code == 401
+
+
+def test_a_deactivated_account_is_out_at_once(api):
+    account = factories.user()
+    tokens = log_in(api, account)
+    models.User.objects.filter(pk=account.id).update(is_active=False)
+
+    assert me(api, tokens["access"]).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+
+
+def test_ending_all_sessions_ends_access_and_refresh_tokens(api):
+    account = factories.user()
+    tokens = log_in(api, account)
+
+    users.end_all_sessions(account.id)
+
+    assert me(api, tokens["access"]).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+
+
+def _signed(**claims) -> str:
+    token = AccessToken()
+    for name, value in claims.items():
+        token[name] = value
+    return str(token)
+
+
+def _unsigned() -> str:
+    def part(value: dict) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'user_id': 1, 'ver': 0, 'token_type': 'access'})}."
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer a b",
+        "Bearer x.y.z",
+        "Bearer ÄÖÜ",
+        lambda: f"Bearer {_unsigned()}",
+        lambda: f"Bearer {_signed(user_id='abc', ver=0)}",
+        lambda: f"Bearer {_signed(user_id=True, ver=0)}",
+        lambda: f"Bearer {_signed(user_id=2**80, ver=0)}",
+        lambda: f"Bearer {_signed(user_id=999_999, ver=0)}",
+        lambda: f"Bearer {_signed(ver=0)}",
+        lambda: f"Bearer {_signed(user_id=1)}",
+    ],
+)
+def test_a_malformed_or_foreign_token_is_a_401_even_where_none_is_needed(api, header):
+    value = header() if callable(header) else header
+
+    for path in ("/api/v1/users/me", "/api/v1/products"):
+        response = api.get(path, headers={"authorization": value})
+        assert response.status_code == 401
+        assert response.json()["code"] == "invalid_token"
+        assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_refresh_token_is_no_access_token_and_the_other_way_round(api):
+    tokens = log_in(api, factories.user())
+
+    assert me(api, tokens["refresh"]).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["access"]}).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": "nonsense"}).status_code == 401

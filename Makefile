@@ -17,12 +17,12 @@ run: $(VENV)/.run ## start the shop on 127.0.0.1:$PORT (8000), on an embedded Po
 test: $(VENV)/.dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
 	@exec $(BIN)/python -m pytest
 
-lint: $(VENV)/.dev ## ruff, mypy, import contracts, missing migrations
+lint: $(VENV)/.dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	# The Django plugin reads the settings; nothing connects.
+	DATABASE_URL=postgres:///none SECRET_KEY=none $(BIN)/mypy
 	$(BIN)/lint-imports
-	DATABASE_URL=postgres:///none SECRET_KEY=lint $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
 
 lock: ## renew the pinned requirements (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

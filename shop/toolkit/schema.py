@@ -37,11 +37,14 @@ def paged(shape: type[Serializer[Any]]) -> Serializer[Any]:
 class OperationSchema(AutoSchema):
     """Names operations as the views are named (`order_confirm`), and titles them by their docstrings."""
 
-    def get_summary(self) -> str:
-        return super().get_description().partition("\n")[0].rstrip(".")
-
-    def get_description(self) -> str:
-        return super().get_description().partition("\n")[2].strip()
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        if operation:
+            title, _, more = operation.pop("description", "").partition("\n")
+            operation = {"summary": title.rstrip("."), **operation}
+            if more.strip():
+                operation["description"] = more.strip()
+        return operation
 
     def get_operation_id(self) -> str:
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self.view).__name__.removesuffix("View")).lower()

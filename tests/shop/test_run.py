@@ -1,6 +1,7 @@
 """`manage.py run`: all of `make run` but the installation, in a copy of the project with its own data folder."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -95,6 +96,16 @@ def manage(house: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
+def take_the_tour(house: Path, port: int, password: str) -> str:
+    """Run the shell block of the README as it stands, but for the port and the password."""
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = block.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace("the one that make run printed", password)
+    # Strict where the reader's shell is not: a line that fails ends it.
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=house, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def count_products(house: Path, **environment: str) -> str:
     code = "from products.models import Product; print('products:', Product.objects.count())"
     result = manage(house, "shell", "-v", "0", "-c", code, **environment)
@@ -123,13 +134,21 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
         assert page.removesuffix("login/") in banner
         assert httpx.get(first.base + page).status_code == 200
 
+    # The README's tour works line by line.
+    said = take_the_tour(house, port, password)
+    assert '"status":"confirmed"' in said
+    assert '"status":"cancelled"' in said
+    assert '"code": "insufficient_stock"' in said
+    assert '"sku":"JUG"' in said
+    assert '"low_stock":true' in said
+
     # A second one beside it says what is wrong; other commands join the same database.
     for other_port in (port, free_port()):
         second = Running(house, other_port)
         assert second.process.wait(SECONDS) == 1
         assert "is in use by another `make run` (process" in second.output()
         assert "Traceback" not in second.output()
-    assert count_products(house) == "products: 12"
+    assert count_products(house) == "products: 13"  # the tour has made one
     assert httpx.get(f"{first.base}/readyz").status_code == 200
 
     # Ctrl-C stops all of it.
@@ -138,7 +157,7 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
     assert "Traceback" not in first.output()
 
     # Commands start the database by themselves and leave nothing running.
-    assert count_products(house) == "products: 12"
+    assert count_products(house) == "products: 13"
     assert processes_of(house) == []
 
     # The data is there the next time; the password is not told again.
@@ -153,7 +172,7 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
     again.process.wait()
     recovered = Running(house, port)
     recovered.wait_for_banner()
-    assert len(httpx.get(f"{recovered.base}/api/v1/products").json()["results"]) == 12
+    assert len(httpx.get(f"{recovered.base}/api/v1/products").json()["results"]) == 13
 
     # kill -9 of the command alone takes the server with it, and the next start joins the PostgreSQL that is left.
     recovered.process.kill()

@@ -47,6 +47,8 @@ def _load() -> None:
             description="",
             price=Decimal(price),
             currency="EUR",
-            initial_stock=[inventory.Level("MAIN", in_main), inventory.Level("EAST", in_east)],
+            initial_stock=[
+                inventory.Level(code, units) for code, units in (("MAIN", in_main), ("EAST", in_east)) if units
+            ],
             actor_id=None,
         )

@@ -21,7 +21,7 @@ CATALOGUE = [
     ("TEA-MINT", "Peppermint, 80 g", "4.90", 0, 25),
     ("HONEY", "Heather honey, 250 g", "7.40", 33, 0),
     ("TOWEL", "Linen tea towel", "11.00", 3, 2),
-    ("GIFT-BOX", "Gift box", "3.50", 1, 0),
+    ("GIFT-BOX", "Gift box", "3.50", 0, 0),
 ]
 
 

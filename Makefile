@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test lint lock clean
+.PHONY: help run test lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -11,13 +11,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
 
-run: $(VENV)/.run ## start the shop on 127.0.0.1:$PORT (8000), on an embedded PostgreSQL unless DATABASE_URL is set
+run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded PostgreSQL unless DATABASE_URL is set
 	@exec $(BIN)/python manage.py run
 
-test: $(VENV)/.dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
+test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
 	@exec $(BIN)/python -m pytest
 
-lint: $(VENV)/.dev ## ruff, mypy, import contracts
+lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	# The Django plugin reads the settings; nothing connects.
@@ -31,19 +31,12 @@ lock: ## renew the pinned requirements (needs uv)
 		-c requirements.txt --group pyproject.toml:dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove the virtual environment and caches; the data folder stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; name one: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "The virtual environment could not be made. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+install:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) shop/install.py requirements.txt
 
-$(VENV)/.run: requirements.txt | $(VENV)/bin/python
-	@echo "Installing the pinned requirements into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@touch $@
-
-$(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/python
-	@echo "Installing the pinned requirements for development into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@touch $@
+install-dev:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) shop/install.py requirements-dev.txt

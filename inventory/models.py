@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models.functions import Greatest, NullIf
 from django.utils import timezone
 
 from shop.toolkit.ids import new_id
@@ -27,11 +27,12 @@ class Warehouse(models.Model):
 
 
 class Item(models.Model):
-    """Inventory's record of one product; `sku` and `name` are labels kept by products."""
+    """Inventory's record of one product; `sku`, `name` and `is_active` are labels kept by products."""
 
     product_id = models.BigIntegerField(primary_key=True)
     sku = models.CharField(max_length=64, unique=True)
     name = models.CharField(max_length=200)
+    is_active = models.BooleanField(default=True, help_text="Whether the product is on sale.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -43,6 +44,7 @@ class Item(models.Model):
 
 # No level may pass this, so that no sum of levels leaves the range of a 32-bit integer.
 MAX_LEVEL = 1_000_000_000
+MAX_REFERENCE, MAX_NOTE = 100, 500
 
 # Units that may be sold, for queries over stock rows.
 AVAILABLE = Greatest(
@@ -75,6 +77,10 @@ class Stock(models.Model):
     backorder_limit = models.IntegerField(default=0)
     reorder_point = models.IntegerField(default=0)
     seq = models.BigIntegerField(default=0, help_text="Of the newest movement; 0 before the first.")
+    # Null where there is no movement yet, so that the foreign key to the head of the ledger leaves such a row alone.
+    head_seq = models.GeneratedField(
+        expression=NullIf(F("seq"), 0), output_field=models.BigIntegerField(), db_persist=True
+    )
 
     class Meta:
         constraints = (
@@ -88,6 +94,10 @@ class Stock(models.Model):
             models.CheckConstraint(
                 condition=Q(on_hand__gte=F("reserved") + F("committed") + F("unavailable") - F("backorder_limit")),
                 name="inventory_never_oversold",
+            ),
+            models.CheckConstraint(
+                condition=Q(seq__gte=1) | Q(seq=0, on_hand=0, reserved=0, committed=0, unavailable=0),
+                name="inventory_no_units_without_a_movement",
             ),
         )
 
@@ -131,6 +141,12 @@ class Reason(models.TextChoices):
     SALE = "sale"
 
 
+def _before(quantity: str) -> models.GeneratedField:
+    return models.GeneratedField(
+        expression=F(quantity) - F(f"{quantity}_delta"), output_field=models.IntegerField(), db_persist=True
+    )
+
+
 class Movement(models.Model):
     """One immutable row of the ledger: the change, the balances after it, and why. Written by `sql.post_movements`."""
 
@@ -149,22 +165,46 @@ class Movement(models.Model):
     reserved = models.IntegerField()
     committed = models.IntegerField()
     unavailable = models.IntegerField()
-    reference = models.CharField(max_length=100, blank=True)
+    reference = models.CharField(max_length=MAX_REFERENCE, blank=True)
     actor_id = models.BigIntegerField(null=True)
-    note = models.CharField(max_length=500, blank=True)
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
     created_at = models.DateTimeField()
+    # What the movement before must have left; a foreign key of the table to itself holds the chain together.
+    prev_seq = models.GeneratedField(
+        expression=NullIf(F("seq") - 1, 0), output_field=models.BigIntegerField(), db_persist=True
+    )
+    prev_on_hand = _before("on_hand")
+    prev_reserved = _before("reserved")
+    prev_committed = _before("committed")
+    prev_unavailable = _before("unavailable")
 
     class Meta:
         constraints = (
-            models.CheckConstraint(condition=Q(seq__gte=1), name="inventory_movement_seq_from_one"),
+            models.CheckConstraint(
+                condition=Q(seq__gt=1)
+                | Q(
+                    seq=1,
+                    on_hand=F("on_hand_delta"),
+                    reserved=F("reserved_delta"),
+                    committed=F("committed_delta"),
+                    unavailable=F("unavailable_delta"),
+                ),
+                name="inventory_movement_first_from_zero",
+            ),
+            models.UniqueConstraint(
+                fields=["product_id", "warehouse_id", "seq", "on_hand", "reserved", "committed", "unavailable"],
+                name="inventory_movement_balances",
+            ),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="inventory_movement_kind_known"),
             models.CheckConstraint(condition=Q(reason__in=Reason.values), name="inventory_movement_reason_known"),
-            models.CheckConstraint(
-                condition=~Q(on_hand_delta=0, reserved_delta=0, committed_delta=0, unavailable_delta=0),
-                name="inventory_movement_moves",
-            ),
         )
-        indexes = (models.Index(fields=["product_id", "-created_at"], name="inventory_movement_newest"),)
+        indexes = (
+            # The ledger of a product, newest first; and, for each of its warehouses, the last movement before a time.
+            models.Index(
+                fields=["product_id", "-created_at", "-warehouse_id", "-seq"], name="inventory_movement_newest"
+            ),
+            models.Index(fields=["product_id", "warehouse_id", "-created_at", "-seq"], name="inventory_movement_as_of"),
+        )
 
     def __str__(self) -> str:
         return f"{self.product_id}-{self.warehouse_id}-{self.seq}"
@@ -187,7 +227,7 @@ class Reservation(models.Model):
     """The claim of one reference (an order) on units."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    reference = models.CharField(max_length=100)
+    reference = models.CharField(max_length=MAX_REFERENCE)
     state = models.CharField(max_length=16, choices=State.choices)
     expires_at = models.DateTimeField(help_text="When a held one stops being good. Of a confirmed one: history.")
     actor_id = models.BigIntegerField(null=True)
@@ -226,6 +266,7 @@ class ReservationLine(models.Model):
     open = models.IntegerField()
     fulfilled = models.IntegerField(default=0)
     released = models.IntegerField(default=0)
+    returned = models.IntegerField(default=0, help_text="Of the fulfilled ones.")
 
     class Meta:
         constraints = (
@@ -236,7 +277,50 @@ class ReservationLine(models.Model):
             models.CheckConstraint(
                 condition=Q(quantity=F("open") + F("fulfilled") + F("released")), name="inventory_line_adds_up"
             ),
+            models.CheckConstraint(
+                condition=Q(returned__gte=0, fulfilled__gte=F("returned")), name="inventory_line_returned_were_shipped"
+            ),
+        )
+        indexes = (
+            # Whose promises stand on a stock row.
+            models.Index(fields=["product_id", "warehouse_id"], condition=Q(open__gt=0), name="inventory_line_open"),
         )
 
     def __str__(self) -> str:
         return f"{self.quantity} of {self.product_id} in {self.warehouse_id}"
+
+
+class Count(models.Model):
+    """A stocktake of one warehouse: a document of counted rows, open while people count, closed once."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
+    opened_by = models.BigIntegerField(null=True)
+    opened_at = models.DateTimeField(default=timezone.now, editable=False)
+    closed_by = models.BigIntegerField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.warehouse_id} on {self.opened_at:%Y-%m-%d}"
+
+
+class CountLine(models.Model):
+    """What somebody counted of one product, and what the book said at that moment."""
+
+    pk = models.CompositePrimaryKey("count_id", "product_id")
+    count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)
+    product_id = models.BigIntegerField()
+    counted = models.IntegerField()
+    book = models.IntegerField(help_text="On hand by the ledger when it was counted.")
+    counted_by = models.BigIntegerField(null=True)
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(counted__range=(0, MAX_LEVEL)), name="inventory_counted_in_range"),
+            models.CheckConstraint(condition=Q(book__range=(0, MAX_LEVEL)), name="inventory_book_in_range"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.counted} of {self.product_id}"

@@ -4,9 +4,25 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from shop.toolkit.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Units, many
+from inventory import services as inventory
+from shop.toolkit.converters import CODE
+from shop.toolkit.shapes import (
+    MAX_LEVEL,
+    Flag,
+    Id,
+    Level,
+    PageQuery,
+    QueryShape,
+    Shape,
+    StrictInteger,
+    Text,
+    Units,
+    many,
+)
 
 MAX_CHECKED = 500
+MAX_LINES = 1000
+MAX_TTL_SECONDS = 24 * 60 * 60
 
 
 class CheckQuery(QueryShape):
@@ -17,6 +33,11 @@ class CheckQuery(QueryShape):
 class DemandShape(Shape):
     product_id = Id()
     quantity = Units(default=1)
+
+
+class DemandedShape(Shape):
+    product_id = Id()
+    quantity = Units()
 
 
 class BulkCheckShape(Shape):
@@ -59,7 +80,7 @@ class WarehouseChangeShape(Shape):
 class NewWarehouseShape(Shape):
     code = Text(
         max_length=32,
-        validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", "Letters, digits, dot, dash and underscore.")],
+        validators=[RegexValidator(rf"\A{CODE}\Z", "Letters, digits, dot, dash and underscore.")],
     )
     name = Text(max_length=200, allow_blank=True, default="")
     priority = StrictInteger(min_value=0, max_value=1_000_000, default=100)
@@ -97,6 +118,160 @@ class ItemDetailShape(ItemShape):
 
 
 class ItemListQuery(PageQuery):
+    ordering = serializers.ChoiceField(
+        choices=[sign + field for field in inventory.ORDERINGS for sign in ("", "-")], required=False
+    )
     warehouse = Text(max_length=32, required=False)
     low_stock = Flag(required=False)
     search = Text(max_length=100, required=False)
+
+
+class ItemQuery(QueryShape):
+    as_of = serializers.DateTimeField(required=False, help_text="Show the quantities of this time; policy is today's.")
+
+
+class PolicyShape(Shape):
+    safety_stock = Level(required=False)
+    reorder_point = Level(required=False)
+    backorder_limit = Level(required=False)
+
+
+class AdjustmentShape(Shape):
+    """`adjust` adds `quantity`; `set` makes it `quantity`, if `expected_on_hand` is on hand now."""
+
+    warehouse = Text(max_length=32)
+    mode = serializers.ChoiceField(choices=["adjust", "set"])
+    quantity = StrictInteger(min_value=-MAX_LEVEL, max_value=MAX_LEVEL)
+    expected_on_hand = Level(required=False, allow_null=True, help_text="With `set`; null opts out, and is logged.")
+    reason = serializers.ChoiceField(
+        choices=["received", "damaged", "lost", "found", "correction", "return"], default="correction"
+    )
+    note = Text(max_length=500, allow_blank=True, default="")
+    reference = Text(max_length=100, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["mode"] == "adjust" and attrs["quantity"] == 0:
+            raise serializers.ValidationError({"quantity": ["An adjustment of 0 changes nothing."]}, code="zero")
+        if attrs["mode"] == "adjust" and "expected_on_hand" in attrs:
+            message = "This goes with the mode `set`; an adjustment is relative."
+            raise serializers.ValidationError({"expected_on_hand": [message]}, code="not_with_adjust")
+        if attrs["mode"] == "set" and attrs["quantity"] < 0:
+            raise serializers.ValidationError({"quantity": ["A stock level is 0 or more."]}, code="min_value")
+        if attrs["mode"] == "set" and "expected_on_hand" not in attrs:
+            message = "Say what you believe is on hand, so that nobody's change is lost; null opts out."
+            raise serializers.ValidationError({"expected_on_hand": [message]}, code="required")
+        return attrs
+
+
+class MovementShape(Shape):
+    id = serializers.CharField()
+    product_id = serializers.IntegerField()
+    warehouse = serializers.CharField()
+    seq = serializers.IntegerField()
+    kind = serializers.CharField()
+    reason = serializers.CharField()
+    on_hand_delta = serializers.IntegerField()
+    reserved_delta = serializers.IntegerField()
+    committed_delta = serializers.IntegerField()
+    unavailable_delta = serializers.IntegerField()
+    on_hand = serializers.IntegerField()
+    reserved = serializers.IntegerField()
+    committed = serializers.IntegerField()
+    unavailable = serializers.IntegerField()
+    reference = serializers.CharField()
+    actor_id = serializers.IntegerField(allow_null=True)
+    note = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class MovementListQuery(PageQuery):
+    warehouse = Text(max_length=32, required=False)
+    kind = serializers.ChoiceField(choices=inventory.KINDS, required=False)
+
+
+class TransferShape(Shape):
+    from_warehouse = Text(max_length=32)
+    to_warehouse = Text(max_length=32)
+    items = many(DemandedShape, at_least=1, at_most=MAX_LINES)
+    note = Text(max_length=500, allow_blank=True, default="")
+
+
+class MovementsShape(Shape):
+    movements = MovementShape(many=True)
+
+
+class PreviewRequestShape(Shape):
+    items = many(DemandedShape, at_least=1, at_most=MAX_LINES)
+
+
+class AllocationShape(Shape):
+    product_id = serializers.IntegerField()
+    warehouse = serializers.CharField()
+    quantity = serializers.IntegerField()
+
+
+class ShortageShape(Shape):
+    product_id = serializers.IntegerField()
+    requested = serializers.IntegerField()
+    available = serializers.IntegerField()
+
+
+class PreviewShape(Shape):
+    allocations = AllocationShape(many=True)
+    shortages = ShortageShape(many=True)
+
+
+class PromiseShape(Shape):
+    product_id = serializers.IntegerField()
+    warehouse = serializers.CharField()
+    quantity = serializers.IntegerField()
+    reservation_id = serializers.UUIDField()
+    reference = serializers.CharField()
+    state = serializers.CharField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    is_overdue = serializers.BooleanField()
+
+
+class ExplanationShape(Shape):
+    item = ItemDetailShape()
+    holds = PromiseShape(many=True)
+    orders = PromiseShape(many=True)
+
+
+class NewReservationShape(Shape):
+    reference = Text(max_length=100)
+    items = many(DemandedShape, at_least=1, at_most=MAX_LINES)
+    ttl_seconds = StrictInteger(min_value=1, max_value=MAX_TTL_SECONDS, required=False)
+
+
+class ExtendShape(Shape):
+    ttl_seconds = StrictInteger(min_value=1, max_value=MAX_TTL_SECONDS, required=False)
+
+
+class ReleaseShape(Shape):
+    items = many(DemandedShape, at_least=0, at_most=MAX_LINES)
+
+
+class ReservationLineShape(Shape):
+    product_id = serializers.IntegerField()
+    warehouse = serializers.CharField()
+    quantity = serializers.IntegerField()
+    open = serializers.IntegerField()
+    fulfilled = serializers.IntegerField()
+    released = serializers.IntegerField()
+    returned = serializers.IntegerField()
+
+
+class ReservationShape(Shape):
+    id = serializers.UUIDField()
+    reference = serializers.CharField()
+    state = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    lines = ReservationLineShape(many=True)
+
+
+class ReservationListQuery(PageQuery):
+    state = serializers.ChoiceField(choices=inventory.STATES, required=False)
+    reference = Text(max_length=100, required=False)

@@ -1,3 +1,8 @@
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -5,20 +10,37 @@ from rest_framework.response import Response
 
 from inventory import services as inventory
 from inventory.serializers import (
+    AdjustmentShape,
     AvailabilityShape,
     BulkAvailabilityShape,
     BulkCheckShape,
     CheckQuery,
+    ExplanationShape,
+    ExtendShape,
     ItemDetailShape,
     ItemListQuery,
+    ItemQuery,
     ItemShape,
+    MovementListQuery,
+    MovementShape,
+    MovementsShape,
+    NewReservationShape,
     NewWarehouseShape,
+    PolicyShape,
+    PreviewRequestShape,
+    PreviewShape,
+    ReleaseShape,
+    ReservationListQuery,
+    ReservationShape,
+    StockShape,
+    TransferShape,
     WarehouseChangeShape,
     WarehouseShape,
 )
-from shop.toolkit.permissions import IsStaff, staff_with
+from shop.toolkit.ids import new_id
+from shop.toolkit.permissions import IsStaff, caller_id, staff_with
 from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import PageQuery
+from shop.toolkit.shapes import EmptyShape, PageQuery
 from shop.toolkit.views import ApiView
 
 
@@ -53,11 +75,153 @@ class ItemListView(ApiView):
 
 class ItemView(ApiView):
     access = {"GET": [IsStaff]}
+    query_shapes = {"GET": ItemQuery}
 
-    @extend_schema(responses=answers(200, ItemDetailShape, 401, 403, 404))
+    @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, 400, 401, 403, 404))
     def get(self, request: Request, product_id: int) -> Response:
-        """Get the inventory of one product, with its stock per warehouse."""
+        """Get the inventory of one product with its stock per warehouse, now or as of a past moment."""
+        if at := self.parameters.get("as_of"):
+            return Response(ItemDetailShape(inventory.item_as_of(product_id, at)).data)
         return Response(ItemDetailShape(inventory.get_item(product_id)).data)
+
+
+class ExplanationView(ApiView):
+    access = {"GET": [IsStaff]}
+
+    @extend_schema(responses=answers(200, ExplanationShape, 401, 403, 404))
+    def get(self, request: Request, product_id: int) -> Response:
+        """Explain what consumes the stock: each hold with its deadline, each order, safety stock, unavailable."""
+        return Response(ExplanationShape(inventory.explain(product_id)).data)
+
+
+class MovementListView(ApiView):
+    access = {"GET": [IsStaff]}
+    query_shapes = {"GET": MovementListQuery}
+
+    @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), 400, 401, 403, 404))
+    def get(self, request: Request, product_id: int) -> Response:
+        """List the ledger of one product, newest first."""
+        return self.page(inventory.list_movements(product_id, **self.parameters), MovementShape)
+
+
+class PolicyView(ApiView):
+    access = {"PATCH": [staff_with("inventory.change_stock")]}
+
+    @extend_schema(request=PolicyShape, responses=answers(200, StockShape, 400, 401, 403, 404, 409))
+    def patch(self, request: Request, product_id: int, warehouse: str) -> Response:
+        """Change the safety stock, reorder point or backorder limit of a product in a warehouse."""
+        given = self.body(PolicyShape)
+        return self.command(
+            lambda: inventory.set_policy(product_id=product_id, warehouse=warehouse, **given), shape=StockShape
+        )
+
+
+class AdjustmentView(ApiView):
+    access = {"POST": [staff_with("inventory.change_stock")]}
+
+    @extend_schema(request=AdjustmentShape, responses=answers(201, MovementShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request, product_id: int) -> Response:
+        """Adjust what is on hand, or set it by compare-and-set."""
+        given = {**self.body(AdjustmentShape), "product_id": product_id, "actor_id": caller_id(request)}
+        if given.pop("mode") == "set":
+            return self.command(lambda: inventory.set_on_hand(**given), shape=MovementShape, status=201)
+        given["delta"] = given.pop("quantity")
+        return self.command(lambda: inventory.adjust(**given), shape=MovementShape, status=201)
+
+
+class TransferView(ApiView):
+    access = {"POST": [staff_with("inventory.change_stock")]}
+
+    @extend_schema(request=TransferShape, responses=answers(201, MovementsShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request) -> Response:
+        """Move units between two warehouses, both legs or none."""
+        given = self.body(TransferShape)
+        given["items"] = _demand(given)
+        return self.command(
+            lambda: {"movements": inventory.transfer(transfer_id=new_id(), **given, actor_id=caller_id(request))},
+            shape=MovementsShape,
+            status=201,
+        )
+
+
+class PreviewView(ApiView):
+    access = {"POST": [IsStaff]}
+
+    @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, 400, 401, 403, 404))
+    def post(self, request: Request) -> Response:
+        """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
+        return Response(PreviewShape(inventory.preview(_demand(self.body(PreviewRequestShape)))).data)
+
+
+class ReservationListView(ApiView):
+    access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_reservation")]}
+    query_shapes = {"GET": ReservationListQuery}
+
+    @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape), 400, 401, 403))
+    def get(self, request: Request) -> Response:
+        """List reservations, newest first."""
+        return self.page(inventory.list_reservations(**self.parameters), ReservationShape)
+
+    @extend_schema(request=NewReservationShape, responses=answers(201, ReservationShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request) -> Response:
+        """Hold stock for a reference that is no order of this shop."""
+        given = self.body(NewReservationShape)
+        return self.command(
+            lambda: inventory.reserve(
+                reservation_id=new_id(),
+                reference=given["reference"],
+                demand=_demand(given),
+                ttl=_ttl(given),
+                actor_id=caller_id(request),
+            ),
+            shape=ReservationShape,
+            status=201,
+        )
+
+
+class ReservationView(ApiView):
+    access = {"GET": [IsStaff]}
+
+    @extend_schema(responses=answers(200, ReservationShape, 401, 403, 404))
+    def get(self, request: Request, reservation_id: UUID) -> Response:
+        """Show one reservation."""
+        return Response(ReservationShape(inventory.get_reservation(reservation_id)).data)
+
+
+class ReservationConfirmView(ApiView):
+    access = {"POST": [staff_with("inventory.change_reservation")]}
+
+    @extend_schema(request=EmptyShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request, reservation_id: UUID) -> Response:
+        """Promise what is held, without a deadline."""
+        self.body(EmptyShape)
+        return self.command(
+            lambda: inventory.confirm(reservation_id, actor_id=caller_id(request)), shape=ReservationShape
+        )
+
+
+class ReservationReleaseView(ApiView):
+    access = {"POST": [staff_with("inventory.change_reservation")]}
+
+    @extend_schema(request=ReleaseShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request, reservation_id: UUID) -> Response:
+        """Give up the named units, or all that are open."""
+        items = _demand(self.body(ReleaseShape)) or None
+        return self.command(
+            lambda: inventory.release(reservation_id, items=items, actor_id=caller_id(request)),
+            shape=ReservationShape,
+        )
+
+
+class ReservationExtendView(ApiView):
+    access = {"POST": [staff_with("inventory.change_reservation")]}
+
+    @extend_schema(request=ExtendShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request, reservation_id: UUID) -> Response:
+        """Put the deadline of a hold off, within the greatest age that a hold may have."""
+        ttl = _ttl(self.body(ExtendShape))
+        max_age = timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS)
+        return self.command(lambda: inventory.extend(reservation_id, ttl=ttl, max_age=max_age), shape=ReservationShape)
 
 
 class WarehouseListView(ApiView):
@@ -98,3 +262,11 @@ class WarehouseView(ApiView):
     def delete(self, request: Request, code: str) -> Response:
         """Delete a warehouse that nothing refers to."""
         return self.command(lambda: inventory.delete_warehouse(code))
+
+
+def _demand(given: dict[str, Any]) -> list[inventory.Demand]:
+    return [inventory.Demand(**line) for line in given["items"]]
+
+
+def _ttl(given: dict[str, Any]) -> timedelta:
+    return timedelta(seconds=given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS))

@@ -167,8 +167,7 @@ def confirm_order(
         raise InvalidTransition(row.status)
     row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
     row.save(update_fields=["status", "payment_reference", "updated_at"])
-    inventory.confirm(row.reservation_id, actor_id=actor_id)
-    return _orders([row])[0]
+    return _order(row, _lines([row])[row.pk], inventory.confirm(row.reservation_id, actor_id=actor_id))
 
 
 @transaction.atomic(savepoint=False)
@@ -185,8 +184,7 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
     row.status, row.updated_at = CANCELLED, now
     row.save(update_fields=["status", "updated_at"])
     sql.cancel_open_lines(order_id)
-    inventory.release(row.reservation_id, actor_id=actor_id)
-    return _orders([row])[0]
+    return _order(row, _lines([row])[row.pk], inventory.release(row.reservation_id, actor_id=actor_id))
 
 
 def get_order(order_id: UUID, *, visible_to: int | None) -> Order:
@@ -251,17 +249,22 @@ def _number(order_id: UUID, now: datetime) -> str:
 
 def _orders(rows: Sequence[models.Order]) -> list[Order]:
     """Complete order rows with their lines and their reservations, in a constant number of statements."""
-    lines: dict[UUID, list[models.OrderLine]] = {row.pk: [] for row in rows}
-    for line in models.OrderLine.objects.filter(order_id__in=lines).order_by("order_id", "position"):
-        lines[line.order_id].append(line)
+    lines = _lines(rows)
     reservations = inventory.reservations([row.reservation_id for row in rows])
     return [_order(row, lines[row.pk], reservations[row.reservation_id]) for row in rows]
 
 
+def _lines(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderLine]]:
+    lines: dict[UUID, list[models.OrderLine]] = {row.pk: [] for row in rows}
+    for line in models.OrderLine.objects.filter(order_id__in=lines).order_by("order_id", "position"):
+        lines[line.order_id].append(line)
+    return lines
+
+
 def _order(row: models.Order, lines: Sequence[models.OrderLine], reservation: inventory.Reservation) -> Order:
     left: dict[int, list[Share]] = {}
-    for allocation in reservation.allocations:
-        left.setdefault(allocation.product_id, []).append(Share(allocation.warehouse, allocation.quantity))
+    for claim in reservation.lines:
+        left.setdefault(claim.product_id, []).append(Share(claim.warehouse, claim.quantity))
     return Order(
         id=row.pk,
         number=row.number,

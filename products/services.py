@@ -109,8 +109,8 @@ def update_product(
     for field, value in changes.items():
         setattr(row, field, value)
     _save(row, update_fields=[*changes, "updated_at"])
-    if "sku" in changes or "name" in changes:
-        inventory.relabel_item(product_id=product_id, sku=row.sku, name=row.name)
+    if changes.keys() & {"sku", "name", "is_active"}:
+        inventory.relabel_item(product_id=product_id, sku=row.sku, name=row.name, is_active=row.is_active)
     return _product(row)
 
 

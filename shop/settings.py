@@ -8,6 +8,8 @@ from datetime import timedelta
 import dj_database_url
 import environ
 
+from shop.toolkit.money import EXPONENTS
+
 env = environ.Env()
 
 
@@ -17,6 +19,14 @@ def required(name: str, hint: str) -> str:
     if not value:
         sys.exit(f"{name} is not set. {hint}")
     return value
+
+
+def whole_number(name: str, *, default: int, at_least: int) -> int:
+    """Return a variable that is a whole number, or stop with a sentence."""
+    text = env.str(name, default=str(default))
+    if not (text.isascii() and text.isdigit() and int(text) >= at_least):
+        sys.exit(f"{name} is {text!r}; a whole number of at least {at_least} is needed.")
+    return int(text)
 
 
 # --- Secrets ---------------------------------------------------------------------------------------------------------
@@ -45,16 +55,21 @@ CONNECTION_SETTINGS = {
     "default_transaction_isolation": "read\\ committed",
 }
 # Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
-DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=4)
+DATABASE_POOL_SIZE = whole_number("DATABASE_POOL_SIZE", default=4, at_least=0)
+DATABASE = dj_database_url.parse(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))
+URL_OPTIONS = DATABASE.get("OPTIONS", {})  # sslmode, target_session_attrs and whatever else the URL asks for
 DATABASES = {
     "default": {
-        **dj_database_url.parse(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name.")),
+        **DATABASE,
         "CONN_MAX_AGE": 0,  # the pool keeps the connections
         "CONN_HEALTH_CHECKS": True,  # else a restarted database leaves dead connections in the pool
         "OPTIONS": {
-            "options": " ".join(f"-c {name}={value}" for name, value in CONNECTION_SETTINGS.items()),
             "tcp_user_timeout": 10_000,
             "application_name": "shop",
+            **URL_OPTIONS,
+            "options": " ".join(
+                [*(f"-c {name}={value}" for name, value in CONNECTION_SETTINGS.items()), URL_OPTIONS.get("options", "")]
+            ).strip(),
             # One connection for each thread that serves; waiting longer than two seconds for one is a 503.
             "pool": DATABASE_POOL_SIZE and {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2},
         },
@@ -81,6 +96,7 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
+    "shop.toolkit.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -92,6 +108,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
+CSRF_FAILURE_VIEW = "shop.toolkit.problems.forbidden"
 APPEND_SLASH = False  # the contract has no trailing slashes, and no redirects that lose a request body
 
 TEMPLATES = [
@@ -166,8 +183,11 @@ SPECTACULAR_SETTINGS = {
 # --- The shop --------------------------------------------------------------------------------------------------------
 
 DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="EUR")
-RESERVATION_TTL_SECONDS = env.int("RESERVATION_TTL_SECONDS", default=15 * 60)
-AVAILABLE_QUANTITY_CAP = env.int("AVAILABLE_QUANTITY_CAP", default=0) or None
+if DEFAULT_CURRENCY not in EXPONENTS:
+    sys.exit(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; an ISO 4217 code such as EUR is needed.")
+RESERVATION_TTL_SECONDS = whole_number("RESERVATION_TTL_SECONDS", default=15 * 60, at_least=1)
+RESERVATION_MAX_AGE_SECONDS = whole_number("RESERVATION_MAX_AGE_SECONDS", default=2 * 60 * 60, at_least=1)
+AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_least=0) or None
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 

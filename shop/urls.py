@@ -4,9 +4,10 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from shop import health
-from shop.toolkit.converters import IdConverter
+from shop.toolkit.converters import CodeConverter, IdConverter
 
 register_converter(IdConverter, "id")
+register_converter(CodeConverter, "code")
 
 urlpatterns = [
     path("api/v1/", include("users.urls")),

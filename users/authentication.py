@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.utils.crypto import constant_time_compare
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
@@ -25,14 +26,14 @@ class TokenAuthentication(BaseAuthentication):
         try:
             (raw,) = rest
             token: Any = AccessToken(raw)  # type: ignore[arg-type]  # declared for another Token than it takes
-            user_id, version = token["user_id"], token["ver"]
+            user_id, stamp = token["user_id"], token["stamp"]
         except (TokenError, KeyError, ValueError) as error:
             raise InvalidToken(INVALID) from error
         # Signed is not well-formed: a token of an older scheme may carry anything.
-        if type(user_id) is not int or type(version) is not int:
+        if type(user_id) is not int or type(stamp) is not str:
             raise InvalidToken(INVALID)
-        user = models.User.objects.filter(pk=user_id, token_version=version, is_active=True).first()
-        if user is None:
+        user = models.User.objects.filter(pk=user_id, is_active=True).first()
+        if user is None or not constant_time_compare(user.token_stamp, stamp):
             raise InvalidToken(INVALID)
         return user, None
 
@@ -53,7 +54,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 def token_pair(session: users.Session) -> dict[str, str]:
     """Sign `{"access", "refresh"}` for a session."""
     access = AccessToken()
-    access["user_id"], access["ver"] = session.user_id, session.token_version
+    access["user_id"], access["stamp"] = session.user_id, session.token_stamp
     refresh = RefreshToken()
     refresh["user_id"], refresh["sid"] = session.user_id, session.id.hex
     refresh["jti"] = session.refresh_id.hex

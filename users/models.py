@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from shop.toolkit.ids import new_id
 
@@ -12,8 +13,12 @@ MAX_NAME = 150
 
 
 def normalized_email(email: str) -> str:
-    """Return the one spelling under which an address is kept and looked up."""
-    return email.strip().lower()
+    """Return the one spelling under which an address is kept and looked up: lower case, the domain as DNS has it."""
+    local, at, domain = email.strip().lower().rpartition("@")
+    try:
+        return f"{local}{at}{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return f"{local}{at}{domain}"
 
 
 class UserManager(BaseUserManager["User"]):
@@ -39,7 +44,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=MAX_NAME, blank=True)
     is_staff = models.BooleanField(default=False, help_text="May use the admin and the staff endpoints.")
     is_active = models.BooleanField(default=True, help_text="Unset this instead of deleting an account.")
-    # Part of every token; raising it ends all tokens of the user at once.
+    # Raising it ends all tokens of the user at once.
     token_version = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -55,6 +60,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    @property
+    def token_stamp(self) -> str:
+        """What every token of the user carries: another one as soon as the password or the token version changes.
+
+        Derived from the password's hash, so that it does not matter by which way the password was changed.
+        """
+        return salted_hmac("users.token_stamp", f"{self.pk}:{self.token_version}:{self.password}").hexdigest()[:32]
+
 
 class Session(models.Model):
     """One login: the family of refresh tokens that grew from it. Only the newest member is good."""
@@ -62,7 +75,7 @@ class Session(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     refresh_id = models.UUIDField(help_text="The `jti` of the one refresh token that may be used next.")
-    token_version = models.PositiveIntegerField(help_text="The user's at login.")
+    token_stamp = models.CharField(max_length=32, help_text="The user's at login.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

@@ -1,7 +1,7 @@
 from rest_framework import serializers
 
 from shop.toolkit.shapes import PageQuery, Shape, Text
-from users.models import MAX_NAME
+from users.models import MAX_NAME, normalized_email
 
 MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
 MAX_TOKEN = 4096
@@ -10,8 +10,14 @@ MAX_TOKEN = 4096
 class Email(serializers.EmailField):
     """An email address as a JSON string."""
 
+    default_error_messages = {"not_ascii": "Before the @, only ASCII is taken; and the domain must be one."}
+
     def to_internal_value(self, data: object) -> str:
-        return super().to_internal_value(data if isinstance(data, str) else "")
+        address = normalized_email(data) if isinstance(data, str) else ""
+        # Beyond ASCII, what is lower case and what looks alike depends on whom one asks.
+        if not address.isascii():
+            self.fail("not_ascii")
+        return super().to_internal_value(address)
 
 
 class CredentialsShape(Shape):

@@ -37,7 +37,7 @@ class Session:
     id: UUID
     user_id: int
     refresh_id: UUID
-    token_version: int
+    token_stamp: str
     expires_at: datetime
 
 
@@ -120,8 +120,7 @@ def update_profile(
         user.name = name
     if password is not None:
         _set_password(user, password)
-        user.token_version += 1
-    _save(user, update_fields=["email", "name", "password", "token_version"])
+    _save(user, update_fields=["email", "name", "password"])
     return _user(user)
 
 
@@ -147,7 +146,7 @@ def open_session(*, email: str, password: str, now: datetime) -> Session:
     if not isinstance(user, models.User):
         raise InvalidCredentials
     row = models.Session.objects.create(
-        user=user, refresh_id=uuid4(), token_version=user.token_version, expires_at=now + SESSION_LIFETIME
+        user=user, refresh_id=uuid4(), token_stamp=user.token_stamp, expires_at=now + SESSION_LIFETIME
     )
     return _session(row)
 
@@ -159,7 +158,7 @@ def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Se
     one of the two who hold it should not. Raises SessionEnded.
     """
     row = models.Session.objects.filter(pk=session_id).select_related("user").first()
-    if row is None or not row.user.is_active or row.user.token_version != row.token_version:
+    if row is None or not row.user.is_active or row.user.token_stamp != row.token_stamp:
         raise SessionEnded
     next_id = uuid4()
     used = _living(now).filter(pk=session_id, refresh_id=refresh_id).update(refresh_id=next_id)
@@ -207,4 +206,4 @@ def _user(row: models.User) -> User:
 
 
 def _session(row: models.Session) -> Session:
-    return Session(row.pk, row.user_id, row.refresh_id, row.token_version, row.expires_at)
+    return Session(row.pk, row.user_id, row.refresh_id, row.token_stamp, row.expires_at)

@@ -1,28 +1,78 @@
 """Stock: what is there, who has a claim on it, and how it came to be so. The only module that other apps may import."""
 
-from inventory.services._availability import check
+from inventory.models import Kind, State
+from inventory.services._availability import (
+    check,
+    preview,
+)
+from inventory.services._counts import (
+    close_count,
+    get_count,
+    open_count,
+    record_count,
+)
 from inventory.services._facts import (
     Allocation,
     Availability,
+    Count,
+    CountClosed,
+    CountLine,
+    CountNotFound,
     Demand,
+    ExceedsOpen,
+    Explanation,
+    HoldLimitReached,
     InsufficientStock,
     InvalidTransition,
     Item,
     ItemNotFound,
     Level,
     LevelOutOfRange,
+    Movement,
+    Preview,
+    Promise,
     Reservation,
+    ReservationLine,
     ReservationNotFound,
+    SameWarehouse,
     Shortage,
+    StaleQuantity,
     Stock,
+    StockPromised,
     Warehouse,
     WarehouseExists,
     WarehouseInUse,
     WarehouseNotFound,
 )
-from inventory.services._items import get_item, list_items, provision_item, relabel_item, stock_levels
-from inventory.services._ledger import receive
-from inventory.services._reservations import confirm, release, reservations, reserve
+from inventory.services._items import ORDERINGS, get_item, list_items, stock_levels
+from inventory.services._ledger import (
+    adjust,
+    receive,
+    set_on_hand,
+    set_policy,
+    transfer,
+)
+from inventory.services._provisioning import (
+    provision_item,
+    relabel_item,
+)
+from inventory.services._reading import (
+    explain,
+    item_as_of,
+    list_movements,
+)
+from inventory.services._reservations import (
+    confirm,
+    expire_due,
+    extend,
+    fulfill,
+    get_reservation,
+    list_reservations,
+    release,
+    reservations,
+    reserve,
+    take_back,
+)
 from inventory.services._warehouses import (
     create_warehouse,
     delete_warehouse,
@@ -31,38 +81,76 @@ from inventory.services._warehouses import (
     update_warehouse,
 )
 
+KINDS: list[str] = list(Kind.values)
+STATES: list[str] = list(State.values)
+
 __all__ = [
+    "KINDS",
+    "ORDERINGS",
+    "STATES",
     "Allocation",
     "Availability",
+    "Count",
+    "CountClosed",
+    "CountLine",
+    "CountNotFound",
     "Demand",
+    "ExceedsOpen",
+    "Explanation",
+    "HoldLimitReached",
     "InsufficientStock",
     "InvalidTransition",
     "Item",
     "ItemNotFound",
     "Level",
     "LevelOutOfRange",
+    "Movement",
+    "Preview",
+    "Promise",
     "Reservation",
+    "ReservationLine",
     "ReservationNotFound",
+    "SameWarehouse",
     "Shortage",
+    "StaleQuantity",
     "Stock",
+    "StockPromised",
     "Warehouse",
     "WarehouseExists",
     "WarehouseInUse",
     "WarehouseNotFound",
+    "adjust",
     "check",
+    "close_count",
     "confirm",
     "create_warehouse",
     "delete_warehouse",
+    "expire_due",
+    "explain",
+    "extend",
+    "fulfill",
+    "get_count",
     "get_item",
+    "get_reservation",
     "get_warehouse",
+    "item_as_of",
     "list_items",
+    "list_movements",
+    "list_reservations",
     "list_warehouses",
+    "open_count",
+    "preview",
     "provision_item",
     "receive",
+    "record_count",
     "relabel_item",
     "release",
     "reservations",
     "reserve",
+    "set_on_hand",
+    "set_policy",
     "stock_levels",
+    "take_back",
+    "transfer",
     "update_warehouse",
 ]

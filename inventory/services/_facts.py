@@ -34,6 +34,7 @@ class Stock:
     reorder_point: int
     backorder_limit: int
     low_stock: bool
+    is_active: bool
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,27 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What a reserve would do just now: where the units would come from, or all that is short."""
+
+    allocations: list[Allocation]
+    shortages: list[Shortage]
+
+
+@dataclass(frozen=True)
+class ReservationLine:
+    """A reservation's claim on one product in one warehouse: quantity = open + fulfilled + released."""
+
+    product_id: int
+    warehouse: str
+    quantity: int
+    open: int
+    fulfilled: int
+    released: int
+    returned: int
+
+
+@dataclass(frozen=True)
 class Reservation:
     """The claim of `reference` on units. `state` is held, confirmed, fulfilled, released or expired."""
 
@@ -106,7 +128,79 @@ class Reservation:
     state: str
     created_at: datetime
     expires_at: datetime
-    allocations: list[Allocation]
+    ended_at: datetime | None
+    lines: list[ReservationLine]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One row of the ledger: what changed, and the balances after it."""
+
+    id: str
+    product_id: int
+    warehouse: str
+    seq: int
+    kind: str
+    reason: str
+    on_hand_delta: int
+    reserved_delta: int
+    committed_delta: int
+    unavailable_delta: int
+    on_hand: int
+    reserved: int
+    committed: int
+    unavailable: int
+    reference: str
+    actor_id: int | None
+    note: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Units of one product in one warehouse that a reservation claims: held until `expires_at`, or committed."""
+
+    product_id: int
+    warehouse: str
+    quantity: int
+    reservation_id: UUID
+    reference: str
+    state: str
+    expires_at: datetime | None
+    is_overdue: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why `item.available` is what it is: who holds units, to which orders they are promised, at most 1,000 of each."""
+
+    item: Item
+    holds: list[Promise]
+    orders: list[Promise]
+
+
+@dataclass(frozen=True)
+class CountLine:
+    """What was counted of one product, what the book said at that moment, and the difference."""
+
+    product_id: int
+    counted: int
+    book: int
+    variance: int
+    counted_by: int | None
+    counted_at: datetime
+
+
+@dataclass(frozen=True)
+class Count:
+    """A stocktake of one warehouse."""
+
+    id: UUID
+    warehouse: str
+    note: str
+    opened_at: datetime
+    closed_at: datetime | None
+    lines: list[CountLine]
 
 
 class ItemNotFound(Refusal):
@@ -167,3 +261,56 @@ class LevelOutOfRange(Refusal):
 
     def __init__(self, highest: int) -> None:
         super().__init__(f"A stock level may be 0 to {highest:,} units.")
+
+
+class ExceedsOpen(InvalidTransition):
+    """More units were asked to be shipped, released or taken back than there are to."""
+
+    def __init__(self, current_status: str, shortages: Sequence[Shortage]) -> None:
+        super().__init__(current_status)
+        self.shortages = list(shortages)
+        self.args = ("More units than the reservation has to give: see shortages.",)
+
+
+class HoldLimitReached(Refusal):
+    """The hold has reached the greatest age that a hold may have."""
+
+    def __init__(self) -> None:
+        super().__init__("This hold is as old as a hold may become; it cannot be extended.")
+
+
+class StaleQuantity(Refusal):
+    """The stock was not what the writer believed; `current` is what is on hand."""
+
+    def __init__(self, current: int) -> None:
+        self.current = current
+        super().__init__(f"{current} units are on hand, which is not what was expected; look again.")
+
+
+class StockPromised(Refusal):
+    """The loss would break `promises`: reservations that claim the units."""
+
+    def __init__(self, promises: Sequence[Promise]) -> None:
+        self.promises = list(promises)
+        super().__init__("These units are promised; release or move the promises first.")
+
+
+class SameWarehouse(Refusal):
+    """A transfer from a warehouse to itself."""
+
+    def __init__(self) -> None:
+        super().__init__("A transfer needs two different warehouses.")
+
+
+class CountNotFound(Refusal):
+    """No count has this id."""
+
+    def __init__(self, count_id: UUID) -> None:
+        super().__init__(f"There is no count {count_id}.")
+
+
+class CountClosed(Refusal):
+    """The count is closed; what it found is in the ledger."""
+
+    def __init__(self) -> None:
+        super().__init__("This count is closed; open another.")

@@ -1,35 +1,13 @@
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
-from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from inventory import models
-from inventory.services._facts import Item, ItemNotFound, Level, Stock
-from inventory.services._ledger import receive
+from inventory.services._facts import Item, ItemNotFound, Stock
 from shop.toolkit.pages import Page, PageRequest, page_of
 
+ORDERINGS = ("product_id", "sku")  # each unique, so each a key to page by
 TOTALS = ("on_hand", "reserved", "committed", "unavailable", "safety_stock", "available")
-
-
-@transaction.atomic(savepoint=False)
-def provision_item(
-    *, product_id: int, sku: str, name: str, initial_stock: Sequence[Level], actor_id: int | None
-) -> Item:
-    """Create the inventory item of a new product and receive its initial stock, or neither.
-
-    Raises WarehouseNotFound, LevelOutOfRange; IntegrityError when the product has an item already, a caller's bug.
-    """
-    models.Item(product_id=product_id, sku=sku, name=name).save(force_insert=True)
-    if initial_stock:
-        receive(product_id=product_id, levels=initial_stock, actor_id=actor_id, reference="", note="initial stock")
-    return get_item(product_id)
-
-
-@transaction.atomic(savepoint=False)
-def relabel_item(*, product_id: int, sku: str, name: str) -> None:
-    """Give an item its product's new labels. Raises ItemNotFound."""
-    if not models.Item.objects.filter(pk=product_id).update(sku=sku, name=name):
-        raise ItemNotFound([product_id])
 
 
 def get_item(product_id: int) -> Item:
@@ -41,9 +19,14 @@ def get_item(product_id: int) -> Item:
 
 
 def list_items(
-    *, page: PageRequest, warehouse: str | None = None, low_stock: bool | None = None, search: str = ""
+    *,
+    page: PageRequest,
+    ordering: str = "product_id",
+    warehouse: str | None = None,
+    low_stock: bool | None = None,
+    search: str = "",
 ) -> Page[Item]:
-    """Return items by product id, in three statements whatever the size of the page.
+    """Return items by `ordering`, one of ORDERINGS, in a constant number of statements whatever the size of the page.
 
     `warehouse` keeps the items that have a stock row there; `low_stock` those that are low (there, if both are given)
     or are not; `search` matches parts of SKU and name. The totals are over all warehouses. Raises InvalidCursor.
@@ -52,7 +35,7 @@ def list_items(
     if search:
         rows = rows.filter(Q(sku__icontains=search) | Q(name__icontains=search))
     rows = _with_stock(rows, warehouse, low_stock)
-    found = page_of(rows, order=["product_id"], request=page)
+    found = page_of(rows, order=[ordering], request=page)
     return Page(_items(found.results), found.next, found.previous)
 
 
@@ -81,13 +64,14 @@ def _items(rows: Iterable[models.Item]) -> list[Item]:
     found = models.Stock.objects.filter(product_id__in=stocks).select_related("warehouse")
     for stock in found.order_by("warehouse__priority", "warehouse_id"):
         stocks[stock.product_id].append(_stock(stock))
-    return [_item(row, stocks[row.product_id]) for row in rows]
+    return [item_of(row, stocks[row.product_id]) for row in rows]
 
 
-def _item(row: models.Item, stocks: list[Stock]) -> Item:
+def item_of(labels: models.Item | Item, stocks: list[Stock]) -> Item:
+    """Return the item with these stocks and their totals."""
     totals = {name: sum(getattr(stock, name) for stock in stocks) for name in TOTALS}
     low_stock = not stocks or any(stock.low_stock for stock in stocks)
-    return Item(row.product_id, row.sku, row.name, **totals, low_stock=low_stock, stocks=stocks)
+    return Item(labels.product_id, labels.sku, labels.name, **totals, low_stock=low_stock, stocks=stocks)
 
 
 def _stock(row: models.Stock) -> Stock:
@@ -104,4 +88,5 @@ def _stock(row: models.Stock) -> Stock:
         reorder_point=row.reorder_point,
         backorder_limit=row.backorder_limit,
         low_stock=available <= row.reorder_point,
+        is_active=row.warehouse.is_active,
     )

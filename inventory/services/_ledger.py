@@ -1,10 +1,34 @@
-from collections.abc import Sequence
+"""What staff do to stock: receive, adjust, set, transfer, and the policy of a stock row."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 from django.db import transaction
 
 from inventory import models, sql
-from inventory.services._facts import ItemNotFound, Level, LevelOutOfRange
+from inventory.services._allocation import summed
+from inventory.services._facts import (
+    Demand,
+    InsufficientStock,
+    ItemNotFound,
+    Level,
+    LevelOutOfRange,
+    Movement,
+    SameWarehouse,
+    Shortage,
+    StaleQuantity,
+    Stock,
+    StockPromised,
+)
+from inventory.services._items import get_item
+from inventory.services._reading import movements, promises
 from inventory.services._warehouses import warehouse_ids
+from inventory.sql import Change, Levels
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[int, int]
 
 
 @transaction.atomic(savepoint=False)
@@ -15,24 +39,175 @@ def receive(*, product_id: int, levels: Sequence[Level], actor_id: int | None, r
     ItemNotFound, LevelOutOfRange.
     """
     ids = warehouse_ids({level.warehouse for level in levels})
-    units: dict[tuple[int, int], int] = {}
+    units: dict[Key, int] = {}
     for level in levels:
         key = (product_id, ids[level.warehouse])
         units[key] = units.get(key, 0) + level.quantity
-    if not models.Item.objects.filter(pk=product_id).exists():
-        raise ItemNotFound([product_id])
+    locked = _locked(units)
+    changes = [
+        Change(*key, on_hand=quantity, reference=reference) for key, quantity in sorted(units.items()) if quantity
+    ]
+    _refuse_impossible(changes, locked)
+    sql.post_movements(changes, kind=models.Kind.RECEIVE, reason=models.Reason.RECEIVED, actor_id=actor_id, note=note)
+
+
+@transaction.atomic(savepoint=False)
+def adjust(
+    *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, actor_id: int | None
+) -> Movement:
+    """Add `delta` units, which may be negative, to what is on hand.
+
+    Raises WarehouseNotFound, ItemNotFound, LevelOutOfRange, InsufficientStock when more would go than is there,
+    StockPromised when what would go is promised.
+    """
+    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    locked = _locked([key])
+    return _post_adjustment(key, delta, locked, reason=reason, note=note, reference=reference, actor_id=actor_id)
+
+
+@transaction.atomic(savepoint=False)
+def set_on_hand(
+    *,
+    product_id: int,
+    warehouse: str,
+    quantity: int,
+    expected_on_hand: int | None,
+    reason: str,
+    note: str,
+    reference: str,
+    actor_id: int | None,
+) -> Movement:
+    """Set what is on hand to `quantity`, if it is `expected_on_hand` now; None opts out of that check and is logged.
+
+    Raises StaleQuantity with what is on hand, and what `adjust` raises.
+    """
+    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    locked = _locked([key])
+    current = locked[key].on_hand
+    if expected_on_hand is None:
+        logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, actor_id)
+    elif expected_on_hand != current:
+        raise StaleQuantity(current)
+    delta = quantity - current
+    return _post_adjustment(key, delta, locked, reason=reason, note=note, reference=reference, actor_id=actor_id)
+
+
+@transaction.atomic(savepoint=False)
+def transfer(
+    *,
+    transfer_id: UUID,
+    from_warehouse: str,
+    to_warehouse: str,
+    items: Sequence[Demand],
+    note: str,
+    actor_id: int | None,
+) -> list[Movement]:
+    """Move units between two warehouses, all of both legs or nothing; `transfer_id` is their reference.
+
+    Items of one product are summed. Raises SameWarehouse, WarehouseNotFound, ItemNotFound, LevelOutOfRange,
+    InsufficientStock, StockPromised.
+    """
+    if from_warehouse == to_warehouse:
+        raise SameWarehouse
+    ids = warehouse_ids({from_warehouse, to_warehouse})
+    source, target = ids[from_warehouse], ids[to_warehouse]
+    units = sorted(summed(items).items())
+    locked = _locked([(product_id, place) for product_id, _ in units for place in (source, target)])
+    reference = str(transfer_id)
+    changes = [
+        Change(product_id, place, on_hand=sign * quantity, reference=reference)
+        for product_id, quantity in units
+        for place, sign in ((source, -1), (target, 1))
+    ]
+    _refuse_impossible(changes, locked)
+    return movements(
+        sql.post_movements(
+            changes, kind=models.Kind.TRANSFER, reason=models.Reason.TRANSFER, actor_id=actor_id, note=note
+        )
+    )
+
+
+@transaction.atomic(savepoint=False)
+def set_policy(
+    *,
+    product_id: int,
+    warehouse: str,
+    safety_stock: int | None = None,
+    reorder_point: int | None = None,
+    backorder_limit: int | None = None,
+) -> Stock:
+    """Change what is given of a stock row's policy, keep what is None.
+
+    Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover what is promised.
+    """
+    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    levels = _locked([key])[key]
+    if backorder_limit is not None and levels.promised > levels.on_hand + backorder_limit:
+        raise StockPromised(promises([product_id], warehouse_id=key[1]))
+    given = {"safety_stock": safety_stock, "reorder_point": reorder_point, "backorder_limit": backorder_limit}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if changes:
+        models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1]).update(**changes)
+    return next(stock for stock in get_item(product_id).stocks if stock.warehouse == warehouse)
+
+
+def post_variances(variances: Mapping[Key, int], *, reference: str, note: str, actor_id: int | None) -> None:
+    """Post what a count found, one movement for each row that differs; for the counts of this app."""
+    locked = _locked(variances)
+    changes = [
+        Change(*key, on_hand=variance, reference=reference) for key, variance in sorted(variances.items()) if variance
+    ]
+    _refuse_impossible(changes, locked)
+    sql.post_movements(changes, kind=models.Kind.COUNT, reason=models.Reason.COUNT, actor_id=actor_id, note=note)
+
+
+def _post_adjustment(
+    key: Key,
+    delta: int,
+    locked: Mapping[Key, Levels],
+    *,
+    reason: str,
+    note: str,
+    reference: str,
+    actor_id: int | None,
+) -> Movement:
+    change = Change(*key, on_hand=delta, reference=reference)
+    _refuse_impossible([change], locked)
+    kind = models.Kind.RECEIVE if reason == models.Reason.RECEIVED else models.Kind.ADJUST
+    (posted,) = movements(sql.post_movements([change], kind=kind, reason=reason, actor_id=actor_id, note=note))
+    return posted
+
+
+def _locked(keys: Iterable[Key]) -> dict[Key, Levels]:
+    """Lock the stock rows of these keys, opening those that are not there yet. Raises ItemNotFound."""
+    keys = sorted(keys)
+    locked = sql.lock_levels(keys)
+    if len(locked) == len(set(keys)):
+        return locked
+    product_ids = {product_id for product_id, _ in keys}
+    known = models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True)
+    if unknown := product_ids - set(known):
+        raise ItemNotFound(unknown)
     models.Stock.objects.bulk_create(
-        [models.Stock(product_id=product_id, warehouse_id=warehouse_id) for product_id, warehouse_id in sorted(units)],
+        [models.Stock(product_id=product_id, warehouse_id=warehouse_id) for product_id, warehouse_id in keys],
         ignore_conflicts=True,
     )
-    before = sql.lock_levels(units)
-    if any(before[key] + quantity > models.MAX_LEVEL for key, quantity in units.items()):
-        raise LevelOutOfRange(models.MAX_LEVEL)
-    sql.post_movements(
-        [sql.Change(*key, on_hand_delta=quantity) for key, quantity in sorted(units.items()) if quantity],
-        kind=models.Kind.RECEIVE,
-        reason=models.Reason.RECEIVED,
-        reference=reference,
-        actor_id=actor_id,
-        note=note,
-    )
+    return sql.lock_levels(keys)
+
+
+def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) -> None:
+    """Refuse a change that would leave less than nothing, break a promise, or pass the highest level."""
+    short: list[Shortage] = []
+    for change in changes:
+        levels = locked[change.product_id, change.warehouse_id]
+        after = levels.on_hand + change.on_hand
+        if after > models.MAX_LEVEL:
+            raise LevelOutOfRange(models.MAX_LEVEL)
+        if change.on_hand < 0 and after + levels.backorder_limit < levels.promised:
+            found = promises([change.product_id], warehouse_id=change.warehouse_id)
+            if found or after >= 0:
+                raise StockPromised(found)
+        if after < 0:
+            short.append(Shortage(change.product_id, -change.on_hand, levels.on_hand))
+    if short:
+        raise InsufficientStock(short)

@@ -1,5 +1,6 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 from django.db import transaction
@@ -7,17 +8,23 @@ from django.db import transaction
 from inventory import models, sql
 from inventory.services._allocation import allocate, summed
 from inventory.services._facts import (
-    Allocation,
     Demand,
+    ExceedsOpen,
+    HoldLimitReached,
     InsufficientStock,
     InvalidTransition,
     ItemNotFound,
     Reservation,
+    ReservationLine,
     ReservationNotFound,
+    Shortage,
 )
-from inventory.sql import Change, Line
+from inventory.sql import Change, ClaimedLine, Line
+from shop.toolkit import transactions
+from shop.toolkit.pages import Page, PageRequest, page_of
 
-HELD, CONFIRMED, RELEASED = models.State.HELD, models.State.CONFIRMED, models.State.RELEASED
+HELD, CONFIRMED, FULFILLED = models.State.HELD, models.State.CONFIRMED, models.State.FULFILLED
+RELEASED, EXPIRED = models.State.RELEASED, models.State.EXPIRED
 
 
 @transaction.atomic(savepoint=False)
@@ -26,27 +33,58 @@ def reserve(
 ) -> Reservation:
     """Hold every line for `ttl`, or none, in three statements whatever the number of lines.
 
-    Call it last in a transaction: from here to the commit the stock rows are locked. Lines of one product are summed.
-    Raises InsufficientStock naming every product that is short, ItemNotFound naming every unknown one.
+    Call it last in a transaction that `transactions.run` runs: from here to the commit the stock rows are locked. Lines
+    of one product are summed. Where units are short and holds past their deadline claim some, those are expired and
+    everything is tried once more. Raises InsufficientStock naming every product that is short, ItemNotFound naming
+    every unknown one.
     """
     wanted = summed(demand)
     rows = sql.lock_stock(wanted)
     plan = allocate(wanted, rows)
     if plan.shortages:
-        _refuse_unknown(wanted)
-        raise InsufficientStock(plan.shortages)
+        _refuse(wanted, plan.shortages)
     created_at, expires_at = sql.open_reservation(
         reservation_id, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
     )
-    changes = [Change(line.product_id, line.warehouse_id, reserved_delta=line.quantity) for line in plan.lines]
-    _post(changes, kind=models.Kind.RESERVE, reference=reference, actor_id=actor_id)
+    sql.post_movements(
+        [
+            Change(line.product_id, line.warehouse_id, reserved=line.quantity, reference=reference)
+            for line in plan.lines
+        ],
+        kind=models.Kind.RESERVE,
+        actor_id=actor_id,
+    )
     codes = {row.warehouse_id: row.warehouse for row in rows}
-    allocations = [Allocation(line.product_id, codes[line.warehouse_id], line.quantity) for line in plan.lines]
-    return Reservation(reservation_id, reference, HELD.value, created_at, expires_at, allocations)
+    return Reservation(
+        id=reservation_id,
+        reference=reference,
+        state=HELD.value,
+        created_at=created_at,
+        expires_at=expires_at,
+        ended_at=None,
+        lines=[
+            ReservationLine(line.product_id, codes[line.warehouse_id], line.quantity, line.quantity, 0, 0, 0)
+            for line in plan.lines
+        ],
+    )
 
 
 @transaction.atomic(savepoint=False)
-def confirm(reservation_id: UUID, *, actor_id: int | None) -> None:
+def extend(reservation_id: UUID, *, ttl: timedelta, max_age: timedelta) -> Reservation:
+    """Put the deadline of a hold off to `ttl` from now, at most to `max_age` after it was opened.
+
+    Raises ReservationNotFound, InvalidTransition when it is no longer held, HoldLimitReached when it is too old.
+    """
+    state, _ = _locked(reservation_id)
+    if state != HELD:
+        raise InvalidTransition(state)
+    if not sql.extend_reservation(reservation_id, ttl=ttl, max_age=max_age):
+        raise HoldLimitReached
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def confirm(reservation_id: UUID, *, actor_id: int | None) -> Reservation:
     """Turn a hold into a commitment: its units are promised without a deadline.
 
     A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless. Raises
@@ -54,53 +92,147 @@ def confirm(reservation_id: UUID, *, actor_id: int | None) -> None:
     """
     state, reference = _locked(reservation_id)
     if state == CONFIRMED:
-        return
+        return get_reservation(reservation_id)
     if state != HELD:
         raise InvalidTransition(state)
     sql.confirm_reservation(reservation_id)
-    changes = [
-        Change(line.product_id, line.warehouse_id, reserved_delta=-line.quantity, committed_delta=line.quantity)
-        for line in sql.lock_open_lines(reservation_id)
-    ]
-    _post(changes, kind=models.Kind.COMMIT, reference=reference, actor_id=actor_id)
+    sql.post_movements(
+        [
+            Change(line.product_id, line.warehouse_id, reserved=-line.open, committed=line.open, reference=reference)
+            for line in sql.lock_lines([reservation_id])
+        ],
+        kind=models.Kind.COMMIT,
+        actor_id=actor_id,
+    )
+    return get_reservation(reservation_id)
 
 
 @transaction.atomic(savepoint=False)
-def release(reservation_id: UUID, *, actor_id: int | None) -> None:
-    """Give up all units that a held or confirmed reservation still claims. Repeating it is harmless.
+def release(reservation_id: UUID, *, items: Sequence[Demand] | None = None, actor_id: int | None) -> Reservation:
+    """Give up units that a held or confirmed reservation claims: those of `items`, or all that are open.
 
-    Raises ReservationNotFound, InvalidTransition.
+    Repeating a whole release is harmless. Raises ReservationNotFound, InvalidTransition, ExceedsOpen.
     """
     state, reference = _locked(reservation_id)
-    if state == RELEASED:
-        return
+    if state == RELEASED and items is None:
+        return get_reservation(reservation_id)
     if state not in (HELD, CONFIRMED):
         raise InvalidTransition(state)
-    lines = sql.lock_open_lines(reservation_id)
-    sql.release_reservation(reservation_id)
-    _post(
-        [_given_back(line, state) for line in lines], kind=models.Kind.RELEASE, reference=reference, actor_id=actor_id
+    lines = sql.lock_lines([reservation_id])
+    parts = _open_parts(state, lines, items)
+    _take_out(reservation_id, lines, parts, column="released")
+    sql.post_movements(
+        [_given_back(part, state, reference) for part in parts], kind=models.Kind.RELEASE, actor_id=actor_id
     )
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def fulfill(reservation_id: UUID, *, items: Sequence[Demand] | None = None, actor_id: int | None) -> Reservation:
+    """Ship units of a confirmed reservation from the warehouses it names: those of `items`, or all that are open.
+
+    Repeating a whole fulfillment is harmless. Raises ReservationNotFound, InvalidTransition, ExceedsOpen.
+    """
+    state, reference = _locked(reservation_id)
+    if state == FULFILLED and items is None:
+        return get_reservation(reservation_id)
+    if state != CONFIRMED:
+        raise InvalidTransition(state)
+    lines = sql.lock_lines([reservation_id])
+    parts = _open_parts(state, lines, items)
+    _take_out(reservation_id, lines, parts, column="fulfilled")
+    sql.post_movements(
+        [
+            Change(
+                part.product_id,
+                part.warehouse_id,
+                on_hand=-part.quantity,
+                committed=-part.quantity,
+                reference=reference,
+            )
+            for part in parts
+        ],
+        kind=models.Kind.SHIP,
+        reason=models.Reason.SALE,
+        actor_id=actor_id,
+    )
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def take_back(
+    reservation_id: UUID, *, items: Sequence[Demand], resalable: bool, note: str, actor_id: int | None
+) -> Reservation:
+    """Put shipped units back where they came from, for sale or as unavailable; never more than were shipped.
+
+    Raises ReservationNotFound, ExceedsOpen.
+    """
+    state, reference = _locked(reservation_id)
+    lines = sql.lock_lines([reservation_id])
+    shipped = [Line(line.product_id, line.warehouse_id, line.fulfilled - line.returned) for line in lines]
+    parts = _parts(state, shipped, items)
+    sql.add_to_lines([(reservation_id, part) for part in parts], column="returned")
+    sql.post_movements(
+        [
+            Change(
+                part.product_id,
+                part.warehouse_id,
+                on_hand=part.quantity,
+                unavailable=0 if resalable else part.quantity,
+                reference=reference,
+            )
+            for part in parts
+        ],
+        kind=models.Kind.RETURN,
+        reason=models.Reason.RETURN,
+        note=note,
+        actor_id=actor_id,
+    )
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def expire_due(*, limit: int) -> int:
+    """End up to `limit` holds past their deadline, by the database's clock; return how many.
+
+    Any number of these may run at once: each hold is expired by one of them.
+    """
+    return _expire(sql.lock_due(limit))
+
+
+def get_reservation(reservation_id: UUID) -> Reservation:
+    """Return one reservation. Raises ReservationNotFound."""
+    found = reservations([reservation_id])
+    if not found:
+        raise ReservationNotFound(reservation_id)
+    return found[reservation_id]
+
+
+def list_reservations(
+    *, page: PageRequest, state: str | None = None, reference: str | None = None
+) -> Page[Reservation]:
+    """Return reservations, newest first, in a constant number of statements. Raises InvalidCursor."""
+    given = {"state": state, "reference": reference}
+    rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
+    found = page_of(rows, order=["-id"], request=page)
+    return Page(_reservations(found.results), found.next, found.previous)
 
 
 def reservations(reservation_ids: Collection[UUID]) -> dict[UUID, Reservation]:
-    """Return reservations by id, in two statements; unknown ids are absent."""
-    rows = models.Reservation.objects.filter(pk__in=reservation_ids).prefetch_related("lines")
-    codes = dict(models.Warehouse.objects.values_list("id", "code"))
-    return {row.pk: _reservation(row, codes) for row in rows}
+    """Return reservations by id, in three statements; unknown ids are absent."""
+    rows = models.Reservation.objects.filter(pk__in=reservation_ids)
+    return {reservation.id: reservation for reservation in _reservations(rows)}
 
 
-def _given_back(line: Line, state: str) -> Change:
-    if state == HELD:
-        return Change(line.product_id, line.warehouse_id, reserved_delta=-line.quantity)
-    return Change(line.product_id, line.warehouse_id, committed_delta=-line.quantity)
-
-
-def _locked(reservation_id: UUID) -> tuple[str, str]:
-    found = sql.lock_reservation(reservation_id)
-    if found is None:
-        raise ReservationNotFound(reservation_id)
-    return found
+def _refuse(wanted: dict[int, int], shortages: Sequence[Shortage]) -> None:
+    _refuse_unknown(wanted)
+    refusal = InsufficientStock(shortages)
+    short = [shortage.product_id for shortage in shortages]
+    if sql.overdue_units(short):
+        # A reservation is locked before its stock rows, everywhere; we hold stock rows. So all is undone, the overdue
+        # holds are ended in that order, and the buyer tries again.
+        raise transactions.Repeat(first=lambda: _expire_overdue(short), refusal=refusal)
+    raise refusal
 
 
 def _refuse_unknown(product_ids: Collection[int]) -> None:
@@ -110,17 +242,99 @@ def _refuse_unknown(product_ids: Collection[int]) -> None:
         raise ItemNotFound(unknown)
 
 
-def _post(changes: Sequence[Change], *, kind: models.Kind, reference: str, actor_id: int | None) -> None:
-    sql.post_movements(changes, kind=kind, reason=models.Reason.NONE, reference=reference, actor_id=actor_id, note="")
+def _expire_overdue(product_ids: Collection[int]) -> None:
+    _expire(sql.lock_overdue(product_ids))
 
 
-def _reservation(row: models.Reservation, codes: dict[int, str]) -> Reservation:
-    lines = sorted(row.lines.all(), key=lambda line: (line.product_id, line.warehouse_id))
-    return Reservation(
-        id=row.pk,
-        reference=row.reference,
-        state=row.state,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        allocations=[Allocation(line.product_id, codes[line.warehouse_id], line.quantity) for line in lines],
+def _expire(references: dict[UUID, str]) -> int:
+    """Expire these locked holds: their references by id."""
+    if not references:
+        return 0
+    parts = [
+        (line.reservation_id, Line(line.product_id, line.warehouse_id, line.open))
+        for line in sql.lock_lines(references)
+        if line.open
+    ]
+    sql.add_to_lines(parts, column="released")
+    sql.end_reservations(references, state=EXPIRED)
+    sql.post_movements(
+        [_given_back(part, HELD, references[reservation_id]) for reservation_id, part in parts],
+        kind=models.Kind.EXPIRE,
+        actor_id=None,
     )
+    return len(references)
+
+
+def _locked(reservation_id: UUID) -> tuple[str, str]:
+    found = sql.lock_reservation(reservation_id)
+    if found is None:
+        raise ReservationNotFound(reservation_id)
+    return found
+
+
+def _open_parts(state: str, lines: Iterable[ClaimedLine], items: Sequence[Demand] | None) -> list[Line]:
+    return _parts(state, [Line(line.product_id, line.warehouse_id, line.open) for line in lines], items)
+
+
+def _parts(state: str, lines: Sequence[Line], items: Sequence[Demand] | None) -> list[Line]:
+    """Take the units of `items` out of `lines`, in their order; all of them when no items are named."""
+    if items is None:
+        return [line for line in lines if line.quantity]
+    wanted = summed(items)
+    parts: list[Line] = []
+    left = dict(wanted)
+    for line in lines:
+        taken = min(left.get(line.product_id, 0), line.quantity)
+        if taken:
+            parts.append(line._replace(quantity=taken))
+            left[line.product_id] -= taken
+    missing = [
+        Shortage(product_id, wanted[product_id], wanted[product_id] - rest) for product_id, rest in left.items() if rest
+    ]
+    if missing:
+        raise ExceedsOpen(state, missing)
+    return parts
+
+
+def _take_out(
+    reservation_id: UUID,
+    lines: Sequence[ClaimedLine],
+    parts: Sequence[Line],
+    *,
+    column: Literal["fulfilled", "released"],
+) -> None:
+    """Move units from open to `column`, and end the reservation when none is left open."""
+    sql.add_to_lines([(reservation_id, part) for part in parts], column=column)
+    if sum(line.open for line in lines) == sum(part.quantity for part in parts):
+        shipped = column == "fulfilled" or any(line.fulfilled for line in lines)
+        sql.end_reservations([reservation_id], state=FULFILLED if shipped else RELEASED)
+
+
+def _given_back(part: Line, state: str, reference: str) -> Change:
+    if state == HELD:
+        return Change(part.product_id, part.warehouse_id, reserved=-part.quantity, reference=reference)
+    return Change(part.product_id, part.warehouse_id, committed=-part.quantity, reference=reference)
+
+
+def _reservations(rows: Iterable[models.Reservation]) -> list[Reservation]:
+    """Complete reservation rows with their lines, in two more statements."""
+    rows = list(rows)
+    codes = dict(models.Warehouse.objects.values_list("id", "code"))
+    lines: dict[UUID, list[ReservationLine]] = {row.pk: [] for row in rows}
+    found = models.ReservationLine.objects.filter(reservation_id__in=lines)
+    for line in found.order_by("reservation_id", "product_id", "warehouse_id"):
+        lines[line.reservation_id].append(
+            ReservationLine(
+                line.product_id,
+                codes[line.warehouse_id],
+                line.quantity,
+                line.open,
+                line.fulfilled,
+                line.released,
+                line.returned,
+            )
+        )
+    return [
+        Reservation(row.pk, row.reference, row.state, row.created_at, row.expires_at, row.ended_at, lines=lines[row.pk])
+        for row in rows
+    ]

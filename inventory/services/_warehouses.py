@@ -2,7 +2,7 @@ from collections.abc import Collection
 
 from django.db import IntegrityError, transaction
 
-from inventory import models
+from inventory import models, sql
 from inventory.services._facts import Warehouse, WarehouseExists, WarehouseInUse, WarehouseNotFound
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -60,8 +60,11 @@ def delete_warehouse(code: str) -> None:
 
 
 def warehouse_ids(codes: Collection[str]) -> dict[str, int]:
-    """Return the id of each code, for the other services of this app. Raises WarehouseNotFound naming all unknown."""
-    found = dict(models.Warehouse.objects.filter(code__in=codes).values_list("code", "id"))
+    """Return the id of each code, and keep all of them from being deleted until the commit.
+
+    For the other services of this app. Raises WarehouseNotFound naming all unknown.
+    """
+    found = sql.share_warehouses(codes)
     if unknown := set(codes) - set(found):
         raise WarehouseNotFound(unknown)
     return found

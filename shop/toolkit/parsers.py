@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
-MAX_BODY_BYTES = 256 * 1024
+from shop.toolkit.chunked import MAX_BODY_BYTES
+
 MAX_DEPTH = 20
 MAX_NUMBER_DIGITS = 40  # far above any unit or price; Python's own limit would be an error of another kind
 
@@ -31,7 +32,7 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        # Read one byte more than allowed: a body without Content-Length tells its size only by being read.
+        # One byte more than allowed is enough to know.
         raw = stream.read(MAX_BODY_BYTES + 1)
         if len(raw) > MAX_BODY_BYTES:
             raise PayloadTooLarge
@@ -71,16 +72,24 @@ def _check_values(parsed: Any) -> None:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key {name!r} is there twice")
+        found[name] = value
     return found
 
 
 def _decimal(text: str) -> Decimal:
     _check_digits(text)
-    return Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError("a number has an exponent out of all bounds") from error
+    # 1e999999 is short to write and long to write out.
+    if abs(number.adjusted()) > MAX_NUMBER_DIGITS:
+        raise ValueError(f"a number has more than {MAX_NUMBER_DIGITS} digits")
+    return number
 
 
 def _integer(text: str) -> int:

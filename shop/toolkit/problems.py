@@ -57,7 +57,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
+    """Answer what Django refuses: a permission, or (with a reason) a form without its token."""
     return problem(403, "permission_denied", "Permission denied", "You may not do this.")
 
 

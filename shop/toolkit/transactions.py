@@ -19,6 +19,18 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Repeat(Exception):
+    """Raised by `work` to have everything undone, `first` done in a transaction of its own, and `work` done once more.
+
+    For what can only be found out under locks that forbid to mend it. When it has been tried, `refusal` is raised.
+    """
+
+    def __init__(self, *, first: Callable[[], object], refusal: Exception) -> None:
+        super().__init__(str(refusal))
+        self.first = first
+        self.refusal = refusal
+
+
 class NotCommitted(Exception):
     """The transaction ended without an error and without a commit: nothing may be acknowledged."""
 
@@ -26,10 +38,21 @@ class NotCommitted(Exception):
 def run(work: Callable[[], T]) -> T:
     """Run `work` in one transaction of its own and return its result once that is committed.
 
-    A deadlock or serialization failure repeats all of it, at most ATTEMPTS times; `work` must therefore have no
-    effect outside the database. Raises NotCommitted when the block ended without a commit, and whatever `work` raises
-    after everything was rolled back.
+    A deadlock or serialization failure repeats all of it, at most ATTEMPTS times, and so does Repeat, once; `work` must
+    therefore have no effect outside the database. Raises NotCommitted when the block ended without a commit, and
+    whatever `work` raises after everything was rolled back.
     """
+    try:
+        return _run_repeatedly(work)
+    except Repeat as wish:
+        _run_repeatedly(wish.first)
+    try:
+        return _run_repeatedly(work)
+    except Repeat as wish:
+        raise wish.refusal from None
+
+
+def _run_repeatedly(work: Callable[[], T]) -> T:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _run_once(work)

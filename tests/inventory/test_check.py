@@ -41,6 +41,15 @@ def test_the_answer_can_be_capped(api, settings):
     assert (answer["available"], answer["available_quantity"]) == (True, 10)
 
 
+def test_an_archived_product_is_not_to_be_had(api, staff):
+    product = factories.product(stock=5)
+    staff.delete(f"/api/v1/products/{product.id}")
+
+    assert api.get(f"/api/v1/inventory/check?product_id={product.id}").status_code == 404
+    staff.patch(f"/api/v1/products/{product.id}", {"is_active": True})
+    assert api.get(f"/api/v1/inventory/check?product_id={product.id}").json()["available"] is True
+
+
 def test_an_unknown_product_is_a_404(api):
     response = api.get("/api/v1/inventory/check?product_id=999999")
 
@@ -97,7 +106,7 @@ def test_bulk_names_every_unknown_product(api):
 
 
 def test_bulk_takes_one_statement_for_five_hundred_lines_and_no_more_lines(api):
-    product = factories.product(stock=5)
+    product = factories.product(stock=500)
     lines = [{"product_id": product.id, "quantity": 1}] * 500
 
     with counted_statements() as statements:

@@ -1,12 +1,15 @@
 """The schema, the docs page, the admin, and that README and settings tell the same."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 
-from shop import settings
+from shop import answers, settings
 from tests import factories
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +77,9 @@ def test_the_admin_shows_rows_and_offers_no_change_behind_the_services(api, page
 def test_the_readme_lists_every_variable_that_is_read():
     read = set()
     for path in (ROOT / "shop").rglob("*.py"):
-        read |= set(re.findall(r"""(?:env\.\w+|required|environ\.get)\(\s*"([A-Z_]+)\"""", path.read_text()))
+        read |= set(
+            re.findall(r"""(?:env\.\w+|required|whole_number|os\.environ\.get)\(\s*"([A-Z_]+)\"""", path.read_text())
+        )
     table = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
 
     assert read == table
@@ -95,3 +100,45 @@ def test_safe_defaults():
     assert settings.DEBUG is False
     assert "*" not in settings.ALLOWED_HOSTS
     assert settings.JWT_SIGNING_KEY != settings.SECRET_KEY
+
+
+def test_the_errors_page_names_every_code_and_no_other():
+    page = (ROOT / "docs" / "errors.md").read_text()
+    listed = {
+        code for row in re.findall(r"^\| \d{3} \| ([^|]+)", page, re.MULTILINE) for code in re.findall("`(.+?)`", row)
+    }
+    source = "".join((ROOT / "shop" / name).read_text() for name in ("answers.py", "health.py", "toolkit/problems.py"))
+    used = {answer.code for answer in answers.REFUSALS.values()} | {code for code, _ in answers.FRAMEWORK.values()}
+    used |= set(re.findall(r'problem\(\s*\d{3}, "([a-z_]+)"', source))
+
+    assert listed == used
+
+
+def test_what_the_database_url_asks_for_reaches_the_driver():
+    code = "from shop import settings; print(settings.DATABASES['default']['OPTIONS'])"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": "x",
+        "DATABASE_URL": "postgres://u@h/d?sslmode=verify-full&target_session_attrs=read-write&options=-c%20work_mem%3D9MB",
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    ).stdout
+
+    assert "'sslmode': 'verify-full'" in said
+    assert "'target_session_attrs': 'read-write'" in said
+    assert "lock_timeout=2s" in said
+    assert "work_mem=9MB" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DEFAULT_CURRENCY", "eur"), ("RESERVATION_TTL_SECONDS", "-5"), ("DATABASE_POOL_SIZE", "many")]
+)
+def test_a_setting_that_makes_no_sense_stops_the_start_with_a_sentence(name, value):
+    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": "x", "DATABASE_URL": "postgres:///x", name: value}
+    said = subprocess.run(
+        [sys.executable, "-c", "import shop.settings"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"{name} is {value!r};")

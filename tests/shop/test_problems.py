@@ -3,11 +3,15 @@
 import json
 import threading
 
+import httpx
 import pytest
-from django.db import connection, connections
+from django.db import Error, connection, connections, transaction
 from django.urls import path
 
-from shop import urls
+from inventory import services as inventory
+from shop import answers, urls
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
 from tests import factories
 
 
@@ -82,6 +86,12 @@ def test_another_media_type_is_a_415(api):
         b"\xff\xfe{}",
         b'{"a": ' + b"9" * 5000 + b"}",
         b'{"a": 1e' + b"9" * 50 + b"}",
+        b'{"a": 1e999999999999999}',
+        b'{"a": 1e-999999999999999}',
+        b'{"a": 1e99999999}',
+        b'{"a": 0e-99999999}',
+        b'{"a": 1e99999999999999999999999}',
+        b"{" + b",".join(b'"%d": 1' % number for number in range(20_000)) + b', "19999": 1}',
         b"\xef\xbb\xbf{}",
     ],
 )
@@ -139,3 +149,74 @@ def test_a_database_that_is_gone_is_a_503(api, settings):
         connection.settings_dict["HOST"] = host
         connection.close()
     assert api.get("/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize("path_", ["/api/v1/inventory/warehouses/%00", "/api/v1/products?search=%00", "/admin/?x=%00"])
+def test_a_nul_is_a_400_wherever_it_comes(staff, path_):
+    problem_of(staff.get(path_), 400, "invalid")
+
+
+def test_a_nul_in_a_cookie_is_a_400(api):
+    problem_of(
+        api.get("/admin/", headers={"cookie": 'sessionid="\\000aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'}), 400, "invalid"
+    )
+
+
+@pytest.mark.parametrize("path_", ["/healthz", "/readyz"])
+def test_health_is_asked_not_told(path_):
+    client = factories.JsonClient(enforce_csrf_checks=True)
+
+    problem_of(client.post(path_, {}), 405, "method_not_allowed")
+
+
+def test_a_form_without_its_token_is_a_403(api):
+    client = factories.JsonClient(enforce_csrf_checks=True)
+
+    problem_of(client.post("/admin/login/", {}), 403, "permission_denied")
+
+
+def test_a_chunked_body_is_read(server):
+    product = factories.product(stock=3)
+
+    def chunks():
+        yield b'{"items": [{"product_id": '
+        yield b"%d" % product.id
+        yield b"}]}"
+
+    headers = {"content-type": "application/json"}
+    small = httpx.post(f"{server}/api/v1/inventory/check", content=chunks(), headers=headers)
+    large = httpx.post(f"{server}/api/v1/inventory/check", content=iter([b" " * 300_000]), headers=headers)
+
+    assert small.json()["items"][0]["available_quantity"] == 3
+    problem_of(large, 413, "payload_too_large")
+
+
+def test_a_caller_may_catch_a_refusal_behind_a_savepoint(database):
+    """The rule of docs/architecture.md: who catches wraps the call in `transaction.atomic()`."""
+    product = factories.product(stock=1)
+
+    def work() -> str:
+        try:
+            with transaction.atomic():
+                inventory.release(new_id(), actor_id=None)
+        except inventory.ReservationNotFound:
+            return inventory.get_item(product.id).sku
+        raise AssertionError
+
+    assert transactions.run(work) == product.sku
+
+
+@pytest.mark.parametrize("state", ["25P03", "25006", "57P01", "08006"])
+def test_a_connection_that_the_database_ended_is_a_503(database, state):
+    def work() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '{state}'; END $$")
+
+    with pytest.raises(Error) as caught:
+        transactions.run(work)
+
+    problem_of_(answers.answer(caught.value, {}), 503, "database_unavailable")
+
+
+def problem_of_(response, status: int, code: str) -> None:
+    assert (response.status_code, json.loads(response.content)["code"]) == (status, code)

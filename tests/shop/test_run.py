@@ -1,5 +1,6 @@
 """`manage.py run`: all of `make run` but the installation, in a copy of the project with its own data folder."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -9,14 +10,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from django.conf import settings
 
+from shop import embedded
 from tests.conftest import database_url, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,7 +171,8 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
 
     # kill -9 of everything, and the next start recovers.
     for process in processes_of(house):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # its parent's end may have been its own
+            process.kill()
     wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
     again.process.wait()
     recovered = Running(house, port)
@@ -204,6 +209,94 @@ def test_a_taken_port_is_told(house):
     assert f"make run PORT={port + 1}" in running.output()
     assert "Traceback" not in running.output()
     assert processes_of(house) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock is the Linux kernel's")
+def test_two_that_start_at_once_do_not_share_a_port(house):
+    port = free_port()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"\0shop-run-{port}")
+        running = Running(house, port)
+
+        assert running.process.wait(SECONDS) == 1
+    assert f"Another `make run` is about to serve on the port {port}" in running.output()
+
+
+def test_it_comes_up_whatever_hosts_are_allowed_and_whatever_proxy_is_set(house):
+    running = Running(house, free_port(), ALLOWED_HOSTS="shop.example", http_proxy="http://127.0.0.1:9")
+
+    running.wait_for_banner()
+    running.stop()
+
+
+def test_a_first_start_that_was_killed_is_done_over(house):
+    data = house / ".data"
+    shutil.rmtree(data, ignore_errors=True)
+    starting = Running(house, free_port())
+    wait_until((data / "postgres.unfinished" / "PG_VERSION").exists, seconds=SECONDS)
+    for process in processes_of(house):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    starting.process.wait()
+    wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
+    assert not (data / "postgres").exists()
+
+    again = Running(house, free_port())
+    again.wait_for_banner()
+    again.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("delay", [0.3, 2])
+def test_a_signal_at_any_time_stops_everything(house, number, delay):
+    running = Running(house, free_port())
+    time.sleep(delay)
+
+    running.process.send_signal(number)
+    running.process.wait(SECONDS)
+
+    wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
+    assert "Traceback" not in running.output()
+
+
+def test_workers_of_a_server_that_was_killed_do_not_stay(house):
+    running = Running(house, free_port())
+    running.wait_for_banner()
+    (server,) = [process for process in processes_of(house) if process.ppid() == running.process.pid]
+
+    server.kill()
+
+    assert running.process.wait(SECONDS) == 1
+    wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
+
+
+def test_a_socket_folder_that_others_made_first_is_refused(house, tmp_path):
+    deep = house / ("long" * 25)
+    deep.mkdir()
+    cluster = embedded.Cluster(deep / "postgres")
+    assert len(str(cluster.sockets)) < 40
+    cluster.sockets.symlink_to(tmp_path)
+    try:
+        with pytest.raises(embedded.EmbeddedError, match="not a private folder"), embedded.server(deep):
+            pass
+    finally:
+        cluster.sockets.unlink()
+    with embedded.server(deep) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    cluster.sockets.rmdir()
+
+
+@pytest.mark.parametrize("name", ["a b", "a'b", "a,b", "ü"])
+def test_a_folder_may_have_an_odd_name(house, name):
+    folder = house / name
+    folder.mkdir()
+    with embedded.server(folder) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_folder_that_a_shell_would_misread_is_refused(house):
+    with pytest.raises(embedded.EmbeddedError, match="its path has"):
+        embedded.Cluster(house / "a$HOME" / "postgres")
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "70000", "-1"])

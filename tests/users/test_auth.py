@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -112,6 +113,20 @@ def test_a_new_password_ends_every_token(api):
     assert api.post("/api/v1/auth/token", {"email": account.email, "password": factories.PASSWORD}).status_code == 401
 
 
+def test_a_password_changed_in_the_admin_ends_every_token_too(api):
+    account = factories.user(is_staff=True, is_superuser=True)
+    tokens = log_in(api, account)
+    assert api.login(email=account.email, password=factories.PASSWORD)
+    new = "a quite different phrase"
+    form = {"old_password": factories.PASSWORD, "new_password1": new, "new_password2": new}
+
+    response = api.generic("POST", "/admin/password_change/", urlencode(form), "application/x-www-form-urlencoded")
+
+    assert response.headers["location"] == "/admin/password_change/done/"
+    assert me(api, tokens["access"]).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+
+
 def test_a_deactivated_account_is_out_at_once(api):
     account = factories.user()
     tokens = log_in(api, account)
@@ -142,7 +157,7 @@ def _unsigned() -> str:
     def part(value: dict) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'user_id': 1, 'ver': 0, 'token_type': 'access'})}."
+    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'user_id': 1, 'stamp': 'x', 'token_type': 'access'})}."
 
 
 @pytest.mark.parametrize(
@@ -154,11 +169,11 @@ def _unsigned() -> str:
         "Bearer x.y.z",
         "Bearer ÄÖÜ",
         lambda: f"Bearer {_unsigned()}",
-        lambda: f"Bearer {_signed(user_id='abc', ver=0)}",
-        lambda: f"Bearer {_signed(user_id=True, ver=0)}",
-        lambda: f"Bearer {_signed(user_id=2**80, ver=0)}",
-        lambda: f"Bearer {_signed(user_id=999_999, ver=0)}",
-        lambda: f"Bearer {_signed(ver=0)}",
+        lambda: f"Bearer {_signed(user_id='abc', stamp='x')}",
+        lambda: f"Bearer {_signed(user_id=True, stamp='x')}",
+        lambda: f"Bearer {_signed(user_id=2**80, stamp='x')}",
+        lambda: f"Bearer {_signed(user_id=999_999, stamp='x')}",
+        lambda: f"Bearer {_signed(stamp='x')}",
         lambda: f"Bearer {_signed(user_id=1)}",
     ],
 )

@@ -28,11 +28,21 @@ def test_an_address_in_another_case_is_the_same_address(api):
     assert fetch("SELECT count(*) FROM users_user") == [(1,)]
 
 
+def test_an_international_domain_is_kept_as_dns_has_it(api):
+    assert api.post("/api/v1/users", {**ANNA, "email": "Anna@Bücher.example"}).json()["email"] == (
+        "anna@xn--bcher-kva.example"
+    )
+    login = {"email": "anna@bücher.example", "password": ANNA["password"]}
+    assert api.post("/api/v1/auth/token", login).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"email": "nonsense"}, "email"),
         ({"email": 5}, "email"),
+        ({"email": "\u017f@example.com"}, "email"),
+        ({"email": "a@" + ".".join(["ü" * 40] * 6) + ".com"}, "email"),
         ({"email": None}, "email"),
         ({"password": "12345678"}, "password"),
         ({"password": "short"}, "password"),

@@ -1,5 +1,6 @@
 import contextlib
 import ctypes
+import http.client
 import json
 import os
 import secrets
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from users import services as users
 HOST = "127.0.0.1"
 DEFAULT_EMAIL = "admin@example.com"
 WORKERS = 2
+START_SECONDS = 60
 THREADS = settings.DATABASE_POOL_SIZE or 4
 
 
@@ -45,11 +47,11 @@ class Command(BaseCommand):
                     stack.enter_context(embedded.only_runner(embedded.DATA_FOLDER))
                 except embedded.EmbeddedError as problem:
                     raise CommandError(str(problem)) from problem
-            _refuse_taken(port)
+            stack.enter_context(_only_one_on(port))
             call_command("migrate", verbosity=0)
-            password = _ensure_staff_user()
+            self._ensure_staff_user()
             call_command("load_demo", stdout=self.stdout)
-            banner = _banner(port, password)
+            banner = _banner(port)
             _close_pool()
             self._serve(port, banner)
         self.stdout.write("Stopped.")
@@ -61,19 +63,41 @@ class Command(BaseCommand):
         def stop(signum: int, frame: Any) -> None:
             server.terminate()
 
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        deadline = time.monotonic() + START_SECONDS
         while server.poll() is None and not _answers(port):
+            if time.monotonic() > deadline:
+                server.terminate()
+                self.stderr.write(f"The server does not answer after {START_SECONDS} s; its log is above.")
+                break
             time.sleep(0.1)
-        if server.poll() is None:
-            self.stdout.write(banner)
-            self.stdout.flush()
+        else:
+            self._print_at_once(banner if server.poll() is None else "")
         code = server.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # workers of a server that was itself killed
         if code not in (0, -signal.SIGTERM):
             raise CommandError(f"The server ended with exit code {code}; its log is above.")
 
+    def _ensure_staff_user(self) -> None:
+        """Create the staff user where there is none, and print the password at once if it had to be made up."""
+        given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+        if not given and users.has_superuser():
+            return
+        password = given or secrets.token_urlsafe(12)
+        created = transactions.run(lambda: users.ensure_superuser(email=_email(), password=password))
+        if created and not given:
+            self._print_at_once(f"Staff user: {_email()} with the password {password} (shown this once)")
+        if not created and not users.has_superuser():
+            self.stderr.write(f"{_email()} is somebody's account already; name a staff user by DJANGO_SUPERUSER_EMAIL.")
 
-def _banner(port: int, password: str | None) -> str:
+    def _print_at_once(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def _banner(port: int) -> str:
     base = f"http://{HOST}:{port}"
     first = products.list_products(page=PageRequest(size=1), with_archived=False).results
     product_id = first[0].id if first else 1
@@ -83,7 +107,6 @@ def _banner(port: int, password: str | None) -> str:
         f"The shop is on   {base}/api/v1",
         f"Docs             {base}/api/docs",
         f"Admin            {base}/admin/",
-        *([f"Staff user       {_email()} with the password {password} (shown this once)"] if password else []),
         "",
         f"  curl '{base}/api/v1/products?page_size=3'",
         f"  curl '{base}/api/v1/inventory/check?product_id={product_id}&quantity=2'",
@@ -112,29 +135,41 @@ def _port() -> int:
     return int(text)
 
 
+@contextlib.contextmanager
+def _only_one_on(port: int) -> Iterator[None]:
+    """Hold the port's name while the body runs. Raises CommandError when the port is taken.
+
+    The server shares its port among its workers (SO_REUSEPORT), and would as gladly share it with another server of the
+    same user; so a second `make run` is kept off by a lock that the kernel drops with its process.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
+        if sys.platform == "linux":
+            try:
+                lock.bind(f"\0shop-run-{port}")
+            except OSError as error:
+                raise CommandError(
+                    f"Another `make run` is about to serve on the port {port}. {_choose(port)}"
+                ) from error
+        _refuse_taken(port)
+        yield
+
+
+def _choose(port: int) -> str:
+    return f"Choose another: make run PORT={port + 1}"
+
+
 def _refuse_taken(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what merely lingers after a stop is free
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise CommandError(
-                f"The port {port} of {HOST} cannot be had ({error.strerror}). Choose another: make run PORT={port + 1}"
-            ) from error
+            reason = f"The port {port} of {HOST} cannot be had ({error.strerror})."
+            raise CommandError(f"{reason} {_choose(port)}") from error
 
 
 def _email() -> str:
     return os.environ.get("DJANGO_SUPERUSER_EMAIL") or DEFAULT_EMAIL
-
-
-def _ensure_staff_user() -> str | None:
-    """Create the staff user where there is none; return the password if it had to be made up."""
-    given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
-    if not given and users.has_superuser():
-        return None
-    password = given or secrets.token_urlsafe(12)
-    created = transactions.run(lambda: users.ensure_superuser(email=_email(), password=password))
-    return password if created and not given else None
 
 
 def _start_server(port: int) -> "subprocess.Popen[bytes]":
@@ -149,11 +184,16 @@ def _start_server(port: int) -> "subprocess.Popen[bytes]":
 
 
 def _answers(port: int) -> bool:
+    """Tell whether the application answers, with whatever: the host it is asked for may not be one that it serves."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2) as response:
-            return bool(response.status == 200)
-    except OSError:
+        connection.request("GET", "/healthz")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+    return True
 
 
 def _end_with_parent() -> None:

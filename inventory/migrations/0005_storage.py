@@ -13,6 +13,6 @@ RESET = "ALTER TABLE inventory_stock RESET (fillfactor, autovacuum_vacuum_scale_
 
 
 class Migration(migrations.Migration):
-    dependencies = [("inventory", "0003_append_only_ledger")]
+    dependencies = [("inventory", "0004_ledger_triggers")]
 
     operations = [migrations.RunSQL(SET, RESET)]

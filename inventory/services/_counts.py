@@ -1,0 +1,100 @@
+"""Stocktakes. A count is a document: people enter what they count, row by row, while sales go on."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from inventory import models, sql
+from inventory.services._facts import Count, CountClosed, CountLine, CountNotFound, ItemNotFound
+from inventory.services._ledger import post_variances
+from inventory.services._warehouses import warehouse_ids
+
+
+@transaction.atomic(savepoint=False)
+def open_count(*, count_id: UUID, warehouse: str, note: str, actor_id: int | None) -> Count:
+    """Open a count of one warehouse. Raises WarehouseNotFound."""
+    warehouse_id = warehouse_ids([warehouse])[warehouse]
+    models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=actor_id).save(force_insert=True)
+    return get_count(count_id)
+
+
+@transaction.atomic(savepoint=False)
+def record_count(count_id: UUID, *, product_id: int, counted: int, actor_id: int | None) -> None:
+    """Enter what was counted of a product, and keep beside it what the book says at this moment.
+
+    Entering a product again replaces what was entered before. Raises CountNotFound, CountClosed, ItemNotFound.
+    """
+    count = _open(count_id)
+    if not models.Item.objects.filter(pk=product_id).exists():
+        raise ItemNotFound([product_id])
+    key = (product_id, count.warehouse_id)
+    # Under the row's lock, so that no sale falls between the book's figure and its being written down.
+    levels = sql.lock_levels([key]).get(key)
+    models.CountLine.objects.update_or_create(
+        count_id=count_id,
+        product_id=product_id,
+        defaults={
+            "counted": counted,
+            "book": levels.on_hand if levels else 0,
+            "counted_by": actor_id,
+            "counted_at": timezone.now(),
+        },
+    )
+
+
+@transaction.atomic(savepoint=False)
+def close_count(count_id: UUID, *, actor_id: int | None) -> Count:
+    """Post the difference of every row that differs from the book it was counted against, once.
+
+    Sales between the counting and the closing stay what they were: the difference is added to what is on hand now.
+    Closing again is harmless. Raises CountNotFound, StockPromised, LevelOutOfRange, InsufficientStock; then nothing is
+    posted and the count stays open.
+    """
+    count = _locked(count_id)
+    if count.closed_at is None:
+        lines = models.CountLine.objects.filter(count_id=count_id)
+        post_variances(
+            {(line.product_id, count.warehouse_id): line.counted - line.book for line in lines},
+            reference=str(count_id),
+            note=count.note,
+            actor_id=actor_id,
+        )
+        count.closed_at, count.closed_by = timezone.now(), actor_id
+        count.save(update_fields=["closed_at", "closed_by"])
+    return get_count(count_id)
+
+
+def get_count(count_id: UUID) -> Count:
+    """Return a count with its rows by product. Raises CountNotFound."""
+    row = models.Count.objects.filter(pk=count_id).select_related("warehouse").first()
+    if row is None:
+        raise CountNotFound(count_id)
+    lines = models.CountLine.objects.filter(count_id=count_id).order_by("product_id")
+    return Count(
+        id=row.pk,
+        warehouse=row.warehouse.code,
+        note=row.note,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        lines=[
+            CountLine(
+                line.product_id, line.counted, line.book, line.counted - line.book, line.counted_by, line.counted_at
+            )
+            for line in lines
+        ],
+    )
+
+
+def _locked(count_id: UUID) -> models.Count:
+    row = models.Count.objects.select_for_update(no_key=True).filter(pk=count_id).first()
+    if row is None:
+        raise CountNotFound(count_id)
+    return row
+
+
+def _open(count_id: UUID) -> models.Count:
+    count = _locked(count_id)
+    if count.closed_at is not None:
+        raise CountClosed
+    return count

@@ -1,0 +1,31 @@
+"""An item comes into being with its product, and follows its labels."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from inventory import models
+from inventory.services._facts import Item, ItemNotFound, Level
+from inventory.services._items import get_item
+from inventory.services._ledger import receive
+
+
+@transaction.atomic(savepoint=False)
+def provision_item(
+    *, product_id: int, sku: str, name: str, initial_stock: Sequence[Level], actor_id: int | None
+) -> Item:
+    """Create the inventory item of a new product and receive its initial stock, or neither.
+
+    Raises WarehouseNotFound, LevelOutOfRange; IntegrityError when the product has an item already, a caller's bug.
+    """
+    models.Item(product_id=product_id, sku=sku, name=name).save(force_insert=True)
+    if initial_stock:
+        receive(product_id=product_id, levels=initial_stock, actor_id=actor_id, reference="", note="initial stock")
+    return get_item(product_id)
+
+
+@transaction.atomic(savepoint=False)
+def relabel_item(*, product_id: int, sku: str, name: str, is_active: bool) -> None:
+    """Give an item its product's new labels; an inactive one is off sale for `check` too. Raises ItemNotFound."""
+    if not models.Item.objects.filter(pk=product_id).update(sku=sku, name=name, is_active=is_active):
+        raise ItemNotFound([product_id])

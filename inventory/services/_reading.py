@@ -1,0 +1,122 @@
+"""What staff look at: the ledger, and why the stock is what it is."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from inventory import models, sql
+from inventory.services._facts import Explanation, Item, ItemNotFound, Movement, Promise, Stock
+from inventory.services._items import get_item, item_of
+from shop.toolkit.pages import Page, PageRequest, page_of
+
+LISTED_PROMISES = 1000
+
+
+def explain(product_id: int) -> Explanation:
+    """Tell what consumes a product's stock: its item, each hold with its deadline, each order, holds first.
+
+    Raises ItemNotFound.
+    """
+    item = get_item(product_id)
+    found = promises([product_id])
+    return Explanation(
+        item=item,
+        holds=[promise for promise in found if promise.state == models.State.HELD],
+        orders=[promise for promise in found if promise.state == models.State.CONFIRMED],
+    )
+
+
+def promises(product_ids: Collection[int], *, warehouse_id: int | None = None) -> list[Promise]:
+    """Return who claims units of these products (in one warehouse), at most LISTED_PROMISES."""
+    rows = sql.consumers(product_ids, warehouse_id=warehouse_id, limit=LISTED_PROMISES)
+    return [
+        Promise(
+            product_id=row.product_id,
+            warehouse=row.warehouse,
+            quantity=row.quantity,
+            reservation_id=row.reservation_id,
+            reference=row.reference,
+            state=row.state,
+            expires_at=row.expires_at if row.state == models.State.HELD else None,
+            is_overdue=row.is_overdue,
+        )
+        for row in rows
+    ]
+
+
+def item_as_of(product_id: int, at: datetime) -> Item:
+    """Return an item with the quantities that the ledger had at `at`, by one index probe for each warehouse.
+
+    Warehouses without a movement by then are left out. Policy (safety stock, reorder point, backorder limit, whether a
+    warehouse is active) is not in the ledger and is today's. Raises ItemNotFound.
+    """
+    item = get_item(product_id)
+    then = sql.as_of(product_id, at)
+    codes = dict(models.Warehouse.objects.filter(pk__in=then).values_list("code", "id"))
+    return item_of(
+        item, [_stock_then(stock, then[codes[stock.warehouse]]) for stock in item.stocks if stock.warehouse in codes]
+    )
+
+
+def _stock_then(stock: Stock, row: sql.MovementRow) -> Stock:
+    free = row.on_hand - row.unavailable - stock.safety_stock - row.reserved - row.committed
+    available = max(0, free) if stock.is_active else 0
+    return replace(
+        stock,
+        on_hand=row.on_hand,
+        reserved=row.reserved,
+        committed=row.committed,
+        unavailable=row.unavailable,
+        available=available,
+        low_stock=available <= stock.reorder_point,
+    )
+
+
+def list_movements(
+    product_id: int, *, page: PageRequest, warehouse: str | None = None, kind: str | None = None
+) -> Page[Movement]:
+    """Return a product's ledger, newest first. Raises ItemNotFound, InvalidCursor."""
+    if not models.Item.objects.filter(pk=product_id).exists():
+        raise ItemNotFound([product_id])
+    rows = models.Movement.objects.filter(product_id=product_id)
+    codes = _codes()
+    if warehouse is not None:
+        rows = rows.filter(warehouse_id__in=[key for key, code in codes.items() if code == warehouse])
+    if kind is not None:
+        rows = rows.filter(kind=kind)
+    found = page_of(rows, order=["-created_at", "-warehouse_id", "-seq"], request=page)
+    return found.map(lambda row: _movement(row, codes))
+
+
+def movements(keys: Sequence[tuple[int, int, int]]) -> list[Movement]:
+    """Return movements by their (product, warehouse, seq) keys, in that order."""
+    codes = _codes()
+    rows = models.Movement.objects.filter(pk__in=keys).order_by("product_id", "warehouse_id", "seq")
+    return [_movement(row, codes) for row in rows]
+
+
+def _codes() -> dict[int, str]:
+    return dict(models.Warehouse.objects.values_list("id", "code"))
+
+
+def _movement(row: models.Movement, codes: dict[int, str]) -> Movement:
+    return Movement(
+        id=str(row),
+        product_id=row.product_id,
+        warehouse=codes[row.warehouse_id],
+        seq=row.seq,
+        kind=row.kind,
+        reason=row.reason,
+        on_hand_delta=row.on_hand_delta,
+        reserved_delta=row.reserved_delta,
+        committed_delta=row.committed_delta,
+        unavailable_delta=row.unavailable_delta,
+        on_hand=row.on_hand,
+        reserved=row.reserved,
+        committed=row.committed,
+        unavailable=row.unavailable,
+        reference=row.reference,
+        actor_id=row.actor_id,
+        note=row.note,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,187 @@
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+
+class StockRow(NamedTuple):
+    """A stock row of an active warehouse, as one statement saw it."""
+
+    product_id: int
+    warehouse_id: int
+    warehouse: str
+    priority: int
+    on_hand: int
+    reserved: int
+    committed: int
+    unavailable: int
+    safety_stock: int
+    backorder_limit: int
+
+    @property
+    def available_to_promise(self) -> int:
+        """Units that a new reservation may claim. The one definition that check, preview and reserve share."""
+        free = self.on_hand - self.unavailable - self.safety_stock - self.reserved - self.committed
+        return max(0, free + self.backorder_limit)
+
+
+class Line(NamedTuple):
+    """Units of one product in one warehouse, as a reservation claims them."""
+
+    product_id: int
+    warehouse_id: int
+    quantity: int
+
+
+STOCK_COLUMNS = """s.product_id, s.warehouse_id, w.code, w.priority, s.on_hand, s.reserved, s.committed, s.unavailable,
+       s.safety_stock, s.backorder_limit"""
+
+# Only constants are put together here and below; values go in as parameters.
+READ_STOCK = f"""
+SELECT i.product_id, {STOCK_COLUMNS}
+  FROM inventory_item i
+  LEFT JOIN (inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active)
+         ON s.product_id = i.product_id
+ WHERE i.product_id = ANY(%s) AND i.is_active
+ ORDER BY i.product_id, s.warehouse_id
+"""
+
+
+def read_stock(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
+    """Return the sellable rows of each product that has an inventory item and is on sale, without locking."""
+    found: dict[int, list[StockRow]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(READ_STOCK, [list(product_ids)])
+        for product_id, *columns in cursor:
+            rows = found.setdefault(product_id, [])
+            if columns[0] is not None:
+                rows.append(StockRow(*columns))
+    return found
+
+
+# FOR NO KEY UPDATE: plain FOR UPDATE would collide with the foreign key checks of other buyers' inserts. A row that had
+# to be waited for comes back as the winner left it.
+LOCK_STOCK = f"""
+SELECT {STOCK_COLUMNS}
+  FROM inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active
+ WHERE s.product_id = ANY(%s)
+ ORDER BY s.product_id, s.warehouse_id
+   FOR NO KEY UPDATE OF s
+"""
+
+
+def lock_stock(product_ids: Collection[int]) -> list[StockRow]:
+    """Lock and return the sellable rows of these products, in key order."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_STOCK, [list(product_ids)])
+        return [StockRow(*row) for row in cursor]
+
+
+SHARE_WAREHOUSES = "SELECT code, id FROM inventory_warehouse WHERE code = ANY(%s) ORDER BY id FOR KEY SHARE"
+
+
+def share_warehouses(codes: Collection[str]) -> dict[str, int]:
+    """Return the id of each code that there is; until the commit none of them can be deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(SHARE_WAREHOUSES, [list(codes)])
+        return dict(cursor.fetchall())
+
+
+class Levels(NamedTuple):
+    """What a staff operation must know of a stock row, whatever its warehouse's state."""
+
+    on_hand: int
+    promised: int
+    backorder_limit: int
+
+
+LOCK_LEVELS = """
+SELECT s.product_id, s.warehouse_id, s.on_hand, s.reserved + s.committed + s.unavailable, s.backorder_limit
+  FROM inventory_stock s
+  JOIN unnest(%s::bigint[], %s::bigint[]) AS wanted (product_id, warehouse_id) USING (product_id, warehouse_id)
+ ORDER BY s.product_id, s.warehouse_id
+   FOR NO KEY UPDATE OF s
+"""
+
+
+def lock_levels(keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], Levels]:
+    """Lock the rows of these (product, warehouse) keys in key order; keys without a row are absent."""
+    columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_LEVELS, columns)
+        return {(product_id, warehouse_id): Levels(*levels) for product_id, warehouse_id, *levels in cursor}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one movement does to one stock row, and for which reference."""
+
+    product_id: int
+    warehouse_id: int
+    on_hand: int = 0
+    reserved: int = 0
+    committed: int = 0
+    unavailable: int = 0
+    reference: str = ""
+
+
+# The only statement that changes a quantity: the row and its ledger entries in one, so neither is without the other.
+# Several changes of one row become as many movements, in the order given: an UPDATE ... FROM that met one row twice
+# would apply one of them and lose the rest.
+# The time is the clock's, not now(): that is when the transaction began, which may be before an earlier movement.
+POST_MOVEMENTS = """
+WITH change AS (
+    SELECT c.*, row_number() OVER row AS n,
+           sum(c.on_hand) OVER row AS on_hand_so_far, sum(c.reserved) OVER row AS reserved_so_far,
+           sum(c.committed) OVER row AS committed_so_far, sum(c.unavailable) OVER row AS unavailable_so_far
+      FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[], %s::text[]) WITH ORDINALITY
+        AS c (product_id, warehouse_id, on_hand, reserved, committed, unavailable, reference, place)
+    WINDOW row AS (PARTITION BY c.product_id, c.warehouse_id ORDER BY c.place)
+), total AS (
+    SELECT product_id, warehouse_id, count(*) AS n, sum(on_hand)::int AS on_hand, sum(reserved)::int AS reserved,
+           sum(committed)::int AS committed, sum(unavailable)::int AS unavailable
+      FROM change GROUP BY product_id, warehouse_id
+), head AS (
+    UPDATE inventory_stock s
+       SET on_hand = s.on_hand + t.on_hand, reserved = s.reserved + t.reserved, committed = s.committed + t.committed,
+           unavailable = s.unavailable + t.unavailable, seq = s.seq + t.n
+      FROM total t
+     WHERE s.product_id = t.product_id AND s.warehouse_id = t.warehouse_id
+    RETURNING s.product_id, s.warehouse_id, s.seq - t.n AS seq, s.on_hand - t.on_hand AS on_hand,
+              s.reserved - t.reserved AS reserved, s.committed - t.committed AS committed,
+              s.unavailable - t.unavailable AS unavailable
+)
+INSERT INTO inventory_movement
+       (product_id, warehouse_id, seq, on_hand_delta, reserved_delta, committed_delta, unavailable_delta,
+        on_hand, reserved, committed, unavailable, reference, kind, reason, actor_id, note, created_at)
+SELECT c.product_id, c.warehouse_id, h.seq + c.n, c.on_hand, c.reserved, c.committed, c.unavailable,
+       h.on_hand + c.on_hand_so_far, h.reserved + c.reserved_so_far, h.committed + c.committed_so_far,
+       h.unavailable + c.unavailable_so_far, c.reference, %s, %s, %s::bigint, %s, clock_timestamp()
+  FROM head h JOIN change c USING (product_id, warehouse_id)
+RETURNING product_id, warehouse_id, seq
+"""
+
+
+def post_movements(
+    changes: Sequence[Change], *, kind: str, reason: str = "", actor_id: int | None, note: str = ""
+) -> list[tuple[int, int, int]]:
+    """Apply `changes` to their stock rows, which the caller has locked, and write a ledger row for each.
+
+    Returns the (product, warehouse, seq) keys of the movements. Raises IntegrityError when a balance would break a
+    constraint; AssertionError when a row is missing.
+    """
+    columns: list[Any] = [
+        [change.product_id for change in changes],
+        [change.warehouse_id for change in changes],
+        [change.on_hand for change in changes],
+        [change.reserved for change in changes],
+        [change.committed for change in changes],
+        [change.unavailable for change in changes],
+        [change.reference for change in changes],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(POST_MOVEMENTS, [*columns, kind, reason, actor_id, note])
+        posted = [(row[0], row[1], row[2]) for row in cursor]
+    assert len(posted) == len(changes), f"{len(changes)} changes met {len(posted)} movements"
+    return posted

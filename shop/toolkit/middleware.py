@@ -1,0 +1,32 @@
+"""What must hold for every request, the admin's included."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from shop.toolkit.problems import problem
+
+
+def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse NUL in path, query and cookies: PostgreSQL has no such text, so any of them would end as a crash."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        places = [
+            ("path", [request.path]),
+            *request.GET.lists(),
+            *((name, [text]) for name, text in request.COOKIES.items()),
+        ]
+        errors = [
+            {
+                "field": name.replace("\0", ""),
+                "code": "null_characters_not_allowed",
+                "detail": "No NUL is allowed here.",
+            }
+            for name, texts in places
+            if any("\0" in text for text in (name, *texts))
+        ]
+        if errors:
+            return problem(400, "invalid", "Invalid request", "A NUL is no character here.", members={"errors": errors})
+        return get_response(request)
+
+    return middleware

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test lint lock clean install install-dev
+.PHONY: help run test fuzz lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -16,6 +16,9 @@ run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded Postgre
 
 test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
 	@exec $(BIN)/python -m pytest
+
+fuzz: install-dev ## let the stock state machine run for long, on new examples each time
+	@exec $(BIN)/python -m pytest tests/inventory/test_stateful.py --hypothesis-profile=fuzz
 
 lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .

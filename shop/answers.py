@@ -70,6 +70,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
     inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),
+    inventory.ReferenceInUse: Answer(409, "reference_in_use", "Reference in use"),
     inventory.InsufficientStock: Answer(
         409,
         "insufficient_stock",

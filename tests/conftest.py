@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -18,6 +19,11 @@ from django.test.utils import CaptureQueriesContext, setup_databases, teardown_d
 from tests import factories
 
 TRIGGER_GUARDED = ("inventory_movement",)
+
+
+# Two profiles: the tests' own, and `make fuzz` for a long run.
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +40,10 @@ def database(_database) -> Iterator[None]:
     """A migrated database with nothing in it but the warehouse MAIN."""
     yield
     connection.close()
-    _empty_tables()
+    empty_tables()
 
 
-def _empty_tables() -> None:
+def empty_tables() -> None:
     kept = {"django_migrations", "django_content_type", "auth_permission"}
     with connection.cursor() as cursor:
         tables = [name for name in connection.introspection.table_names(cursor) if name not in kept]

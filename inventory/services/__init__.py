@@ -31,6 +31,7 @@ from inventory.services._facts import (
     Movement,
     Preview,
     Promise,
+    ReferenceInUse,
     Reservation,
     ReservationLine,
     ReservationNotFound,
@@ -73,6 +74,7 @@ from inventory.services._reservations import (
     reserve,
     take_back,
 )
+from inventory.services._verification import Finding, verify
 from inventory.services._warehouses import (
     create_warehouse,
     delete_warehouse,
@@ -97,6 +99,7 @@ __all__ = [
     "Demand",
     "ExceedsOpen",
     "Explanation",
+    "Finding",
     "HoldLimitReached",
     "InsufficientStock",
     "InvalidTransition",
@@ -107,6 +110,7 @@ __all__ = [
     "Movement",
     "Preview",
     "Promise",
+    "ReferenceInUse",
     "Reservation",
     "ReservationLine",
     "ReservationNotFound",
@@ -153,4 +157,5 @@ __all__ = [
     "take_back",
     "transfer",
     "update_warehouse",
+    "verify",
 ]

@@ -240,6 +240,13 @@ class ReservationNotFound(Refusal):
         super().__init__(f"There is no reservation {reservation_id}.")
 
 
+class ReferenceInUse(Refusal):
+    """An open reservation has this reference already."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"There is an open reservation for {reference} already.")
+
+
 class InsufficientStock(Refusal):
     """Fewer units are available than were asked for; `shortages` names every product that is short, exactly."""
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from inventory import models, sql
 from inventory.services._allocation import allocate, summed
@@ -14,6 +14,7 @@ from inventory.services._facts import (
     InsufficientStock,
     InvalidTransition,
     ItemNotFound,
+    ReferenceInUse,
     Reservation,
     ReservationLine,
     ReservationNotFound,
@@ -36,16 +37,21 @@ def reserve(
     Call it last in a transaction that `transactions.run` runs: from here to the commit the stock rows are locked. Lines
     of one product are summed. Where units are short and holds past their deadline claim some, those are expired and
     everything is tried once more. Raises InsufficientStock naming every product that is short, ItemNotFound naming
-    every unknown one.
+    every unknown one, ReferenceInUse.
     """
     wanted = summed(demand)
     rows = sql.lock_stock(wanted)
     plan = allocate(wanted, rows)
     if plan.shortages:
         _refuse(wanted, plan.shortages)
-    created_at, expires_at = sql.open_reservation(
-        reservation_id, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
-    )
+    try:
+        created_at, expires_at = sql.open_reservation(
+            reservation_id, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
+        )
+    except IntegrityError as error:
+        if transactions.violated_constraint(error) == "inventory_reservation_open_once":
+            raise ReferenceInUse(reference) from error
+        raise
     sql.post_movements(
         [
             Change(line.product_id, line.warehouse_id, reserved=line.quantity, reference=reference)

@@ -1,0 +1,48 @@
+import re
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from inventory import services as inventory
+from shop.toolkit import transactions
+
+BATCH = 100
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str) -> int:
+    """Return the seconds in a text such as 30s, 5m or 1h."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([smh])", text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no duration; write 30s, 5m or 1h")
+    return int(found[1]) * SECONDS[found[2]]
+
+
+class Command(BaseCommand):
+    """End the holds that are past their deadline and give their units back; once, or again and again.
+
+    Safe to run many times at once: each hold is expired by one of them. A buyer never waits for it, since a checkout
+    that falls short expires overdue holds by itself.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--every", type=duration, metavar="30s", help="keep running, with this pause in between")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        while True:
+            self.stdout.write(f"{_expire_all()} reservations expired")
+            self.stdout.flush()
+            if not options["every"]:
+                return
+            time.sleep(options["every"])
+
+
+def _expire_all() -> int:
+    total = 0
+    while expired := transactions.run(lambda: inventory.expire_due(limit=BATCH)):
+        total += expired
+    return total

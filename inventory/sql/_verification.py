@@ -1,0 +1,153 @@
+"""The invariants of stock as queries: each returns the rows that break it, and none when all is well."""
+
+from typing import Any
+
+from django.db import connection
+
+CHECKS: dict[str, tuple[str, str]] = {
+    "quantities": (
+        "A stock row has a quantity out of range, or promises more than it may.",
+        """
+        SELECT product_id, warehouse_id, on_hand, reserved, committed, unavailable, backorder_limit FROM inventory_stock
+         WHERE LEAST(on_hand, reserved, committed, unavailable, safety_stock, backorder_limit, reorder_point) < 0
+            OR reserved::bigint + committed + unavailable > on_hand::bigint + backorder_limit
+        """,
+    ),
+    "one_row": (
+        "An item has two stock rows in one warehouse.",
+        """
+        SELECT product_id, warehouse_id, count(*) FROM inventory_stock
+         GROUP BY product_id, warehouse_id HAVING count(*) > 1
+        """,
+    ),
+    "head": (
+        "A stock row differs from the newest movement of its ledger.",
+        """
+        SELECT product_id, warehouse_id, s.seq, m.seq AS newest, s.on_hand, m.on_hand AS on_hand_by_ledger,
+               s.reserved, m.reserved AS reserved_by_ledger, s.committed, m.committed AS committed_by_ledger,
+               s.unavailable, m.unavailable AS unavailable_by_ledger
+          FROM inventory_stock s
+          FULL JOIN (
+            SELECT DISTINCT ON (product_id, warehouse_id) * FROM inventory_movement
+             ORDER BY product_id, warehouse_id, seq DESC
+          ) m USING (product_id, warehouse_id)
+         WHERE (s.seq, s.on_hand, s.reserved, s.committed, s.unavailable) IS DISTINCT FROM
+               (COALESCE(m.seq, 0), COALESCE(m.on_hand, 0), COALESCE(m.reserved, 0), COALESCE(m.committed, 0),
+                COALESCE(m.unavailable, 0))
+        """,
+    ),
+    "chain": (
+        "The ledger of a stock row has a gap, or a balance that is not the one before plus the change.",
+        """
+        SELECT product_id, warehouse_id, seq, seq_before FROM (
+            SELECT m.*, lag(seq, 1, 0::bigint) OVER row AS seq_before, lag(on_hand, 1, 0) OVER row AS on_hand_before,
+                   lag(reserved, 1, 0) OVER row AS reserved_before, lag(committed, 1, 0) OVER row AS committed_before,
+                   lag(unavailable, 1, 0) OVER row AS unavailable_before
+              FROM inventory_movement m
+            WINDOW row AS (PARTITION BY product_id, warehouse_id ORDER BY seq)
+        ) m
+         WHERE seq <> seq_before + 1
+            OR (on_hand, reserved, committed, unavailable) <>
+               (on_hand_before + on_hand_delta, reserved_before + reserved_delta,
+                committed_before + committed_delta, unavailable_before + unavailable_delta)
+        """,
+    ),
+    "claims": (
+        "What a stock row has reserved or committed is not what open reservations claim.",
+        """
+        SELECT product_id, warehouse_id, COALESCE(s.reserved, 0) AS reserved, COALESCE(c.held, 0) AS held,
+               COALESCE(s.committed, 0) AS committed, COALESCE(c.confirmed, 0) AS confirmed
+          FROM inventory_stock s
+          FULL JOIN (
+            SELECT l.product_id, l.warehouse_id, sum(l.open) FILTER (WHERE r.state = 'held') AS held,
+                   sum(l.open) FILTER (WHERE r.state = 'confirmed') AS confirmed
+              FROM inventory_reservationline l JOIN inventory_reservation r ON r.id = l.reservation_id
+             WHERE l.open > 0 GROUP BY l.product_id, l.warehouse_id
+          ) c USING (product_id, warehouse_id)
+         WHERE (COALESCE(s.reserved, 0), COALESCE(s.committed, 0)) <> (COALESCE(c.held, 0), COALESCE(c.confirmed, 0))
+        """,
+    ),
+    "lines": (
+        "A reservation line's units are not open, fulfilled and released together, or more came back than went out.",
+        """
+        SELECT reservation_id, product_id, warehouse_id, quantity, open, fulfilled, released, returned
+          FROM inventory_reservationline
+         WHERE quantity <> open + fulfilled + released OR LEAST(open, fulfilled, released, returned) < 0
+            OR returned > fulfilled
+        """,
+    ),
+    "endings": (
+        "A reservation has ended and still claims units, claims none and has not ended, or ended without a time.",
+        """
+        SELECT r.id, r.reference, r.state, r.ended_at, COALESCE(l.open, 0) AS open
+          FROM inventory_reservation r
+          LEFT JOIN (
+            SELECT reservation_id, sum(open) AS open FROM inventory_reservationline GROUP BY reservation_id
+          ) l ON l.reservation_id = r.id
+         WHERE (r.state IN ('held', 'confirmed')) IS DISTINCT FROM (COALESCE(l.open, 0) > 0)
+            OR (r.state IN ('held', 'confirmed')) IS DISTINCT FROM (r.ended_at IS NULL)
+        """,
+    ),
+    "references": (
+        "A reference has two open reservations.",
+        """
+        SELECT reference, count(*) FROM inventory_reservation WHERE state IN ('held', 'confirmed')
+         GROUP BY reference HAVING count(*) > 1
+        """,
+    ),
+    "orphans": (
+        "A line of a reservation or of a count, or a stock row, belongs to nothing.",
+        """
+        SELECT 'reservation line' AS what, l.reservation_id::text AS of, l.product_id
+          FROM inventory_reservationline l LEFT JOIN inventory_reservation r ON r.id = l.reservation_id
+         WHERE r.id IS NULL
+         UNION ALL
+        SELECT 'stock row', s.warehouse_id::text, s.product_id
+          FROM inventory_stock s LEFT JOIN inventory_item i USING (product_id) WHERE i.product_id IS NULL
+        """,
+    ),
+    "guard_triggers": (
+        "A trigger that guards the ledger is missing or disabled.",
+        """
+        SELECT wanted.name, t.tgenabled
+          FROM unnest(ARRAY['inventory_movement_append_only', 'inventory_movement_not_ahead']) AS wanted (name)
+          LEFT JOIN pg_trigger t ON t.tgname = wanted.name
+         WHERE t.tgenabled IS NULL OR t.tgenabled NOT IN ('O', 'A')
+        """,
+    ),
+    "guard_constraints": (
+        "A constraint that guards stock is missing or not validated.",
+        """
+        SELECT wanted.name, c.convalidated FROM unnest(%s::text[]) AS wanted (name)
+          LEFT JOIN pg_constraint c ON c.conname = wanted.name
+          LEFT JOIN pg_class i ON i.relname = wanted.name AND i.relkind = 'i'
+         WHERE NOT COALESCE(c.convalidated, i.oid IS NOT NULL)
+        """,
+    ),
+    "guard_indexes": (
+        "An index of the stock tables is not valid.",
+        """
+        SELECT indexrelid::regclass::text FROM pg_index
+         WHERE indrelid::regclass::text LIKE 'inventory\\_%%' AND NOT (indisvalid AND indisready)
+        """,
+    ),
+    "guard_settings": (
+        "The server may lose what it has acknowledged.",
+        """
+        SELECT name, setting FROM pg_settings
+         WHERE (name IN ('fsync', 'full_page_writes') AND setting <> 'on')
+            OR (name = 'synchronous_commit' AND setting = 'off')
+        """,
+    ),
+}
+
+
+def broken(check: str, *, constraints: list[str], limit: int) -> list[dict[str, Any]]:
+    """Return up to `limit` rows that break `check`, as column names and values."""
+    statement = CHECKS[check][1]
+    parameters: list[Any] = [constraints] if check == "guard_constraints" else []
+    with connection.cursor() as cursor:
+        # Without parameters too, %% stands for a percent sign only when some are passed.
+        cursor.execute(f"{statement} LIMIT {int(limit)}", parameters)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,0 +1,72 @@
+"""`manage.py prove_stock` and `expire_reservations`."""
+
+import re
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from shop.management.commands import prove_stock
+from tests import factories
+from tests.conftest import fetch
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def durable(monkeypatch):
+    """The throw-away server does not sync to disk, which verify_stock rightly finds; a proof needs one that does."""
+    rows = fetch("SELECT setting FROM pg_settings WHERE name = 'fsync'")
+    if rows == [("on",)]:
+        return
+    monkeypatch.setattr(prove_stock, "call_command", lambda *_, **__: None)
+
+
+def prove(**options: int) -> str:
+    out = StringIO()
+    call_command("prove_stock", stdout=out, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("buyers", "stock", "lines"), [(40, 7, 1), (30, 10, 5), (5, 9, 2)])
+def test_sells_exactly_what_there_is_and_cleans_up(durable, buyers, stock, lines):
+    other = factories.product(stock=5)
+
+    said = prove(buyers=buyers, stock=stock, lines=lines)
+
+    assert f"{buyers} of {buyers} decided" in said
+    assert "Proved: sold exactly what there was" in said
+    assert fetch("SELECT product_id FROM inventory_stock WHERE on_hand + reserved > 0") == [(other.id,)]
+    assert fetch("SELECT count(*) FROM products_product WHERE is_active") == [(1,)]
+    assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'reserve'") == [(min(buyers, stock) * lines,)]
+
+
+def test_a_shop_that_oversells_is_not_proved(durable, monkeypatch):
+    """A planted bug: buyers who are told yes although they got nothing."""
+    bought = prove_stock._buy
+    monkeypatch.setattr(prove_stock, "_buy", lambda product_ids: ("sold", bought(product_ids)[1]))
+
+    verdict = "Not proved: {'sold': 20} where {'sold': 5, 'refused': 15} was right"
+    with pytest.raises(CommandError, match=re.escape(verdict)):
+        prove(buyers=20, stock=5)
+    assert fetch("SELECT sum(on_hand + reserved) FROM inventory_stock") == [(0,)]
+
+
+def test_expire_reservations_ends_what_is_due():
+    product = factories.product(stock=250)
+    for _ in range(3):
+        factories.reservation((product.id, 1))
+    fetch("UPDATE inventory_reservation SET expires_at = now() - interval '1 s' WHERE true RETURNING 1")
+    factories.reservation((product.id, 1))
+    out = StringIO()
+
+    call_command("expire_reservations", stdout=out)
+
+    assert out.getvalue() == "3 reservations expired\n"
+    assert fetch("SELECT reserved FROM inventory_stock") == [(1,)]
+
+
+@pytest.mark.parametrize("every", ["30", "0s", "1d", "soon"])
+def test_a_pause_that_is_none_is_told(every):
+    with pytest.raises(CommandError, match="is no duration; write 30s, 5m or 1h"):
+        call_command("expire_reservations", "--every", every)

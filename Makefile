@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz lint lock clean install install-dev
+.PHONY: help run test fuzz bench-reading bench-ledger lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -19,6 +19,12 @@ test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_UR
 
 fuzz: install-dev ## let the stock state machine run for long, on new examples each time
 	@exec $(BIN)/python -m pytest tests/inventory/test_stateful.py --hypothesis-profile=fuzz
+
+bench-reading: install-dev ## do explain, as_of and the lists stay fast while the ledger grows?
+	@exec $(BIN)/python -m benchmarks.reading_growth
+
+bench-ledger: install-dev ## what do the guards of the ledger cost a checkout?
+	@exec $(BIN)/python -m benchmarks.ledger_guards
 
 lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .

@@ -1,7 +1,11 @@
 """POST /orders/{id}/confirm and /cancel, GET /orders and /orders/{id}."""
 
+from django.utils import timezone
+
+from orders import services as orders
 from tests import factories
 from tests.conftest import counted_statements, fetch
+from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
 
 
 def stock() -> tuple[int, int, int]:
@@ -33,6 +37,38 @@ def test_confirming_twice_is_harmless(database):
 
     assert second.json() == first.json()
     assert stock() == (10, 0, 4)
+
+
+def test_of_parallel_confirmations_the_first_counts(database):
+    for _ in range(5):
+        buyer = factories.user()
+        order = factories.order(buyer, (factories.product(stock=10).id, 4))
+
+        def confirm(reference: str, order=order, buyer=buyer) -> orders.Order:
+            return orders.confirm_order(
+                order.id, visible_to=buyer.id, actor_id=buyer.id, payment_reference=reference, now=timezone.now()
+            )
+
+        results = all_at_once(*(lambda number=number: confirm(f"pay_{number}") for number in range(8)))
+
+        kept = fetch("SELECT payment_reference FROM orders_order WHERE id = %s", order.id)[0][0]
+        assert {result.payment_reference for result in results} == {kept}
+
+
+def test_confirm_against_cancel_leaves_order_and_stock_in_step(database):
+    for _ in range(20):
+        buyer = factories.user()
+        order = factories.order(buyer, (factories.product(stock=10).id, 4))
+        who = {"visible_to": buyer.id, "actor_id": buyer.id, "now": timezone.now()}
+
+        all_at_once(
+            lambda order=order, who=who: orders.confirm_order(order.id, payment_reference="p", **who),
+            lambda order=order, who=who: orders.cancel_order(order.id, **who),
+        )
+
+        assert orders.get_order(order.id, visible_to=None).status == "cancelled"
+    assert fetch("SELECT DISTINCT reserved, committed FROM inventory_stock") == [(0, 0)]
+    assert_books_are_right()
 
 
 def test_cancel_gives_back_what_a_pending_order_holds(database):
@@ -84,11 +120,11 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(databas
     buyer = factories.user()
     client = factories.client(buyer)
     products = [factories.product(stock=9) for _ in range(100)]
-    orders = [factories.order(buyer, *((product.id, 1) for product in products[:lines])) for lines in (1, 100)]
+    placed = [factories.order(buyer, *((product.id, 1) for product in products[:lines])) for lines in (1, 100)]
 
     counts = {}
     for step in ("confirm", "cancel"):
-        for order in orders:
+        for order in placed:
             with counted_statements() as statements:
                 assert client.post(f"/api/v1/orders/{order.id}/{step}").status_code == 200
             counts.setdefault(step, []).append(len(statements))

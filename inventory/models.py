@@ -227,6 +227,7 @@ class Reservation(models.Model):
     """The claim of one reference (an order) on units."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    owner = models.CharField(max_length=32, help_text="Who made it, and alone may change it: orders, or the API.")
     reference = models.CharField(max_length=MAX_REFERENCE)
     state = models.CharField(max_length=16, choices=State.choices)
     expires_at = models.DateTimeField(help_text="When a held one stops being good. Of a confirmed one: history.")
@@ -300,6 +301,13 @@ class Count(models.Model):
     opened_at = models.DateTimeField(default=timezone.now, editable=False)
     closed_by = models.BigIntegerField(null=True)
     closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["warehouse"], condition=Q(closed_at__isnull=True), name="inventory_count_open_once"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.warehouse_id} on {self.opened_at:%Y-%m-%d}"

@@ -96,6 +96,7 @@ class StockShape(Shape):
     safety_stock = serializers.IntegerField()
     available = serializers.IntegerField()
     low_stock = serializers.BooleanField()
+    is_active = serializers.BooleanField(help_text="Of the warehouse: nothing is sold from an inactive one.")
     reorder_point = serializers.IntegerField()
     backorder_limit = serializers.IntegerField()
 
@@ -137,10 +138,14 @@ class PolicyShape(Shape):
 
 
 class AdjustmentShape(Shape):
-    """`adjust` adds `quantity`; `set` makes it `quantity`, if `expected_on_hand` is on hand now."""
+    """`adjust` adds `quantity` to what is on hand; `set` makes it `quantity`, if `expected_on_hand` is on hand now.
+
+    `unavailable` takes `quantity` units that are there out of sale, or back into it when it is negative; `discard`
+    writes off `quantity` units that are unavailable.
+    """
 
     warehouse = Text(max_length=32)
-    mode = serializers.ChoiceField(choices=["adjust", "set"])
+    mode = serializers.ChoiceField(choices=["adjust", "set", "unavailable", "discard"])
     quantity = StrictInteger(min_value=-MAX_LEVEL, max_value=MAX_LEVEL)
     expected_on_hand = Level(required=False, allow_null=True, help_text="With `set`; null opts out, and is logged.")
     reason = serializers.ChoiceField(
@@ -150,13 +155,13 @@ class AdjustmentShape(Shape):
     reference = Text(max_length=100, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["mode"] == "adjust" and attrs["quantity"] == 0:
+        if attrs["mode"] != "set" and attrs["quantity"] == 0:
             raise serializers.ValidationError({"quantity": ["An adjustment of 0 changes nothing."]}, code="zero")
-        if attrs["mode"] == "adjust" and "expected_on_hand" in attrs:
+        if attrs["mode"] != "set" and "expected_on_hand" in attrs:
             message = "This goes with the mode `set`; an adjustment is relative."
             raise serializers.ValidationError({"expected_on_hand": [message]}, code="not_with_adjust")
-        if attrs["mode"] == "set" and attrs["quantity"] < 0:
-            raise serializers.ValidationError({"quantity": ["A stock level is 0 or more."]}, code="min_value")
+        if attrs["mode"] in ("set", "discard") and attrs["quantity"] < 0:
+            raise serializers.ValidationError({"quantity": ["Here it is 0 or more."]}, code="min_value")
         if attrs["mode"] == "set" and "expected_on_hand" not in attrs:
             message = "Say what you believe is on hand, so that nobody's change is lost; null opts out."
             raise serializers.ValidationError({"expected_on_hand": [message]}, code="required")
@@ -249,7 +254,7 @@ class ExtendShape(Shape):
 
 
 class ReleaseShape(Shape):
-    items = many(DemandedShape, at_least=0, at_most=MAX_LINES)
+    items = many(DemandedShape, at_least=1, at_most=MAX_LINES, required=False)
 
 
 class ReservationLineShape(Shape):

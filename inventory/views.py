@@ -3,6 +3,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -43,6 +44,8 @@ from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape, PageQuery
 from shop.toolkit.views import ApiView
 
+OWNER = "api"  # of the reservations that these endpoints make, and the only ones that they change
+
 
 class CheckView(ApiView):
     access = {"GET": [AllowAny], "POST": [AllowAny]}
@@ -55,7 +58,7 @@ class CheckView(ApiView):
         return Response(AvailabilityShape(availability).data)
 
     @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape, 400, 404))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Check many products at once, as one demand."""
         found = inventory.check([inventory.Demand(**line) for line in self.body(BulkCheckShape)["items"]])
         return Response(
@@ -108,7 +111,7 @@ class PolicyView(ApiView):
     access = {"PATCH": [staff_with("inventory.change_stock")]}
 
     @extend_schema(request=PolicyShape, responses=answers(200, StockShape, 400, 401, 403, 404, 409))
-    def patch(self, request: Request, product_id: int, warehouse: str) -> Response:
+    def patch(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
         """Change the safety stock, reorder point or backorder limit of a product in a warehouse."""
         given = self.body(PolicyShape)
         return self.command(
@@ -120,20 +123,24 @@ class AdjustmentView(ApiView):
     access = {"POST": [staff_with("inventory.change_stock")]}
 
     @extend_schema(request=AdjustmentShape, responses=answers(201, MovementShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, product_id: int) -> Response:
+    def post(self, request: Request, product_id: int) -> HttpResponse:
         """Adjust what is on hand, or set it by compare-and-set."""
         given = {**self.body(AdjustmentShape), "product_id": product_id, "actor_id": caller_id(request)}
-        if given.pop("mode") == "set":
+        mode = given.pop("mode")
+        if mode == "set":
             return self.command(lambda: inventory.set_on_hand(**given), shape=MovementShape, status=201)
+        if mode == "discard":
+            return self.command(lambda: inventory.discard(**given), shape=MovementShape, status=201)
         given["delta"] = given.pop("quantity")
-        return self.command(lambda: inventory.adjust(**given), shape=MovementShape, status=201)
+        step = inventory.adjust if mode == "adjust" else inventory.set_apart
+        return self.command(lambda: step(**given), shape=MovementShape, status=201)
 
 
 class TransferView(ApiView):
     access = {"POST": [staff_with("inventory.change_stock")]}
 
     @extend_schema(request=TransferShape, responses=answers(201, MovementsShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Move units between two warehouses, both legs or none."""
         given = self.body(TransferShape)
         given["items"] = _demand(given)
@@ -148,7 +155,7 @@ class PreviewView(ApiView):
     access = {"POST": [IsStaff]}
 
     @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, 400, 401, 403, 404))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
         return Response(PreviewShape(inventory.preview(_demand(self.body(PreviewRequestShape)))).data)
 
@@ -163,12 +170,13 @@ class ReservationListView(ApiView):
         return self.page(inventory.list_reservations(**self.parameters), ReservationShape)
 
     @extend_schema(request=NewReservationShape, responses=answers(201, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Hold stock for a reference that is no order of this shop."""
         given = self.body(NewReservationShape)
         return self.command(
             lambda: inventory.reserve(
                 reservation_id=new_id(),
+                owner=OWNER,
                 reference=given["reference"],
                 demand=_demand(given),
                 ttl=_ttl(given),
@@ -192,11 +200,11 @@ class ReservationConfirmView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
     @extend_schema(request=EmptyShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, reservation_id: UUID) -> Response:
+    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Promise what is held, without a deadline."""
         self.body(EmptyShape)
         return self.command(
-            lambda: inventory.confirm(reservation_id, actor_id=caller_id(request)), shape=ReservationShape
+            lambda: inventory.confirm(reservation_id, owner=OWNER, actor_id=caller_id(request)), shape=ReservationShape
         )
 
 
@@ -204,11 +212,12 @@ class ReservationReleaseView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
     @extend_schema(request=ReleaseShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, reservation_id: UUID) -> Response:
+    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Give up the named units, or all that are open."""
-        items = _demand(self.body(ReleaseShape)) or None
+        given = self.body(ReleaseShape)
+        items = _demand(given) if "items" in given else None
         return self.command(
-            lambda: inventory.release(reservation_id, items=items, actor_id=caller_id(request)),
+            lambda: inventory.release(reservation_id, owner=OWNER, items=items, actor_id=caller_id(request)),
             shape=ReservationShape,
         )
 
@@ -217,11 +226,13 @@ class ReservationExtendView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
     @extend_schema(request=ExtendShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, reservation_id: UUID) -> Response:
+    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Put the deadline of a hold off, within the greatest age that a hold may have."""
         ttl = _ttl(self.body(ExtendShape))
         max_age = timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS)
-        return self.command(lambda: inventory.extend(reservation_id, ttl=ttl, max_age=max_age), shape=ReservationShape)
+        return self.command(
+            lambda: inventory.extend(reservation_id, owner=OWNER, ttl=ttl, max_age=max_age), shape=ReservationShape
+        )
 
 
 class WarehouseListView(ApiView):
@@ -234,7 +245,7 @@ class WarehouseListView(ApiView):
         return self.page(inventory.list_warehouses(**self.parameters), WarehouseShape)
 
     @extend_schema(request=NewWarehouseShape, responses=answers(201, WarehouseShape, 400, 401, 403, 409))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Create a warehouse."""
         given = self.body(NewWarehouseShape)
         return self.command(lambda: inventory.create_warehouse(**given), shape=WarehouseShape, status=201)
@@ -253,13 +264,13 @@ class WarehouseView(ApiView):
         return Response(WarehouseShape(inventory.get_warehouse(code)).data)
 
     @extend_schema(request=WarehouseChangeShape, responses=answers(200, WarehouseShape, 400, 401, 403, 404))
-    def patch(self, request: Request, code: str) -> Response:
+    def patch(self, request: Request, code: str) -> HttpResponse:
         """Change a warehouse's name, priority or whether it is active."""
         given = self.body(WarehouseChangeShape)
         return self.command(lambda: inventory.update_warehouse(code, **given), shape=WarehouseShape)
 
     @extend_schema(responses=answers(204, None, 401, 403, 404, 409))
-    def delete(self, request: Request, code: str) -> Response:
+    def delete(self, request: Request, code: str) -> HttpResponse:
         """Delete a warehouse that nothing refers to."""
         return self.command(lambda: inventory.delete_warehouse(code))
 
@@ -269,4 +280,5 @@ def _demand(given: dict[str, Any]) -> list[inventory.Demand]:
 
 
 def _ttl(given: dict[str, Any]) -> timedelta:
-    return timedelta(seconds=given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS))
+    seconds = given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS)
+    return timedelta(seconds=min(seconds, settings.RESERVATION_MAX_AGE_SECONDS))

@@ -29,7 +29,7 @@ class Order(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     number = models.CharField(max_length=24, unique=True, help_text="What people call the order.")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    reservation_id = models.UUIDField()
+    reservation_id = models.UUIDField(unique=True)
     status = models.CharField(max_length=24, choices=Status.choices, default=Status.PENDING)
     currency = models.CharField(max_length=3)
     total = models.DecimalField(max_digits=MAX_TOTAL_DIGITS, decimal_places=DECIMAL_PLACES)
@@ -68,6 +68,7 @@ class OrderLine(models.Model):
         ordering: ClassVar[list[str]] = ["order_id", "position"]
         constraints = (
             models.CheckConstraint(condition=Q(quantity__gte=1), name="orders_line_quantity_positive"),
+            models.CheckConstraint(condition=~Q(sku="") & ~Q(name=""), name="orders_line_has_its_snapshot"),
             models.CheckConstraint(condition=Q(unit_price__gte=0), name="orders_line_price_not_negative"),
             models.CheckConstraint(
                 condition=Q(total_price=F("quantity") * F("unit_price")), name="orders_line_total_is_product"

@@ -20,6 +20,7 @@ from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import services as users
 
+OWNER = "orders"  # of the reservations that orders make
 PENDING, CONFIRMED, CANCELLED = models.Status.PENDING, models.Status.CONFIRMED, models.Status.CANCELLED
 
 
@@ -142,6 +143,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     # Last, because from here to the commit other buyers of the same products wait.
     reservation = inventory.reserve(
         reservation_id=reservation_id,
+        owner=OWNER,
         reference=number,
         demand=[inventory.Demand(line.product_id, line.quantity) for line in lines],
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
@@ -167,7 +169,7 @@ def confirm_order(
         raise InvalidTransition(row.status)
     row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
     row.save(update_fields=["status", "payment_reference", "updated_at"])
-    return _order(row, _lines([row])[row.pk], inventory.confirm(row.reservation_id, actor_id=actor_id))
+    return _order(row, _lines([row])[row.pk], inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id))
 
 
 @transaction.atomic(savepoint=False)
@@ -184,7 +186,7 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
     row.status, row.updated_at = CANCELLED, now
     row.save(update_fields=["status", "updated_at"])
     sql.cancel_open_lines(order_id)
-    return _order(row, _lines([row])[row.pk], inventory.release(row.reservation_id, actor_id=actor_id))
+    return _order(row, _lines([row])[row.pk], inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id))
 
 
 def get_order(order_id: UUID, *, visible_to: int | None) -> Order:

@@ -1,5 +1,6 @@
 from uuid import UUID
 
+from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import PermissionDenied
@@ -25,7 +26,7 @@ class OrderListView(ApiView):
         return self.page(orders.list_orders(**self.parameters, visible_to=visible_to(request)), OrderShape)
 
     @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Check out: hold the stock of every line, or of none."""
         given = self.body(CheckoutShape)
         buyer_id = _buyer_id(request, given.get("user_id"))
@@ -50,7 +51,7 @@ class OrderConfirmView(ApiView):
     access = {"POST": [IsAuthenticated]}
 
     @extend_schema(request=ConfirmShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
-    def post(self, request: Request, order_id: UUID) -> Response:
+    def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Place a pending order: what it holds is promised to it for good."""
         given = self.body(ConfirmShape)
         return self.command(
@@ -65,7 +66,7 @@ class OrderCancelView(ApiView):
     access = {"POST": [IsAuthenticated]}
 
     @extend_schema(request=EmptyShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
-    def post(self, request: Request, order_id: UUID) -> Response:
+    def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Cancel all that is not shipped and give its stock back."""
         self.body(EmptyShape)
         return self.command(

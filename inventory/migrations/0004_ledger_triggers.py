@@ -4,6 +4,30 @@ their own, since a distributed PostgreSQL refuses triggers; there, granting INSE
 
 from django.db import migrations
 
+# States move one way only. The conditions stand in WHEN, so the function is called for a violation alone.
+ONE_WAY = """
+CREATE FUNCTION inventory_refuse_way_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a way back is refused: % of %', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER inventory_reservation_one_way BEFORE UPDATE ON inventory_reservation FOR EACH ROW
+    WHEN (OLD.state <> NEW.state AND NOT (
+        OLD.state = 'held' AND NEW.state IN ('confirmed', 'released', 'expired')
+        OR OLD.state = 'confirmed' AND NEW.state IN ('fulfilled', 'released')))
+    EXECUTE FUNCTION inventory_refuse_way_back();
+CREATE TRIGGER inventory_line_one_way BEFORE UPDATE ON inventory_reservationline FOR EACH ROW
+    WHEN (NEW.fulfilled < OLD.fulfilled OR NEW.released < OLD.released OR NEW.returned < OLD.returned)
+    EXECUTE FUNCTION inventory_refuse_way_back();
+CREATE TRIGGER inventory_count_one_way BEFORE UPDATE ON inventory_count FOR EACH ROW
+    WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION inventory_refuse_way_back();
+"""
+NO_ONE_WAY = """
+DROP TRIGGER inventory_count_one_way ON inventory_count;
+DROP TRIGGER inventory_line_one_way ON inventory_reservationline;
+DROP TRIGGER inventory_reservation_one_way ON inventory_reservation;
+DROP FUNCTION inventory_refuse_way_back();
+"""
+
 CREATE = """
 CREATE FUNCTION inventory_refuse_ledger_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -40,4 +64,4 @@ DROP FUNCTION inventory_refuse_ledger_change();
 class Migration(migrations.Migration):
     dependencies = [("inventory", "0003_ledger_chain")]
 
-    operations = [migrations.RunSQL(CREATE, DROP)]
+    operations = [migrations.RunSQL(CREATE, DROP), migrations.RunSQL(ONE_WAY, NO_ONE_WAY)]

@@ -7,13 +7,14 @@ from inventory.sql import StockRow
 
 
 def check(demand: Sequence[Demand]) -> list[Availability]:
-    """Tell for each line whether a reserve of all of them together would find its product.
+    """Tell for each line whether a reserve of all of them together would find its product, in one statement.
 
-    For display: only `reserve` decides, from locked rows. Lines of one product are judged by their sum. One statement,
-    and one more when something is short. Raises ItemNotFound naming every product off sale or without an item.
+    For display: only `reserve` decides, from locked rows. Lines of one product are judged by their sum. Raises
+    ItemNotFound naming every product that has no inventory item or is not on sale.
     """
     wanted = summed(demand)
-    rows = _sellable(wanted)
+    rows = sql.read_sellable(wanted)
+    _refuse_missing(wanted, rows)
     free = {product_id: sum(row.available_to_promise for row in rows[product_id]) for product_id in wanted}
     return [
         Availability(
@@ -32,8 +33,17 @@ def preview(demand: Sequence[Demand]) -> Preview:
     The products that are not short are allocated as they would be without the short ones. Raises ItemNotFound.
     """
     wanted = summed(demand)
-    rows = [row for found in _sellable(wanted).values() for row in found]
+    by_product = sql.read_stock(wanted)
+    _refuse_missing(wanted, by_product)
+    rows = [row for found in by_product.values() for row in found]
     plan = allocate(wanted, rows)
+    if plan.shortages:
+        # Where a reserve falls short, it ends the overdue holds on what is short, and plans once more.
+        overdue = sql.overdue_units([shortage.product_id for shortage in plan.shortages])
+        rows = [
+            row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0)) for row in rows
+        ]
+        plan = allocate(wanted, rows)
     codes = {row.warehouse_id: row.warehouse for row in rows}
     return Preview(
         allocations=[Allocation(line.product_id, codes[line.warehouse_id], line.quantity) for line in plan.lines],
@@ -41,23 +51,6 @@ def preview(demand: Sequence[Demand]) -> Preview:
     )
 
 
-def _sellable(wanted: Mapping[int, int]) -> dict[int, list[StockRow]]:
-    """Return the rows of each product, where some would be short without the units of holds past their deadline."""
-    rows = sql.read_stock(wanted)
-    if missing := set(wanted) - set(rows):
+def _refuse_missing(wanted: Mapping[int, int], found: Mapping[int, list[StockRow]]) -> None:
+    if missing := set(wanted) - set(found):
         raise ItemNotFound(missing)
-    short = [
-        product_id
-        for product_id, quantity in wanted.items()
-        if sum(row.available_to_promise for row in rows[product_id]) < quantity
-    ]
-    if not short:
-        return rows
-    # A reserve would expire these holds before it said no, so they are no reason to say no here.
-    overdue = sql.overdue_units(short)
-    for product_id in short:
-        rows[product_id] = [
-            row._replace(reserved=row.reserved - overdue.get((product_id, row.warehouse_id), 0))
-            for row in rows[product_id]
-        ]
-    return rows

@@ -2,20 +2,34 @@
 
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from inventory import models, sql
-from inventory.services._facts import Count, CountClosed, CountLine, CountNotFound, ItemNotFound
+from inventory.services._facts import (
+    Count,
+    CountClosed,
+    CountLine,
+    CountNotFound,
+    CountOpen,
+    ItemNotFound,
+    LevelOutOfRange,
+)
 from inventory.services._ledger import post_variances
 from inventory.services._warehouses import warehouse_ids
+from shop.toolkit import transactions
 
 
 @transaction.atomic(savepoint=False)
 def open_count(*, count_id: UUID, warehouse: str, note: str, actor_id: int | None) -> Count:
-    """Open a count of one warehouse. Raises WarehouseNotFound."""
+    """Open a count of one warehouse, of which there is one at a time. Raises WarehouseNotFound, CountOpen."""
     warehouse_id = warehouse_ids([warehouse])[warehouse]
-    models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=actor_id).save(force_insert=True)
+    try:
+        models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=actor_id).save(force_insert=True)
+    except IntegrityError as error:
+        if transactions.violated_constraint(error) == "inventory_count_open_once":
+            raise CountOpen(warehouse) from error
+        raise
     return get_count(count_id)
 
 
@@ -23,9 +37,12 @@ def open_count(*, count_id: UUID, warehouse: str, note: str, actor_id: int | Non
 def record_count(count_id: UUID, *, product_id: int, counted: int, actor_id: int | None) -> None:
     """Enter what was counted of a product, and keep beside it what the book says at this moment.
 
-    Entering a product again replaces what was entered before. Raises CountNotFound, CountClosed, ItemNotFound.
+    Entering a product again replaces what was entered before. Raises CountNotFound, CountClosed, ItemNotFound,
+    LevelOutOfRange.
     """
     count = _open(count_id)
+    if not 0 <= counted <= models.MAX_LEVEL:
+        raise LevelOutOfRange(models.MAX_LEVEL)
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
     key = (product_id, count.warehouse_id)

@@ -240,6 +240,21 @@ class ReservationNotFound(Refusal):
         super().__init__(f"There is no reservation {reservation_id}.")
 
 
+class NotTheOwner(Refusal):
+    """The reservation belongs to `owner`, whose own records must follow whatever becomes of it."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        super().__init__(f"This reservation belongs to {owner}; make the change there.")
+
+
+class CountOpen(Refusal):
+    """A count of the warehouse is open; two would post the same difference twice."""
+
+    def __init__(self, warehouse: str) -> None:
+        super().__init__(f"A count of {warehouse} is open already; close that one first.")
+
+
 class ReferenceInUse(Refusal):
     """An open reservation has this reference already."""
 

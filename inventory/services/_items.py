@@ -52,7 +52,8 @@ def _with_stock(rows: QuerySet[models.Item], warehouse: str | None, low_stock: b
     if low_stock is None:
         return rows
     low = Exists(stocks.alias(free=models.AVAILABLE).filter(_IS_LOW)) | ~Exists(stocks)
-    return rows.filter(low) if low_stock else rows.exclude(low)
+    # What is no longer sold needs no reordering.
+    return rows.filter(low, is_active=True) if low_stock else rows.exclude(low)
 
 
 _IS_LOW = Q(free__lte=F("reorder_point")) | Q(warehouse__is_active=False)

@@ -61,8 +61,35 @@ def adjust(
     StockPromised when what would go is promised.
     """
     key = (product_id, warehouse_ids([warehouse])[warehouse])
-    locked = _locked([key])
-    return _post_adjustment(key, delta, locked, reason=reason, note=note, reference=reference, actor_id=actor_id)
+    change = Change(*key, on_hand=delta, reference=reference)
+    return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
+
+
+@transaction.atomic(savepoint=False)
+def set_apart(
+    *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, actor_id: int | None
+) -> Movement:
+    """Make `delta` of the units on hand unavailable, or available again when it is negative.
+
+    Raises WarehouseNotFound, ItemNotFound, InsufficientStock when there are not so many to set apart or to put back,
+    StockPromised when they are promised.
+    """
+    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    change = Change(*key, unavailable=delta, reference=reference)
+    return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
+
+
+@transaction.atomic(savepoint=False)
+def discard(
+    *, product_id: int, warehouse: str, quantity: int, reason: str, note: str, reference: str, actor_id: int | None
+) -> Movement:
+    """Write off `quantity` units that are unavailable: they are gone from there and from what is on hand.
+
+    Raises WarehouseNotFound, ItemNotFound, InsufficientStock when fewer are unavailable.
+    """
+    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    change = Change(*key, on_hand=-quantity, unavailable=-quantity, reference=reference)
+    return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -88,8 +115,8 @@ def set_on_hand(
         logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, actor_id)
     elif expected_on_hand != current:
         raise StaleQuantity(current)
-    delta = quantity - current
-    return _post_adjustment(key, delta, locked, reason=reason, note=note, reference=reference, actor_id=actor_id)
+    change = Change(*key, on_hand=quantity - current, reference=reference)
+    return _post_adjustment(change, locked, reason=reason, note=note, actor_id=actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -142,8 +169,8 @@ def set_policy(
     """
     key = (product_id, warehouse_ids([warehouse])[warehouse])
     levels = _locked([key])[key]
-    if backorder_limit is not None and levels.promised > levels.on_hand + backorder_limit:
-        raise StockPromised(promises([product_id], warehouse_id=key[1]))
+    if backorder_limit is not None and levels.promised + levels.unavailable > levels.on_hand + backorder_limit:
+        raise StockPromised(promises([key]))
     given = {"safety_stock": safety_stock, "reorder_point": reorder_point, "backorder_limit": backorder_limit}
     changes = {name: value for name, value in given.items() if value is not None}
     if changes:
@@ -162,16 +189,8 @@ def post_variances(variances: Mapping[Key, int], *, reference: str, note: str, a
 
 
 def _post_adjustment(
-    key: Key,
-    delta: int,
-    locked: Mapping[Key, Levels],
-    *,
-    reason: str,
-    note: str,
-    reference: str,
-    actor_id: int | None,
+    change: Change, locked: Mapping[Key, Levels], *, reason: str, note: str, actor_id: int | None
 ) -> Movement:
-    change = Change(*key, on_hand=delta, reference=reference)
     _refuse_impossible([change], locked)
     kind = models.Kind.RECEIVE if reason == models.Reason.RECEIVED else models.Kind.ADJUST
     (posted,) = movements(sql.post_movements([change], kind=kind, reason=reason, actor_id=actor_id, note=note))
@@ -196,18 +215,29 @@ def _locked(keys: Iterable[Key]) -> dict[Key, Levels]:
 
 
 def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) -> None:
-    """Refuse a change that would leave less than nothing, break a promise, or pass the highest level."""
-    short: list[Shortage] = []
+    """Refuse changes that would leave less than nothing, break a promise, or pass the highest level."""
+    losses: list[tuple[Change, Levels]] = []
+    absent: list[Shortage] = []
     for change in changes:
         levels = locked[change.product_id, change.warehouse_id]
         after = levels.on_hand + change.on_hand
         if after > models.MAX_LEVEL:
             raise LevelOutOfRange(models.MAX_LEVEL)
-        if change.on_hand < 0 and after + levels.backorder_limit < levels.promised:
-            found = promises([change.product_id], warehouse_id=change.warehouse_id)
-            if found or after >= 0:
-                raise StockPromised(found)
-        if after < 0:
-            short.append(Shortage(change.product_id, -change.on_hand, levels.on_hand))
-    if short:
-        raise InsufficientStock(short)
+        if levels.unavailable + change.unavailable < 0:
+            absent.append(Shortage(change.product_id, -change.unavailable, levels.unavailable))
+        taken = change.unavailable - change.on_hand  # out of what may be promised
+        if after < 0 or (taken > 0 and taken > levels.free):
+            losses.append((change, levels))
+    if absent:
+        raise InsufficientStock(absent)
+    if not losses:
+        return
+    found = promises([(change.product_id, change.warehouse_id) for change, _ in losses])
+    if found:
+        raise StockPromised(found)
+    raise InsufficientStock(
+        [
+            Shortage(change.product_id, change.unavailable - change.on_hand, max(0, min(levels.free, levels.on_hand)))
+            for change, levels in losses
+        ]
+    )

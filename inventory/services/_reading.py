@@ -13,22 +13,24 @@ LISTED_PROMISES = 1000
 
 
 def explain(product_id: int) -> Explanation:
-    """Tell what consumes a product's stock: its item, each hold with its deadline, each order, holds first.
+    """Tell what consumes a product's stock: its item, each hold with its deadline, each order; at most 1,000 of each.
 
     Raises ItemNotFound.
     """
     item = get_item(product_id)
-    found = promises([product_id])
+    keys = list(models.Stock.objects.filter(product_id=product_id).values_list("product_id", "warehouse_id"))
     return Explanation(
-        item=item,
-        holds=[promise for promise in found if promise.state == models.State.HELD],
-        orders=[promise for promise in found if promise.state == models.State.CONFIRMED],
+        item=item, holds=_promises(keys, models.State.HELD), orders=_promises(keys, models.State.CONFIRMED)
     )
 
 
-def promises(product_ids: Collection[int], *, warehouse_id: int | None = None) -> list[Promise]:
-    """Return who claims units of these products (in one warehouse), at most LISTED_PROMISES."""
-    rows = sql.consumers(product_ids, warehouse_id=warehouse_id, limit=LISTED_PROMISES)
+def promises(keys: Collection[tuple[int, int]]) -> list[Promise]:
+    """Return who claims units of these (product, warehouse) rows, holds first, at most LISTED_PROMISES of each kind."""
+    return _promises(keys, models.State.HELD) + _promises(keys, models.State.CONFIRMED)
+
+
+def _promises(keys: Collection[tuple[int, int]], state: models.State) -> list[Promise]:
+    rows = sql.consumers(keys, state=state, limit=LISTED_PROMISES)
     return [
         Promise(
             product_id=row.product_id,
@@ -37,7 +39,7 @@ def promises(product_ids: Collection[int], *, warehouse_id: int | None = None) -
             reservation_id=row.reservation_id,
             reference=row.reference,
             state=row.state,
-            expires_at=row.expires_at if row.state == models.State.HELD else None,
+            expires_at=row.expires_at if state == models.State.HELD else None,
             is_overdue=row.is_overdue,
         )
         for row in rows

@@ -14,6 +14,8 @@ from inventory.services._facts import (
     InsufficientStock,
     InvalidTransition,
     ItemNotFound,
+    LevelOutOfRange,
+    NotTheOwner,
     ReferenceInUse,
     Reservation,
     ReservationLine,
@@ -30,14 +32,20 @@ RELEASED, EXPIRED = models.State.RELEASED, models.State.EXPIRED
 
 @transaction.atomic(savepoint=False)
 def reserve(
-    *, reservation_id: UUID, reference: str, demand: Sequence[Demand], ttl: timedelta, actor_id: int | None
+    *,
+    reservation_id: UUID,
+    owner: str,
+    reference: str,
+    demand: Sequence[Demand],
+    ttl: timedelta,
+    actor_id: int | None,
 ) -> Reservation:
     """Hold every line for `ttl`, or none, in three statements whatever the number of lines.
 
     Call it last in a transaction that `transactions.run` runs: from here to the commit the stock rows are locked. Lines
     of one product are summed. Where units are short and holds past their deadline claim some, those are expired and
     everything is tried once more. Raises InsufficientStock naming every product that is short, ItemNotFound naming
-    every unknown one, ReferenceInUse.
+    every unknown one, ReferenceInUse. Only `owner` can then change the reservation.
     """
     wanted = summed(demand)
     rows = sql.lock_stock(wanted)
@@ -46,7 +54,7 @@ def reserve(
         _refuse(wanted, plan.shortages)
     try:
         created_at, expires_at = sql.open_reservation(
-            reservation_id, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
+            reservation_id, owner=owner, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
         )
     except IntegrityError as error:
         if transactions.violated_constraint(error) == "inventory_reservation_open_once":
@@ -76,12 +84,13 @@ def reserve(
 
 
 @transaction.atomic(savepoint=False)
-def extend(reservation_id: UUID, *, ttl: timedelta, max_age: timedelta) -> Reservation:
+def extend(reservation_id: UUID, *, owner: str, ttl: timedelta, max_age: timedelta) -> Reservation:
     """Put the deadline of a hold off to `ttl` from now, at most to `max_age` after it was opened.
 
-    Raises ReservationNotFound, InvalidTransition when it is no longer held, HoldLimitReached when it is too old.
+    Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it is
+    too old.
     """
-    state, _ = _locked(reservation_id)
+    state, _ = _locked(reservation_id, owner)
     if state != HELD:
         raise InvalidTransition(state)
     if not sql.extend_reservation(reservation_id, ttl=ttl, max_age=max_age):
@@ -90,22 +99,24 @@ def extend(reservation_id: UUID, *, ttl: timedelta, max_age: timedelta) -> Reser
 
 
 @transaction.atomic(savepoint=False)
-def confirm(reservation_id: UUID, *, actor_id: int | None) -> Reservation:
+def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None) -> Reservation:
     """Turn a hold into a commitment: its units are promised without a deadline.
 
     A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless. Raises
-    ReservationNotFound, InvalidTransition.
+    ReservationNotFound, NotTheOwner, InvalidTransition.
     """
-    state, reference = _locked(reservation_id)
+    state, reference = _locked(reservation_id, owner)
     if state == CONFIRMED:
         return get_reservation(reservation_id)
     if state != HELD:
         raise InvalidTransition(state)
+    # The stock rows before the state: who reserves for this reference meanwhile holds them, and waits for the state.
+    lines = sql.lock_lines([reservation_id])
     sql.confirm_reservation(reservation_id)
     sql.post_movements(
         [
             Change(line.product_id, line.warehouse_id, reserved=-line.open, committed=line.open, reference=reference)
-            for line in sql.lock_lines([reservation_id])
+            for line in lines
         ],
         kind=models.Kind.COMMIT,
         actor_id=actor_id,
@@ -114,12 +125,14 @@ def confirm(reservation_id: UUID, *, actor_id: int | None) -> Reservation:
 
 
 @transaction.atomic(savepoint=False)
-def release(reservation_id: UUID, *, items: Sequence[Demand] | None = None, actor_id: int | None) -> Reservation:
+def release(
+    reservation_id: UUID, *, owner: str, items: Sequence[Demand] | None = None, actor_id: int | None
+) -> Reservation:
     """Give up units that a held or confirmed reservation claims: those of `items`, or all that are open.
 
-    Repeating a whole release is harmless. Raises ReservationNotFound, InvalidTransition, ExceedsOpen.
+    Repeating a whole release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
     """
-    state, reference = _locked(reservation_id)
+    state, reference = _locked(reservation_id, owner)
     if state == RELEASED and items is None:
         return get_reservation(reservation_id)
     if state not in (HELD, CONFIRMED):
@@ -134,18 +147,22 @@ def release(reservation_id: UUID, *, items: Sequence[Demand] | None = None, acto
 
 
 @transaction.atomic(savepoint=False)
-def fulfill(reservation_id: UUID, *, items: Sequence[Demand] | None = None, actor_id: int | None) -> Reservation:
+def fulfill(
+    reservation_id: UUID, *, owner: str, items: Sequence[Demand] | None = None, actor_id: int | None
+) -> Reservation:
     """Ship units of a confirmed reservation from the warehouses it names: those of `items`, or all that are open.
 
-    Repeating a whole fulfillment is harmless. Raises ReservationNotFound, InvalidTransition, ExceedsOpen.
+    Repeating a whole fulfillment is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen,
+    InsufficientStock when units were promised on backorder and have not arrived.
     """
-    state, reference = _locked(reservation_id)
+    state, reference = _locked(reservation_id, owner)
     if state == FULFILLED and items is None:
         return get_reservation(reservation_id)
     if state != CONFIRMED:
         raise InvalidTransition(state)
     lines = sql.lock_lines([reservation_id])
     parts = _open_parts(state, lines, items)
+    _refuse_absent(lines, parts)
     _take_out(reservation_id, lines, parts, column="fulfilled")
     sql.post_movements(
         [
@@ -167,16 +184,18 @@ def fulfill(reservation_id: UUID, *, items: Sequence[Demand] | None = None, acto
 
 @transaction.atomic(savepoint=False)
 def take_back(
-    reservation_id: UUID, *, items: Sequence[Demand], resalable: bool, note: str, actor_id: int | None
+    reservation_id: UUID, *, owner: str, items: Sequence[Demand], resalable: bool, note: str, actor_id: int | None
 ) -> Reservation:
     """Put shipped units back where they came from, for sale or as unavailable; never more than were shipped.
 
-    Raises ReservationNotFound, ExceedsOpen.
+    Raises ReservationNotFound, NotTheOwner, ExceedsOpen, LevelOutOfRange.
     """
-    state, reference = _locked(reservation_id)
+    state, reference = _locked(reservation_id, owner)
     lines = sql.lock_lines([reservation_id])
     shipped = [Line(line.product_id, line.warehouse_id, line.fulfilled - line.returned) for line in lines]
     parts = _parts(state, shipped, items)
+    if any(on_hand > models.MAX_LEVEL for on_hand in _on_hand_after(lines, parts, sign=1).values()):
+        raise LevelOutOfRange(models.MAX_LEVEL)
     sql.add_to_lines([(reservation_id, part) for part in parts], column="returned")
     sql.post_movements(
         [
@@ -271,11 +290,14 @@ def _expire(references: dict[UUID, str]) -> int:
     return len(references)
 
 
-def _locked(reservation_id: UUID) -> tuple[str, str]:
+def _locked(reservation_id: UUID, owner: str) -> tuple[str, str]:
     found = sql.lock_reservation(reservation_id)
     if found is None:
         raise ReservationNotFound(reservation_id)
-    return found
+    state, reference, its_owner = found
+    if its_owner != owner:
+        raise NotTheOwner(its_owner)
+    return state, reference
 
 
 def _open_parts(state: str, lines: Iterable[ClaimedLine], items: Sequence[Demand] | None) -> list[Line]:
@@ -300,6 +322,24 @@ def _parts(state: str, lines: Sequence[Line], items: Sequence[Demand] | None) ->
     if missing:
         raise ExceedsOpen(state, missing)
     return parts
+
+
+def _on_hand_after(lines: Iterable[ClaimedLine], parts: Iterable[Line], *, sign: int) -> dict[tuple[int, int], int]:
+    on_hand = {(line.product_id, line.warehouse_id): line.on_hand for line in lines}
+    for part in parts:
+        on_hand[part.product_id, part.warehouse_id] += sign * part.quantity
+    return on_hand
+
+
+def _refuse_absent(lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
+    after = _on_hand_after(lines, parts, sign=-1)
+    short = [
+        Shortage(part.product_id, part.quantity, part.quantity + after[part.product_id, part.warehouse_id])
+        for part in parts
+        if after[part.product_id, part.warehouse_id] < 0
+    ]
+    if short:
+        raise InsufficientStock(short)
 
 
 def _take_out(

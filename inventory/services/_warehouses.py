@@ -54,7 +54,7 @@ def delete_warehouse(code: str) -> None:
     row = models.Warehouse.objects.select_for_update().filter(code=code).first()
     if row is None:
         raise WarehouseNotFound([code])
-    if models.Stock.objects.filter(warehouse=row).exists():
+    if models.Stock.objects.filter(warehouse=row).exists() or models.Count.objects.filter(warehouse=row).exists():
         raise WarehouseInUse(code)
     row.delete()
 

@@ -31,6 +31,7 @@ from inventory.sql._stock import (
     lock_levels,
     lock_stock,
     post_movements,
+    read_sellable,
     read_stock,
     share_warehouses,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "open_reservation",
     "overdue_units",
     "post_movements",
+    "read_sellable",
     "read_stock",
     "share_warehouses",
 ]

@@ -1,6 +1,6 @@
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -8,13 +8,15 @@ from django.db import connection
 OVERDUE_UNITS = """
 SELECT l.product_id, l.warehouse_id, sum(l.open)
   FROM inventory_reservationline l JOIN inventory_reservation r ON r.id = l.reservation_id
- WHERE l.product_id = ANY(%s) AND l.open > 0 AND r.state = 'held' AND r.expires_at <= clock_timestamp()
+ WHERE l.open > 0 AND r.state = 'held' AND r.expires_at <= clock_timestamp()
+   AND r.id IN (SELECT reservation_id FROM inventory_reservationline WHERE product_id = ANY(%s) AND open > 0)
  GROUP BY l.product_id, l.warehouse_id
 """
 
 
 def overdue_units(product_ids: Collection[int]) -> dict[tuple[int, int], int]:
-    """Return the units by (product, warehouse) that holds past their deadline still claim."""
+    """Return the units by (product, warehouse) that would be free if the holds past their deadline on these products
+    were ended, their other products included."""
     with connection.cursor() as cursor:
         cursor.execute(OVERDUE_UNITS, [list(product_ids)])
         return {(product_id, warehouse_id): units for product_id, warehouse_id, units in cursor}
@@ -39,17 +41,19 @@ SELECT l.product_id, w.code, l.open, r.id, r.reference, r.state, r.expires_at,
   FROM inventory_reservationline l
   JOIN inventory_reservation r ON r.id = l.reservation_id
   JOIN inventory_warehouse w ON w.id = l.warehouse_id
- WHERE l.product_id = ANY(%s) AND l.open > 0 AND (%s::bigint IS NULL OR l.warehouse_id = %s)
- ORDER BY r.state DESC, r.expires_at, r.id, w.priority, w.id
+  JOIN unnest(%s::bigint[], %s::bigint[]) AS row (product_id, warehouse_id)
+    ON row.product_id = l.product_id AND row.warehouse_id = l.warehouse_id
+ WHERE l.open > 0 AND r.state = %s
+ ORDER BY r.expires_at, r.id, w.priority, w.id, l.product_id
  LIMIT %s
 """
 
 
-def consumers(product_ids: Collection[int], *, warehouse_id: int | None, limit: int) -> list[Consumer]:
-    """Return who claims units of these products, holds first, by deadline."""
-    parameters: list[Any] = [list(product_ids), warehouse_id, warehouse_id, limit]
+def consumers(keys: Collection[tuple[int, int]], *, state: str, limit: int) -> list[Consumer]:
+    """Return the reservations in `state` that claim units of these (product, warehouse) rows, by deadline."""
+    columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
     with connection.cursor() as cursor:
-        cursor.execute(CONSUMERS, parameters)
+        cursor.execute(CONSUMERS, [*columns, state, limit])
         return [Consumer(*row) for row in cursor]
 
 

@@ -10,8 +10,8 @@ from inventory.sql._stock import Line
 # The deadline is counted from the clock after the locks were won, so a wait does not eat into the buyer's time.
 OPEN_RESERVATION = """
 WITH opened AS (
-    INSERT INTO inventory_reservation (id, reference, state, actor_id, created_at, expires_at)
-    VALUES (%s, %s, 'held', %s, clock_timestamp(), clock_timestamp() + %s)
+    INSERT INTO inventory_reservation (id, owner, reference, state, actor_id, created_at, expires_at)
+    VALUES (%s, %s, %s, 'held', %s, clock_timestamp(), clock_timestamp() + %s)
     RETURNING id, created_at, expires_at
 ), lines AS (
     INSERT INTO inventory_reservationline
@@ -24,26 +24,26 @@ SELECT created_at, expires_at FROM opened
 
 
 def open_reservation(
-    reservation_id: UUID, *, reference: str, actor_id: int | None, ttl: timedelta, lines: Sequence[Line]
+    reservation_id: UUID, *, owner: str, reference: str, actor_id: int | None, ttl: timedelta, lines: Sequence[Line]
 ) -> tuple[datetime, datetime]:
     """Insert a held reservation with its lines; return when it was opened and until when it holds."""
     columns = [list(column) for column in zip(*lines, strict=True)]
-    parameters: list[Any] = [reservation_id, reference, actor_id, ttl, reservation_id, *columns]
+    parameters: list[Any] = [reservation_id, owner, reference, actor_id, ttl, reservation_id, *columns]
     with connection.cursor() as cursor:
         cursor.execute(OPEN_RESERVATION, parameters)
         (opened,) = cursor.fetchall()
         return opened[0], opened[1]
 
 
-LOCK_RESERVATION = "SELECT state, reference FROM inventory_reservation WHERE id = %s FOR NO KEY UPDATE"
+LOCK_RESERVATION = "SELECT state, reference, owner FROM inventory_reservation WHERE id = %s FOR NO KEY UPDATE"
 
 
-def lock_reservation(reservation_id: UUID) -> tuple[str, str] | None:
-    """Lock a reservation; return its state and reference, or None when there is no such reservation."""
+def lock_reservation(reservation_id: UUID) -> tuple[str, str, str] | None:
+    """Lock a reservation; return its state, reference and owner, or None when there is no such reservation."""
     with connection.cursor() as cursor:
         cursor.execute(LOCK_RESERVATION, [reservation_id])
         found = cursor.fetchone()
-        return found and (found[0], found[1])
+        return found and (found[0], found[1], found[2])
 
 
 LOCK_DUE = """
@@ -87,10 +87,11 @@ class ClaimedLine(NamedTuple):
     open: int
     fulfilled: int
     returned: int
+    on_hand: int
 
 
 LOCK_LINES = """
-SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.returned
+SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.returned, s.on_hand
   FROM inventory_reservationline l
   JOIN inventory_stock s ON s.product_id = l.product_id AND s.warehouse_id = l.warehouse_id
  WHERE l.reservation_id = ANY(%s)

@@ -43,16 +43,43 @@ SELECT i.product_id, {STOCK_COLUMNS}
   FROM inventory_item i
   LEFT JOIN (inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active)
          ON s.product_id = i.product_id
+ WHERE i.product_id = ANY(%s)
+ ORDER BY i.product_id, s.warehouse_id
+"""
+
+# Without the units of holds past their deadline, which a reserve would end before it said no. The index that finds
+# those has only what is overdue and not swept yet.
+READ_SELLABLE = f"""
+WITH overdue AS (
+    SELECT l.product_id, l.warehouse_id, sum(l.open)::int AS units
+      FROM inventory_reservation r JOIN inventory_reservationline l ON l.reservation_id = r.id
+     WHERE r.state = 'held' AND r.expires_at <= clock_timestamp() AND l.product_id = ANY(%s) AND l.open > 0
+     GROUP BY l.product_id, l.warehouse_id
+)
+SELECT i.product_id, {STOCK_COLUMNS.replace("s.reserved", "s.reserved - COALESCE(o.units, 0)")}
+  FROM inventory_item i
+  LEFT JOIN (inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active
+             LEFT JOIN overdue o ON o.product_id = s.product_id AND o.warehouse_id = s.warehouse_id)
+         ON s.product_id = i.product_id
  WHERE i.product_id = ANY(%s) AND i.is_active
  ORDER BY i.product_id, s.warehouse_id
 """
 
 
 def read_stock(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
-    """Return the sellable rows of each product that has an inventory item and is on sale, without locking."""
+    """Return the rows of each product that has an inventory item, in active warehouses, without locking."""
+    return _rows_by_product(READ_STOCK, [list(product_ids)])
+
+
+def read_sellable(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
+    """Return the same of products on sale, as a reserve would find it once overdue holds are ended."""
+    return _rows_by_product(READ_SELLABLE, [list(product_ids), list(product_ids)])
+
+
+def _rows_by_product(statement: str, parameters: list[Any]) -> dict[int, list[StockRow]]:
     found: dict[int, list[StockRow]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(READ_STOCK, [list(product_ids)])
+        cursor.execute(statement, parameters)
         for product_id, *columns in cursor:
             rows = found.setdefault(product_id, [])
             if columns[0] is not None:
@@ -93,11 +120,17 @@ class Levels(NamedTuple):
 
     on_hand: int
     promised: int
+    unavailable: int
     backorder_limit: int
+
+    @property
+    def free(self) -> int:
+        """Units that may go without breaking a promise; safety stock may."""
+        return self.on_hand + self.backorder_limit - self.promised - self.unavailable
 
 
 LOCK_LEVELS = """
-SELECT s.product_id, s.warehouse_id, s.on_hand, s.reserved + s.committed + s.unavailable, s.backorder_limit
+SELECT s.product_id, s.warehouse_id, s.on_hand, s.reserved + s.committed, s.unavailable, s.backorder_limit
   FROM inventory_stock s
   JOIN unnest(%s::bigint[], %s::bigint[]) AS wanted (product_id, warehouse_id) USING (product_id, warehouse_id)
  ORDER BY s.product_id, s.warehouse_id
@@ -129,7 +162,8 @@ class Change:
 # The only statement that changes a quantity: the row and its ledger entries in one, so neither is without the other.
 # Several changes of one row become as many movements, in the order given: an UPDATE ... FROM that met one row twice
 # would apply one of them and lose the rest.
-# The time is the clock's, not now(): that is when the transaction began, which may be before an earlier movement.
+# The time is one for all of them, and the clock's, not now(): that is when the transaction began, which may be before
+# an earlier movement.
 POST_MOVEMENTS = """
 WITH change AS (
     SELECT c.*, row_number() OVER row AS n,
@@ -157,7 +191,7 @@ INSERT INTO inventory_movement
         on_hand, reserved, committed, unavailable, reference, kind, reason, actor_id, note, created_at)
 SELECT c.product_id, c.warehouse_id, h.seq + c.n, c.on_hand, c.reserved, c.committed, c.unavailable,
        h.on_hand + c.on_hand_so_far, h.reserved + c.reserved_so_far, h.committed + c.committed_so_far,
-       h.unavailable + c.unavailable_so_far, c.reference, %s, %s, %s::bigint, %s, clock_timestamp()
+       h.unavailable + c.unavailable_so_far, c.reference, %s, %s, %s::bigint, %s, (SELECT clock_timestamp())
   FROM head h JOIN change c USING (product_id, warehouse_id)
 RETURNING product_id, warehouse_id, seq
 """

@@ -103,16 +103,28 @@ CHECKS: dict[str, tuple[str, str]] = {
          WHERE r.id IS NULL
          UNION ALL
         SELECT 'stock row', s.warehouse_id::text, s.product_id
-          FROM inventory_stock s LEFT JOIN inventory_item i USING (product_id) WHERE i.product_id IS NULL
+          FROM inventory_stock s
+          LEFT JOIN inventory_item i USING (product_id)
+          LEFT JOIN inventory_warehouse w ON w.id = s.warehouse_id
+         WHERE i.product_id IS NULL OR w.id IS NULL
+         UNION ALL
+        SELECT 'count line', l.count_id::text, l.product_id
+          FROM inventory_countline l LEFT JOIN inventory_count c ON c.id = l.count_id WHERE c.id IS NULL
         """,
     ),
     "guard_triggers": (
-        "A trigger that guards the ledger is missing or disabled.",
+        "A trigger that guards the books is missing, disabled or empty, or a foreign key's is disabled.",
         """
         SELECT wanted.name, t.tgenabled
-          FROM unnest(ARRAY['inventory_movement_append_only', 'inventory_movement_not_ahead']) AS wanted (name)
+          FROM unnest(%s::text[]) AS wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = wanted.name
-         WHERE t.tgenabled IS NULL OR t.tgenabled NOT IN ('O', 'A')
+          LEFT JOIN pg_proc p ON p.oid = t.tgfoid
+         WHERE t.tgenabled IS NULL OR p.prosrc NOT LIKE '%%RAISE EXCEPTION%%'
+         UNION ALL
+        SELECT tgname || ' on ' || tgrelid::regclass::text, tgenabled FROM pg_trigger
+         WHERE tgrelid::regclass::text ~ '^(inventory|orders|products)_' AND tgenabled NOT IN ('O', 'A')
+         UNION ALL
+        SELECT 'session_replication_role', '-' WHERE current_setting('session_replication_role') <> 'origin'
         """,
     ),
     "guard_constraints": (
@@ -142,12 +154,11 @@ CHECKS: dict[str, tuple[str, str]] = {
 }
 
 
-def broken(check: str, *, constraints: list[str], limit: int) -> list[dict[str, Any]]:
-    """Return up to `limit` rows that break `check`, as column names and values."""
+def broken(check: str, *, guards: dict[str, list[str]], limit: int) -> list[dict[str, Any]]:
+    """Return up to `limit` rows that break `check`; `guards` are the names that a check of guards asks for."""
     statement = CHECKS[check][1]
-    parameters: list[Any] = [constraints] if check == "guard_constraints" else []
     with connection.cursor() as cursor:
-        # Without parameters too, %% stands for a percent sign only when some are passed.
-        cursor.execute(f"{statement} LIMIT {int(limit)}", parameters)
+        # Parameters are always passed, if none: only then does %% stand for a percent sign in each statement alike.
+        cursor.execute(f"{statement} LIMIT {int(limit)}", [guards[check]] if check in guards else [])
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -43,7 +43,8 @@ def page_of(rows: "QuerySet[M]", *, order: Sequence[str], request: PageRequest) 
 
     Raises InvalidCursor when the cursor was not issued for this order.
     """
-    backwards, position = _read_cursor(request.cursor, order)
+    name = [rows.model._meta.label, *order]  # a cursor is good for one list in one order
+    backwards, position = _read_cursor(request.cursor, name)
     effective = [_flipped(name) for name in order] if backwards else list(order)
     rows = rows.order_by(*effective)
     if position:
@@ -56,8 +57,8 @@ def page_of(rows: "QuerySet[M]", *, order: Sequence[str], request: PageRequest) 
     has_previous = more if backwards else request.cursor is not None
     return Page(
         results=found,
-        next=_write_cursor(found[-1], order, backwards=False) if found and has_next else None,
-        previous=_write_cursor(found[0], order, backwards=True) if found and has_previous else None,
+        next=_write_cursor(found[-1], name, backwards=False) if found and has_next else None,
+        previous=_write_cursor(found[0], name, backwards=True) if found and has_previous else None,
     )
 
 
@@ -86,23 +87,24 @@ def _value(model: type[Model], name: str, text: str) -> Any:
     return field.to_python(text)
 
 
-def _write_cursor(row: Model, order: Sequence[str], *, backwards: bool) -> str:
-    values = [_as_text(getattr(row, name.removeprefix("-"))) for name in order]
+def _write_cursor(row: Model, name: Sequence[str], *, backwards: bool) -> str:
+    _, *order = name
+    values = [_as_text(getattr(row, column.removeprefix("-"))) for column in order]
     # Signed: whatever comes back was written here, so no hostile value ever reaches a query.
-    return signing.dumps([backwards, list(order), values], salt="page")
+    return signing.dumps([backwards, name, values], salt="page")
 
 
 def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _read_cursor(cursor: str | None, order: Sequence[str]) -> tuple[bool, list[str]]:
+def _read_cursor(cursor: str | None, name: Sequence[str]) -> tuple[bool, list[str]]:
     if cursor is None:
         return False, []
     try:
-        backwards, cursor_order, values = signing.loads(cursor, salt="page")
+        backwards, cursor_name, values = signing.loads(cursor, salt="page")
     except signing.BadSignature as error:
         raise InvalidCursor from error
-    if cursor_order != list(order):
+    if cursor_name != list(name):
         raise InvalidCursor
     return backwards, values

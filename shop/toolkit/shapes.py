@@ -32,11 +32,15 @@ class Shape(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-def many(shape: type[Shape], *, at_least: int, at_most: int) -> "serializers.ListSerializer[Any]":
+def many(
+    shape: type[Shape], *, at_least: int, at_most: int, required: bool = True
+) -> "serializers.ListSerializer[Any]":
     """Return a list of `shape`, from `at_least` to `at_most` long; it may be left out when it may be empty."""
     if at_least == 0:
         return serializers.ListSerializer(child=shape(), max_length=at_most, default=list)
-    return serializers.ListSerializer(child=shape(), min_length=at_least, max_length=at_most, allow_empty=False)
+    return serializers.ListSerializer(
+        child=shape(), min_length=at_least, max_length=at_most, required=required, allow_empty=False
+    )
 
 
 class EmptyShape(Shape):

@@ -12,7 +12,7 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.02  # doubled each time, with full jitter: twins that collided must not collide again
 
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
-UNIQUE_VIOLATION = "23505"
+UNIQUE_VIOLATION, LOCK_NOT_AVAILABLE = "23505", "55P03"
 REPEATABLE = {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}
 
 logger = logging.getLogger(__name__)

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from rest_framework.exceptions import ValidationError
+from django.http import HttpResponse
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from shop.toolkit import transactions
+from shop.toolkit import idempotency, transactions
 from shop.toolkit.pages import Page
+from shop.toolkit.refusals import Refusal
 from shop.toolkit.shapes import EmptyShape
 
 
@@ -46,12 +49,33 @@ class ApiView(APIView):
 
     def command(
         self, work: Callable[[], Any], *, shape: type[Serializer[Any]] | None = None, status: int = 200
-    ) -> Response:
-        """Run `work` in one transaction; answer with its result, or with 204, only once that is committed."""
-        result = transactions.run(work)
-        if shape is None:
-            return Response(status=204)
-        return Response(shape(result).data, status=status)
+    ) -> HttpResponse:
+        """Run `work` in one transaction; answer with its result, or with 204, only once that is committed.
+
+        With an Idempotency-Key, a request that was answered before is answered the same, and nothing is done.
+        """
+        key = self.request.headers.get(idempotency.HEADER)
+        if key is None:
+            return _answered(transactions.run(lambda: _rendered(work(), shape, status)))
+        scope = idempotency.scope_of(
+            user_id=self.request.user.pk,
+            endpoint=f"{self.request.method} {self.request.path}",
+            key=key,
+            body=self.request.data,
+        )
+        try:
+            return transactions.run(lambda: _once(scope, lambda: _rendered(work(), shape, status)))
+        except (Refusal, APIException) as refusal:
+            return self._keep_refusal(scope, refusal)
+
+    def _keep_refusal(self, scope: idempotency.Scope, refusal: Exception) -> HttpResponse:
+        """Keep a definite refusal too. The work is undone by now; if a twin came first meanwhile, its answer counts."""
+        response = self.handle_exception(refusal)
+        about_the_key = isinstance(refusal, idempotency.KeyReused | idempotency.InProgress)
+        if about_the_key or not 400 <= response.status_code < 500:
+            return response
+        kept = idempotency.Kept(response.status_code, response.content, response.headers["Content-Type"])
+        return transactions.run(lambda: _once(scope, lambda: kept))
 
     def page(self, page: Page[Any], shape: type[Serializer[Any]]) -> Response:
         """Answer with one page of a list."""
@@ -71,3 +95,28 @@ def read(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
     serializer = shape(data=data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+def _rendered(result: Any, shape: type[Serializer[Any]] | None, status: int) -> idempotency.Kept:
+    """Render inside the transaction: what is kept and what is sent are the same bytes."""
+    if shape is None:
+        return idempotency.Kept(204, b"", "")
+    return idempotency.Kept(status, JSONRenderer().render(shape(result).data), JSONRenderer.media_type)
+
+
+def _once(scope: idempotency.Scope, work: Callable[[], idempotency.Kept]) -> HttpResponse:
+    claimed = idempotency.claim(scope)
+    if isinstance(claimed, idempotency.Kept):
+        response = _answered(claimed)
+        response.headers[idempotency.REPLAYED] = "true"
+        return response
+    answer = work()
+    idempotency.keep(claimed, answer)
+    return _answered(answer)
+
+
+def _answered(answer: idempotency.Kept) -> HttpResponse:
+    response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
+    if answer.status == 204:
+        del response.headers["Content-Type"]
+    return response

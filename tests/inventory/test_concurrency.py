@@ -50,6 +50,7 @@ def reserve(*demand: tuple[int, int], reference: str = "") -> Callable[[], inven
     reservation_id = new_id()
     return lambda: inventory.reserve(
         reservation_id=reservation_id,
+        owner="test",
         reference=reference or str(reservation_id),
         demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
         ttl=timedelta(minutes=15),
@@ -127,7 +128,8 @@ def test_confirm_against_expire_has_one_winner():
         overdue(held.id)
 
         confirmed, expired = all_at_once(
-            lambda held=held: inventory.confirm(held.id, actor_id=None), lambda: inventory.expire_due(limit=10)
+            lambda held=held: inventory.confirm(held.id, owner="test", actor_id=None),
+            lambda: inventory.expire_due(limit=10),
         )
 
         state = fetch("SELECT state FROM inventory_reservation WHERE id = %s", held.id)[0][0]
@@ -168,7 +170,7 @@ def test_release_twice_gives_back_once():
     product = factories.product(stock=5)
     held = factories.reservation((product.id, 5))
 
-    results = all_at_once(*(lambda: inventory.release(held.id, actor_id=None) for _ in range(8)))
+    results = all_at_once(*(lambda: inventory.release(held.id, owner="test", actor_id=None) for _ in range(8)))
 
     assert {result.state for result in results} == {"released"}
     assert stock() == (5, 0, 0)
@@ -179,11 +181,11 @@ def test_release_against_ship_has_one_winner():
     for _ in range(20):
         product = factories.product(stock=3)
         held = factories.reservation((product.id, 3))
-        transactions.run(lambda held=held: inventory.confirm(held.id, actor_id=None))
+        transactions.run(lambda held=held: inventory.confirm(held.id, owner="test", actor_id=None))
 
         results = all_at_once(
-            lambda held=held: inventory.release(held.id, actor_id=None),
-            lambda held=held: inventory.fulfill(held.id, actor_id=None),
+            lambda held=held: inventory.release(held.id, owner="test", actor_id=None),
+            lambda held=held: inventory.fulfill(held.id, owner="test", actor_id=None),
         )
 
         assert kinds(results) == {"Reservation": 1, "InvalidTransition": 1}

@@ -15,10 +15,15 @@ SELECT product_id, warehouse_id, {seq}, 'adjust', '', '', '', now(), {delta}, 0,
        {on_hand}, reserved, committed, unavailable FROM inventory_stock
 """
 SECOND = """
-INSERT INTO inventory_reservation (id, reference, state, expires_at, created_at)
-SELECT gen_random_uuid(), reference, '{}', now(), now() FROM inventory_reservation
+INSERT INTO inventory_reservation (id, owner, reference, state, expires_at, created_at)
+SELECT gen_random_uuid(), owner, reference, '{}', now(), now() FROM inventory_reservation
 """
 LINE = "UPDATE inventory_reservationline SET "
+EXPIRED = LINE + "open = 0, released = 3; UPDATE inventory_reservation SET state = 'expired', ended_at = now();"
+COUNTED = (
+    "INSERT INTO inventory_count (id, warehouse_id, note, opened_at, closed_at)"
+    " SELECT gen_random_uuid(), id, '', now(), now() FROM inventory_warehouse;"
+)
 
 VIOLATIONS = [
     # 1. One stock row per item and warehouse, quantities in range, never oversold.
@@ -60,7 +65,7 @@ VIOLATIONS = [
     (SECOND.format("confirmed"), UNIQUE),
     ("UPDATE inventory_reservation SET ended_at = now()", CHECK),
     ("UPDATE inventory_reservation SET state = 'released'", CHECK),
-    ("UPDATE inventory_reservation SET state = 'lost', ended_at = now()", CHECK),
+    (SECOND.format("lost"), CHECK),
     ("DELETE FROM inventory_reservation", FOREIGN_KEY),
     (LINE + "quantity = 0, open = 0", CHECK),
     (LINE + "open = open - 1", CHECK),
@@ -73,7 +78,18 @@ VIOLATIONS = [
     ("UPDATE orders_orderline SET fulfilled = quantity + 1", CHECK),
     ("UPDATE orders_orderline SET fulfilled = 2, cancelled = 2", CHECK),
     ("UPDATE orders_orderline SET returned = 1", CHECK),
-    ("UPDATE orders_order SET status = 'lost'", CHECK),
+    ("INSERT INTO orders_order SELECT * FROM orders_order", UNIQUE),
+    ("UPDATE orders_orderline SET sku = ''", CHECK),
+    ("UPDATE orders_orderline SET name = ''", CHECK),
+    # 8. Orders, reservations and counts move one way only.
+    ("UPDATE inventory_reservation SET state = 'confirmed'; UPDATE inventory_reservation SET state = 'held'", RESTRICT),
+    (EXPIRED + "UPDATE inventory_reservation SET state = 'held', ended_at = NULL", RESTRICT),
+    (EXPIRED + "UPDATE inventory_reservation SET state = 'released'", RESTRICT),
+    (EXPIRED + LINE + "open = 3, released = 0", RESTRICT),
+    ("UPDATE orders_order SET status = 'cancelled'; UPDATE orders_order SET status = 'pending'", RESTRICT),
+    ("UPDATE orders_order SET status = 'fulfilled'", RESTRICT),
+    (COUNTED + "UPDATE inventory_count SET closed_at = NULL", RESTRICT),
+    (COUNTED.replace("now(), now()", "now(), NULL") * 2, UNIQUE),
     ("UPDATE orders_order SET total = -1", CHECK),
     # 9. Product, item and snapshot.
     ("DELETE FROM inventory_item", FOREIGN_KEY),

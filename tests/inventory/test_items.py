@@ -49,6 +49,7 @@ def test_the_detail_has_totals_and_stock_per_warehouse(staff):
         "low_stock": False,
         "reorder_point": 0,
         "backorder_limit": 0,
+        "is_active": True,
     }
     assert (stocks["EAST"]["available"], stocks["EAST"]["low_stock"]) == (0, True)
     assert (stocks["CLOSED"]["on_hand"], stocks["CLOSED"]["available"]) == (7, 0)

@@ -35,8 +35,8 @@ def test_a_counter_does_not_drift_from_its_rows():
     holds = [factories.reservation((product.id, 1)) for _ in range(12)]
     overdue(*(hold.id for hold in holds[:4]))
     all_at_once(
-        *(lambda hold=hold: inventory.confirm(hold.id, actor_id=None) for hold in holds[2:8]),
-        *(lambda hold=hold: inventory.release(hold.id, actor_id=None) for hold in holds[6:10]),
+        *(lambda hold=hold: inventory.confirm(hold.id, owner="test", actor_id=None) for hold in holds[2:8]),
+        *(lambda hold=hold: inventory.release(hold.id, owner="test", actor_id=None) for hold in holds[6:10]),
         lambda: inventory.expire_due(limit=10),
         *(reserve((product.id, 2)) for _ in range(4)),
     )

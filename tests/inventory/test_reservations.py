@@ -26,7 +26,7 @@ def let_the_deadline_pass(*reservation_ids: UUID) -> None:
 
 def confirmed(*demand: tuple[int, int]) -> inventory.Reservation:
     held = factories.reservation(*demand)
-    return transactions.run(lambda: inventory.confirm(held.id, actor_id=None))
+    return transactions.run(lambda: inventory.confirm(held.id, owner="test", actor_id=None))
 
 
 def test_reserve_show_confirm_and_release_over_http(staff):
@@ -98,7 +98,7 @@ def test_steps_take_the_permission_and_a_reservation(customer, staff, step):
 
 
 def test_extend_puts_the_deadline_off_up_to_the_greatest_age(staff, settings):
-    reservation = factories.reservation((factories.product(stock=1).id, 1), minutes=1)
+    reservation = factories.reservation((factories.product(stock=1).id, 1), owner="api", minutes=1)
     path = f"{PATH}/{reservation.id}/extend"
 
     longer = staff.post(path, {"ttl_seconds": 600}).json()
@@ -111,8 +111,89 @@ def test_extend_puts_the_deadline_off_up_to_the_greatest_age(staff, settings):
     assert staff.post(path).json()["code"] == "hold_limit_reached"
 
 
+def test_a_hold_is_not_made_older_than_holds_may_become(staff, settings):
+    settings.RESERVATION_MAX_AGE_SECONDS = 900
+    body = {"reference": "A", "items": [{"product_id": factories.product(stock=1).id, "quantity": 1}]}
+
+    staff.post(PATH, {**body, "ttl_seconds": 86_400})
+
+    assert fetch("SELECT expires_at - created_at < interval '901 s' FROM inventory_reservation") == [(True,)]
+
+
+@pytest.mark.parametrize("step", ["confirm", "release", "extend"])
+def test_an_orders_reservation_is_changed_by_its_order_alone(staff, step):
+    factories.order(factories.user(), (factories.product(stock=3).id, 2))
+    reservation_id = fetch("SELECT id FROM inventory_reservation")[0][0]
+
+    response = staff.post(f"{PATH}/{reservation_id}/{step}")
+
+    assert (response.status_code, response.json()["code"], response.json()["owner"]) == (
+        409,
+        "reservation_owned",
+        "orders",
+    )
+    assert stock() == (3, 2, 0, 0)
+
+
+def test_an_empty_list_releases_nothing(staff):
+    reservation = factories.reservation((factories.product(stock=3).id, 2), owner="api")
+
+    response = staff.post(f"{PATH}/{reservation.id}/release", {"items": []})
+
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "items")
+    assert stock() == (3, 2, 0, 0)
+
+
+def test_units_on_backorder_are_not_shipped_before_they_arrive(staff):
+    product = factories.product(stock=1)
+    staff.patch(f"/api/v1/inventory/items/{product.id}/stocks/MAIN", {"backorder_limit": 5})
+    reservation = confirmed((product.id, 3))
+
+    with pytest.raises(inventory.InsufficientStock) as refused:
+        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+
+    assert refused.value.shortages == [inventory.Shortage(product.id, 3, 1)]
+    assert stock() == (1, 0, 3, 0)
+
+
+def test_units_do_not_come_back_above_the_highest_level(database):
+    product = factories.product(stock=1_000_000_000)
+    reservation = confirmed((product.id, 1))
+    transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+    level = [inventory.Level("MAIN", 1)]
+    transactions.run(
+        lambda: inventory.receive(product_id=product.id, levels=level, actor_id=None, reference="", note="")
+    )
+
+    with pytest.raises(inventory.LevelOutOfRange):
+        transactions.run(
+            lambda: inventory.take_back(
+                reservation.id,
+                owner="test",
+                items=[inventory.Demand(product.id, 1)],
+                resalable=True,
+                note="",
+                actor_id=None,
+            )
+        )
+
+
+def test_check_counts_overdue_units_whatever_is_asked(api):
+    product = factories.product(stock=10)
+    let_the_deadline_pass(factories.reservation((product.id, 7)).id)
+
+    answers = [
+        api.get(f"/api/v1/inventory/check?product_id={product.id}&quantity={quantity}").json()
+        for quantity in (3, 4, 11)
+    ]
+
+    assert [answer["available_quantity"] for answer in answers] == [10, 10, 10]
+    assert [answer["available"] for answer in answers] == [True, True, False]
+
+
 def test_a_confirmed_or_ended_reservation_is_not_extended(staff):
-    reservation = confirmed((factories.product(stock=1).id, 1))
+    reservation = factories.reservation((factories.product(stock=1).id, 1), owner="api")
+    staff.post(f"{PATH}/{reservation.id}/confirm")
 
     assert staff.post(f"{PATH}/{reservation.id}/extend").json()["current_status"] == "confirmed"
 
@@ -121,7 +202,7 @@ def test_a_hold_past_its_deadline_that_nobody_ended_can_still_be_confirmed(datab
     reservation = factories.reservation((factories.product(stock=5).id, 2))
     let_the_deadline_pass(reservation.id)
 
-    assert transactions.run(lambda: inventory.confirm(reservation.id, actor_id=None)).state == "confirmed"
+    assert transactions.run(lambda: inventory.confirm(reservation.id, owner="test", actor_id=None)).state == "confirmed"
     assert stock() == (5, 0, 2, 0)
 
 
@@ -189,12 +270,12 @@ def test_fulfill_ships_from_the_warehouses_that_the_reservation_names(database):
     reservation = confirmed((product.id, 5))
 
     part = transactions.run(
-        lambda: inventory.fulfill(reservation.id, items=[inventory.Demand(product.id, 4)], actor_id=None)
+        lambda: inventory.fulfill(reservation.id, owner="test", items=[inventory.Demand(product.id, 4)], actor_id=None)
     )
     assert [(line.warehouse, line.open, line.fulfilled) for line in part.lines] == [("MAIN", 0, 3), ("EAST", 1, 1)]
     assert part.state == "confirmed"
-    whole = transactions.run(lambda: inventory.fulfill(reservation.id, actor_id=None))
-    again = transactions.run(lambda: inventory.fulfill(reservation.id, actor_id=None))
+    whole = transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+    again = transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
 
     assert whole == again
     assert whole.state == "fulfilled"
@@ -208,9 +289,11 @@ def test_fulfill_ships_from_the_warehouses_that_the_reservation_names(database):
 def test_what_is_left_of_a_partly_shipped_reservation_can_be_released(database):
     product = factories.product(stock=5)
     reservation = confirmed((product.id, 5))
-    transactions.run(lambda: inventory.fulfill(reservation.id, items=[inventory.Demand(product.id, 2)], actor_id=None))
+    transactions.run(
+        lambda: inventory.fulfill(reservation.id, owner="test", items=[inventory.Demand(product.id, 2)], actor_id=None)
+    )
 
-    rest = transactions.run(lambda: inventory.release(reservation.id, actor_id=None))
+    rest = transactions.run(lambda: inventory.release(reservation.id, owner="test", actor_id=None))
 
     assert rest.state == "fulfilled"
     assert (rest.lines[0].fulfilled, rest.lines[0].released) == (2, 3)
@@ -224,7 +307,9 @@ def test_more_than_is_open_is_neither_shipped_nor_released(database):
     for step in (inventory.fulfill, inventory.release):
         with pytest.raises(inventory.ExceedsOpen) as refused:
             transactions.run(
-                lambda step=step: step(reservation.id, items=[inventory.Demand(product.id, 3)], actor_id=None)
+                lambda step=step: step(
+                    reservation.id, owner="test", items=[inventory.Demand(product.id, 3)], actor_id=None
+                )
             )
         assert refused.value.shortages == [inventory.Shortage(product.id, 3, 2)]
     assert stock() == (5, 0, 2, 0)
@@ -234,18 +319,20 @@ def test_a_held_reservation_is_not_shipped(database):
     reservation = factories.reservation((factories.product(stock=5).id, 2))
 
     with pytest.raises(inventory.InvalidTransition):
-        transactions.run(lambda: inventory.fulfill(reservation.id, actor_id=None))
+        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
 
 
 @pytest.mark.parametrize(("resalable", "expected"), [(True, (4, 0, 0, 0)), (False, (4, 0, 0, 1))])
 def test_shipped_units_come_back_for_sale_or_as_unavailable(database, resalable, expected):
     product = factories.product(stock=5)
     reservation = confirmed((product.id, 2))
-    transactions.run(lambda: inventory.fulfill(reservation.id, actor_id=None))
+    transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
 
     def take_back(quantity: int) -> inventory.Reservation:
         items = [inventory.Demand(product.id, quantity)]
-        return inventory.take_back(reservation.id, items=items, resalable=resalable, note="", actor_id=None)
+        return inventory.take_back(
+            reservation.id, owner="test", items=items, resalable=resalable, note="", actor_id=None
+        )
 
     assert transactions.run(lambda: take_back(1)).lines[0].returned == 1
     assert stock() == expected
@@ -271,7 +358,7 @@ def test_expire_due_ends_each_overdue_hold_and_no_other(database):
     ]
     assert fetch("SELECT count(DISTINCT reference) FROM inventory_movement WHERE kind = 'expire'") == [(3,)]
     with pytest.raises(inventory.InvalidTransition) as refused:
-        transactions.run(lambda: inventory.confirm(overdue[0].id, actor_id=None))
+        transactions.run(lambda: inventory.confirm(overdue[0].id, owner="test", actor_id=None))
     assert refused.value.current_status == "expired"
     assert young.state == "held"
 

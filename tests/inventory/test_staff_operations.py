@@ -77,7 +77,7 @@ def test_a_loss_that_would_break_promises_is_refused_with_the_promises(staff):
     product = factories.product(stock=10)
     held = factories.reservation((product.id, 4), reference="cart")
     sold = factories.reservation((product.id, 3), reference="order")
-    transactions.run(lambda: inventory.confirm(sold.id, actor_id=None))
+    transactions.run(lambda: inventory.confirm(sold.id, owner="test", actor_id=None))
 
     refused = adjust(staff, product.id, mode="adjust", quantity=-4)
     allowed = adjust(staff, product.id, mode="adjust", quantity=-3)
@@ -99,6 +99,75 @@ def test_more_than_is_there_is_not_written_off(staff):
 
     assert response.json()["shortages"] == [{"product_id": product.id, "requested": 4, "available": 3}]
     assert on_hand() == [3]
+
+
+def test_damaged_units_are_set_apart_put_back_and_discarded(staff):
+    product = factories.product(stock=10)
+    factories.reservation((product.id, 6))
+
+    def step(mode: str, quantity: int):
+        return adjust(staff, product.id, mode=mode, quantity=quantity, reason="damaged")
+
+    assert step("unavailable", 3).json()["unavailable"] == 3
+    assert step("unavailable", 2).json()["code"] == "stock_promised"
+    assert step("unavailable", -1).json()["unavailable_delta"] == -1
+    assert step("unavailable", -3).json()["shortages"] == [{"product_id": product.id, "requested": 3, "available": 2}]
+    gone = step("discard", 2).json()
+    assert (gone["on_hand"], gone["unavailable"], gone["on_hand_delta"], gone["unavailable_delta"]) == (8, 0, -2, -2)
+    assert step("discard", 1).json()["shortages"] == [{"product_id": product.id, "requested": 1, "available": 0}]
+    assert fetch("SELECT on_hand, reserved, unavailable FROM inventory_stock") == [(8, 6, 0)]
+
+
+def test_units_set_apart_stand_in_the_way_of_a_loss_by_their_own_name(staff):
+    product = factories.product(stock=2)
+    adjust(staff, product.id, mode="unavailable", quantity=2)
+
+    response = adjust(staff, product.id, mode="adjust", quantity=-1)
+
+    assert response.json()["shortages"] == [{"product_id": product.id, "requested": 1, "available": 0}]
+
+
+def test_a_transfer_that_breaks_many_promises_lists_them_all(staff):
+    factories.warehouse("EAST")
+    products = [factories.product(stock=2) for _ in range(3)]
+    for product in products:
+        factories.reservation((product.id, 2))
+    items = [{"product_id": product.id, "quantity": 1} for product in products]
+
+    response = staff.post(
+        "/api/v1/inventory/transfers", {"from_warehouse": "MAIN", "to_warehouse": "EAST", "items": items}
+    )
+
+    assert [promise["product_id"] for promise in response.json()["promises"]] == [product.id for product in products]
+
+
+def test_two_counts_of_one_warehouse_are_not_open_at_once(database):
+    def open_one() -> inventory.Count:
+        return transactions.run(
+            lambda: inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
+        )
+
+    first = open_one()
+    with pytest.raises(inventory.CountOpen):
+        open_one()
+    transactions.run(lambda: inventory.close_count(first.id, actor_id=None))
+    open_one()
+
+
+@pytest.mark.parametrize("units", [-1, 1_000_000_001, 2**40])
+def test_a_count_that_is_no_level_is_refused(database, units):
+    count_id, product = new_id(), factories.product(stock=1)
+    transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
+
+    with pytest.raises(inventory.LevelOutOfRange):
+        counted(product.id, units, count_id)
+
+
+def test_a_warehouse_with_a_count_stays(staff):
+    factories.warehouse("EAST")
+    transactions.run(lambda: inventory.open_count(count_id=new_id(), warehouse="EAST", note="", actor_id=None))
+
+    assert staff.delete("/api/v1/inventory/warehouses/EAST").json()["code"] == "warehouse_in_use"
 
 
 def test_a_level_has_an_end(staff):
@@ -230,8 +299,8 @@ def test_a_count_is_against_the_book_at_the_moment_of_counting(database):
     counted(new.id, 2, count_id)
     # Sold and shipped after it was counted, before the count is closed.
     sold = factories.reservation((missing.id, 3))
-    transactions.run(lambda: inventory.confirm(sold.id, actor_id=None))
-    transactions.run(lambda: inventory.fulfill(sold.id, actor_id=None))
+    transactions.run(lambda: inventory.confirm(sold.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.fulfill(sold.id, owner="test", actor_id=None))
 
     closed = transactions.run(lambda: inventory.close_count(count_id, actor_id=8))
     again = transactions.run(lambda: inventory.close_count(count_id, actor_id=8))
@@ -262,6 +331,6 @@ def test_a_count_that_would_break_a_promise_stays_open_and_posts_nothing(databas
     assert [promise.reservation_id for promise in refused.value.promises] == [hold.id]
     assert on_hand() == [10, 5]
     assert inventory.get_count(count_id).closed_at is None
-    transactions.run(lambda: inventory.release(hold.id, actor_id=None))
+    transactions.run(lambda: inventory.release(hold.id, owner="test", actor_id=None))
     transactions.run(lambda: inventory.close_count(count_id, actor_id=None))
     assert on_hand() == [2, 9]

@@ -199,3 +199,13 @@ def test_the_list_filters_by_status(database):
 
     assert [order["id"] for order in found] == [str(pending.id)]
     assert client.get("/api/v1/orders?status=lost").json()["errors"][0]["field"] == "status"
+
+
+def test_a_cursor_of_another_list_is_a_400(staff):
+    for _ in range(2):
+        factories.product()
+    cursor = staff.get("/api/v1/products?ordering=-id&page_size=1").json()["next"].split("cursor=")[1].split("&")[0]
+
+    for path in ("/api/v1/orders", "/api/v1/inventory/reservations"):
+        response = staff.get(f"{path}?cursor={cursor}")
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor")

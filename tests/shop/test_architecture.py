@@ -16,7 +16,7 @@ from inventory import services as inventory
 from orders import services as orders
 from products import services as products
 from shop import answers
-from shop.toolkit import refusals
+from shop.toolkit import idempotency, refusals
 from users import services as users
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,14 +54,17 @@ def refusals_of(*modules) -> set[type]:
         found
         for module in modules
         for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, Exception) and found.__module__.split(".")[0] in APPS
+        if issubclass(found, Exception)
+        and found.__module__.split(".")[0] in (*APPS, "shop")
+        and found is not refusals.Refusal
     }
 
 
 def test_every_exception_of_a_service_has_an_http_answer():
     named = refusals_of(users, products, inventory, orders)
 
-    assert named | {refusals.InvalidCursor} == set(answers.REFUSALS)
+    of_the_toolkit = {refusals.InvalidCursor, *refusals_of(idempotency)}
+    assert named | of_the_toolkit == set(answers.REFUSALS)
     assert len(named) > 15
 
 

@@ -198,7 +198,7 @@ def test_a_caller_may_catch_a_refusal_behind_a_savepoint(database):
     def work() -> str:
         try:
             with transaction.atomic():
-                inventory.release(new_id(), actor_id=None)
+                inventory.release(new_id(), owner="test", actor_id=None)
         except inventory.ReservationNotFound:
             return inventory.get_item(product.id).sku
         raise AssertionError

@@ -26,8 +26,8 @@ SELECT product_id, warehouse_id, on_hand, reserved, committed, unavailable, safe
 """
 SECOND_RESERVATION = """
 DROP INDEX inventory_reservation_open_once;
-INSERT INTO inventory_reservation (id, reference, state, expires_at, created_at)
-SELECT gen_random_uuid(), reference, 'held', now(), now() FROM inventory_reservation
+INSERT INTO inventory_reservation (id, owner, reference, state, expires_at, created_at)
+SELECT gen_random_uuid(), owner, reference, 'held', now(), now() FROM inventory_reservation
 """
 CORRUPTIONS = {
     "quantities": (
@@ -48,7 +48,7 @@ CORRUPTIONS = {
         {"claims", "orders_follow_reservations"},
     ),
     "references": (SECOND_RESERVATION, {"endings", "guard_constraints"}),
-    "orphans": ("DELETE FROM inventory_reservation", {"claims", "orders_follow_reservations"}),
+    "orphans": ("DELETE FROM inventory_reservation", {"claims", "orders_covered", "orders_follow_reservations"}),
     "guard_triggers": ("ALTER TABLE inventory_movement DISABLE TRIGGER inventory_movement_append_only", set()),
     "guard_constraints": (drop("inventory_movement", "inventory_movement_chain"), set()),
     "guard_indexes": (
@@ -85,7 +85,7 @@ def test_a_planted_corruption_is_found_with_its_rows(books, check):
     statement, also = CORRUPTIONS[check]
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(WITHOUT_GUARDS + statement)
+            cursor.execute(f"{WITHOUT_GUARDS} {statement}; SET LOCAL session_replication_role = origin")
         found = {name: finding for name, finding in verification.verify() if finding}
         transaction.set_rollback(True)
 

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import Error, connection
 
 from inventory import services as inventory
 from shop.toolkit import transactions
@@ -34,8 +35,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         while True:
-            self.stdout.write(f"{_expire_all()} reservations expired")
-            self.stdout.flush()
+            try:
+                self.stdout.write(f"{_expire_all()} reservations expired")
+                self.stdout.flush()
+            except Error as error:
+                if not options["every"]:
+                    raise
+                # A restarted database or a lock that could not be had: the next round finds what this one left.
+                self.stderr.write(f"This round failed, the next is in {options['every']} s: {error}")
+                connection.close()
             if not options["every"]:
                 return
             time.sleep(options["every"])

@@ -18,7 +18,9 @@ from inventory import services as inventory
 from products import services as products
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
+from shop.toolkit.pages import PageRequest
 
+OWNER = "proof"
 AT_ONCE = 16
 PATIENCE = 20  # tries of a buyer that the database asks to come again
 
@@ -46,34 +48,36 @@ class Command(BaseCommand):
         parser.add_argument("--lines", type=positive, default=1, help="products that each buyer wants one unit of")
 
     def handle(self, *args: Any, buyers: int, stock: int, lines: int, **options: Any) -> None:
-        product_ids = [_create(number, stock) for number in range(lines)]
+        warehouse = _warehouse()
         self.stdout.write(f"{buyers} buyers, {min(buyers, AT_ONCE)} at once, want {lines} x 1 of {stock} units each")
-        sold: list[UUID] = []
+        product_ids: list[int] = []
         try:
-            outcomes = self._sell(product_ids, buyers, sold)
-            self._judge(outcomes, buyers=buyers, stock=stock)
+            for number in range(lines):
+                product_ids.append(_create(number, stock, warehouse))
+            self._judge(self._sell(product_ids, buyers), buyers=buyers, stock=stock)
             call_command("verify_stock", stdout=self.stdout)
         finally:
-            _clean_up(product_ids, sold)
+            for product_id in product_ids:
+                _clean_up(product_id, warehouse)
         self.stdout.write("Proved: sold exactly what there was, refused exactly the rest, and the books are right.")
 
-    def _sell(self, product_ids: Sequence[int], buyers: int, sold: list[UUID]) -> Counter[str]:
-        """Let all buyers try; add the reservations of the lucky ones to `sold`, and return how many met which end."""
+    def _sell(self, product_ids: Sequence[int], buyers: int) -> Counter[str]:
+        """Let all buyers try; return how many met which end."""
         outcomes: Counter[str] = Counter()
         started = time.monotonic()
         # The threads are more than the pool has connections; each takes one of its own and closes it.
         connections.settings["default"]["OPTIONS"]["pool"] = False
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
             tries = [pool.submit(_buy, product_ids) for _ in range(buyers)]
             for done, attempt in enumerate(as_completed(tries), start=1):
-                outcome, reservation_id = attempt.result()
-                outcomes[outcome] += 1
-                if reservation_id:
-                    sold.append(reservation_id)
+                outcomes[attempt.result()] += 1
                 if done % max(1, buyers // 10) == 0:
                     seconds = time.monotonic() - started
                     self.stdout.write(f"  {done} of {buyers} decided in {seconds:.1f} s: {dict(outcomes)}")
                     self.stdout.flush()
+        finally:
+            pool.shutdown(cancel_futures=True)  # who has not tried yet need not when we are interrupted
         return outcomes
 
     def _judge(self, outcomes: Counter[str], *, buyers: int, stock: int) -> None:
@@ -82,37 +86,48 @@ class Command(BaseCommand):
             raise CommandError(f"Not proved: {dict(outcomes)} where {dict(expected)} was right.")
 
 
-def _create(number: int, stock: int) -> int:
-    return transactions.run(
-        lambda: (
-            products.create_product(
-                sku=f"PROOF-{new_id()}",
-                name=f"Throw-away product {number + 1} of a proof",
-                description="",
-                price=Decimal(1),
-                currency=settings.DEFAULT_CURRENCY,
-                initial_stock=[inventory.Level("MAIN", stock)],
-                actor_id=None,
-            ).id
-        )
+def _warehouse() -> str:
+    """Return the first warehouse that sells."""
+    for warehouse in inventory.list_warehouses(page=PageRequest(size=200)).results:
+        if warehouse.is_active:
+            return warehouse.code
+    raise CommandError("There is no active warehouse to sell from.")
+
+
+def _create(number: int, stock: int, warehouse: str) -> int:
+    return transactions.run(partial(_create_unlisted, number, stock, warehouse))
+
+
+def _create_unlisted(number: int, stock: int, warehouse: str) -> int:
+    """Create a product that no customer sees: archived at once, which inventory does not mind."""
+    product = products.create_product(
+        sku=f"PROOF-{new_id()}",
+        name=f"Throw-away product {number + 1} of a proof",
+        description="",
+        price=Decimal(1),
+        currency=settings.DEFAULT_CURRENCY,
+        initial_stock=[inventory.Level(warehouse, stock)],
+        actor_id=None,
     )
+    products.archive_product(product.id)
+    return product.id
 
 
-def _buy(product_ids: Sequence[int]) -> tuple[str, UUID | None]:
-    """Reserve one of each; return "sold" and the reservation, "refused", or "busy" when patience ran out."""
+def _buy(product_ids: Sequence[int]) -> str:
+    """Reserve one of each; return "sold", "refused", or "busy" when patience ran out."""
     reservation_id = new_id()
     # Every other buyer asks in the opposite order, which is what deadlocks shops.
     wanted = product_ids if reservation_id.int % 2 else product_ids[::-1]
     try:
         for _ in range(PATIENCE):
             try:
-                transactions.run(lambda: _reserve(reservation_id, wanted))
+                transactions.run(partial(_reserve, reservation_id, wanted))
             except inventory.InsufficientStock:
-                return "refused", None
+                return "refused"
             except OperationalError:
                 continue
-            return "sold", reservation_id
-        return "busy", None
+            return "sold"
+        return "busy"
     finally:
         connections.close_all()
 
@@ -120,6 +135,7 @@ def _buy(product_ids: Sequence[int]) -> tuple[str, UUID | None]:
 def _reserve(reservation_id: UUID, product_ids: Sequence[int]) -> None:
     inventory.reserve(
         reservation_id=reservation_id,
+        owner=OWNER,
         reference=f"proof {reservation_id}",
         demand=[inventory.Demand(product_id, 1) for product_id in product_ids],
         ttl=timedelta(hours=1),
@@ -127,22 +143,21 @@ def _reserve(reservation_id: UUID, product_ids: Sequence[int]) -> None:
     )
 
 
-def _clean_up(product_ids: Sequence[int], sold: Sequence[UUID]) -> None:
-    for reservation_id in sold:
-        transactions.run(partial(inventory.release, reservation_id, actor_id=None))
-    for product_id in product_ids:
-        transactions.run(partial(_remove, product_id))
+def _clean_up(product_id: int, warehouse: str) -> None:
+    """Release whatever holds the product's units, and write the units off."""
+    while holds := inventory.explain(product_id).holds:
+        for hold in holds:
+            transactions.run(partial(inventory.release, hold.reservation_id, owner=OWNER, actor_id=None))
+    transactions.run(partial(_write_off, product_id, warehouse))
 
 
-def _remove(product_id: int) -> None:
-    on_hand = inventory.get_item(product_id).on_hand
+def _write_off(product_id: int, warehouse: str) -> None:
     inventory.adjust(
         product_id=product_id,
-        warehouse="MAIN",
-        delta=-on_hand,
+        warehouse=warehouse,
+        delta=-inventory.get_item(product_id).on_hand,
         reason="correction",
         note="end of a proof",
         reference="",
         actor_id=None,
     )
-    products.archive_product(product_id)

@@ -1,0 +1,127 @@
+"""Idempotency keys: the same key and body get the first answer again, byte for byte, and the work is done once.
+
+The key is claimed by the first statement of the work's own transaction, and the answer kept by its last. So an answer
+is kept exactly when the work is, and a twin that comes meanwhile waits at the unique index until it is decided.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, connection
+
+from shop.toolkit.refusals import Refusal
+from shop.toolkit.transactions import LOCK_NOT_AVAILABLE, sqlstate
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+KEPT = "24 hours"
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class InvalidKey(Refusal):
+    """The header is not 1 to 255 visible ASCII characters."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{HEADER} takes 1 to 255 visible ASCII characters.")
+
+
+class KeyReused(Refusal):
+    """The key came before with another body."""
+
+    def __init__(self) -> None:
+        super().__init__(f"This {HEADER} came before with another body; take a new key for a new request.")
+
+
+class InProgress(Refusal):
+    """The first request with this key is still at work."""
+
+    def __init__(self) -> None:
+        super().__init__(f"A request with this {HEADER} is still being worked on; ask again in a moment.")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose key it is, for which endpoint, and a fingerprint of the body."""
+
+    user_id: int
+    endpoint: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer as it was sent."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scope:
+    """Return the scope of a request. Raises InvalidKey."""
+    if not _VISIBLE_ASCII.fullmatch(key):
+        raise InvalidKey
+    # Of the parsed body: twins may differ in white space, and a number's digits are kept as they came.
+    text = json.dumps(body, sort_keys=True, default=str)
+    return Scope(user_id or 0, endpoint, key, hashlib.sha256(text.encode()).hexdigest())
+
+
+# One statement claims a new key, or one that is past its time. A twin in progress is waited for, up to lock_timeout.
+CLAIM = f"""
+INSERT INTO toolkit_idempotencykey (user_id, endpoint, key, fingerprint, content_type, created_at)
+VALUES (%s, %s, %s, %s, '', now())
+ON CONFLICT (user_id, endpoint, key) DO UPDATE
+   SET fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at, status = NULL, body = NULL
+ WHERE toolkit_idempotencykey.created_at < now() - interval '{KEPT}'
+RETURNING id
+"""
+FIND = """
+SELECT fingerprint, status, body, content_type FROM toolkit_idempotencykey
+ WHERE user_id = %s AND endpoint = %s AND key = %s
+"""
+KEEP = "UPDATE toolkit_idempotencykey SET status = %s, body = %s, content_type = %s WHERE id = %s"
+CLEAR = f"""
+DELETE FROM toolkit_idempotencykey WHERE id IN (
+    SELECT id FROM toolkit_idempotencykey WHERE created_at < now() - interval '{KEPT}' LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+def claim(scope: Scope) -> int | Kept:
+    """Claim the key for the work of this transaction, or return the answer it has. Raises KeyReused, InProgress."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint])
+        except OperationalError as error:
+            if sqlstate(error) == LOCK_NOT_AVAILABLE:
+                raise InProgress from error
+            raise
+        claimed = cursor.fetchone()
+        if claimed:
+            claimed_id: int = claimed[0]
+            return claimed_id
+        cursor.execute(FIND, [scope.user_id, scope.endpoint, scope.key])
+        (found,) = cursor.fetchall()
+    fingerprint, status, body, content_type = found
+    if fingerprint != scope.fingerprint:
+        raise KeyReused
+    return Kept(status, bytes(body), content_type)
+
+
+def keep(claimed: int, answer: Kept) -> None:
+    """Keep the answer of the work that claimed the key, in the same transaction."""
+    parameters: list[Any] = [answer.status, answer.body, answer.content_type, claimed]
+    with connection.cursor() as cursor:
+        cursor.execute(KEEP, parameters)
+
+
+def clear(*, limit: int) -> int:
+    """Delete up to `limit` keys that are past their time; return how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLEAR, [limit])
+        cleared: int = cursor.rowcount
+    return cleared

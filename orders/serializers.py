@@ -1,7 +1,7 @@
 from rest_framework import serializers
 
 from orders.models import MAX_PAYMENT_REFERENCE, Status
-from shop.toolkit.shapes import Amount, Id, PageQuery, Shape, Text, Units, many
+from shop.toolkit.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Units, many
 
 MAX_LINES = 1000
 
@@ -19,6 +19,21 @@ class CheckoutShape(Shape):
 
 class ConfirmShape(Shape):
     payment_reference = Text(max_length=MAX_PAYMENT_REFERENCE, allow_blank=True, default="")
+
+
+class ShippedShape(Shape):
+    product_id = Id()
+    quantity = Units()
+
+
+class FulfillShape(Shape):
+    items = many(ShippedShape, at_least=1, at_most=MAX_LINES, required=False)
+
+
+class ReturnShape(Shape):
+    items = many(ShippedShape, at_least=1, at_most=MAX_LINES)
+    resalable = Flag(default=True, help_text="Whether the units may be sold again; else they are unavailable.")
+    note = Text(max_length=500, allow_blank=True, default="")
 
 
 class ShareShape(Shape):

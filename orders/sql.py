@@ -63,3 +63,25 @@ def cancel_open_lines(order_id: UUID) -> None:
     """Mark every unit that is not shipped as cancelled."""
     with connection.cursor() as cursor:
         cursor.execute(CANCEL_LINES, [order_id])
+
+
+ADD_TO_LINES = """
+UPDATE orders_orderline l
+   SET fulfilled = l.fulfilled + part.fulfilled, returned = l.returned + part.returned
+  FROM unnest(%s::int[], %s::int[], %s::int[]) AS part (position, fulfilled, returned)
+ WHERE l.order_id = %s AND l.position = part.position
+"""
+
+
+def add_to_lines(order_id: UUID, units: Sequence[tuple[int, int]], *, column: str) -> None:
+    """Add units to `column`, "fulfilled" or "returned", of the lines at these positions."""
+    quantities = [quantity for _, quantity in units]
+    nothing = [0] * len(units)
+    parameters: list[Any] = [
+        [position for position, _ in units],
+        quantities if column == "fulfilled" else nothing,
+        quantities if column == "returned" else nothing,
+        order_id,
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(ADD_TO_LINES, parameters)

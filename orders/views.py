@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -8,9 +9,10 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from inventory import services as inventory
 from orders import services as orders
-from orders.serializers import CheckoutShape, ConfirmShape, OrderListQuery, OrderShape
-from shop.toolkit.permissions import caller_id, visible_to
+from orders.serializers import CheckoutShape, ConfirmShape, FulfillShape, OrderListQuery, OrderShape, ReturnShape
+from shop.toolkit.permissions import caller_id, staff_with, visible_to
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape
 from shop.toolkit.views import ApiView
@@ -75,6 +77,38 @@ class OrderCancelView(ApiView):
             ),
             shape=OrderShape,
         )
+
+
+class OrderFulfillView(ApiView):
+    access = {"POST": [staff_with("orders.change_order")]}
+
+    @extend_schema(request=FulfillShape, responses=answers(200, OrderShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request, order_id: UUID) -> HttpResponse:
+        """Ship the named units, or all that are open."""
+        given = self.body(FulfillShape)
+        items = _units(given) if "items" in given else None
+        return self.command(
+            lambda: orders.fulfill_order(order_id, items=items, actor_id=caller_id(request), now=timezone.now()),
+            shape=OrderShape,
+        )
+
+
+class OrderReturnView(ApiView):
+    access = {"POST": [staff_with("orders.change_order")]}
+
+    @extend_schema(request=ReturnShape, responses=answers(200, OrderShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request, order_id: UUID) -> HttpResponse:
+        """Take shipped units back, for sale or as unavailable."""
+        given = self.body(ReturnShape)
+        given["items"] = _units(given)
+        return self.command(
+            lambda: orders.return_items(order_id, **given, actor_id=caller_id(request), now=timezone.now()),
+            shape=OrderShape,
+        )
+
+
+def _units(given: dict[str, Any]) -> list[inventory.Demand]:
+    return [inventory.Demand(**line) for line in given["items"]]
 
 
 def _buyer_id(request: Request, user_id: int | None) -> int:

@@ -126,7 +126,8 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
                     "currency": change.currency,
                 }
                 for change in refusal.price_changes
-            ]
+            ],
+            "shortages": [asdict(shortage) for shortage in refusal.shortages],
         },
     ),
     orders.MixedCurrencies: Answer(400, "invalid", "Invalid request", _field("items", "mixed_currencies")),

@@ -22,12 +22,13 @@ CHECKS = {
                 SELECT l.reservation_id, l.product_id, sum(l.open + l.fulfilled) AS units
                   FROM inventory_reservationline l JOIN inventory_reservation r ON r.id = l.reservation_id
                  WHERE r.owner = 'orders' GROUP BY l.reservation_id, l.product_id
+                HAVING sum(l.open + l.fulfilled) > 0
               ) claimed USING (reservation_id, product_id)
-             WHERE claimed.units IS DISTINCT FROM ordered.units
+             WHERE COALESCE(claimed.units, 0) <> COALESCE(ordered.units, 0)
           ) u
           LEFT JOIN orders_order o ON o.reservation_id = u.reservation_id
           LEFT JOIN inventory_reservation r ON r.id = u.reservation_id
-         WHERE (o.status = 'pending' AND r.state = 'expired') IS NOT TRUE
+         WHERE (o.status IN ('pending', 'expired') AND r.state = 'expired') IS NOT TRUE
         """,
     ),
     "orders_follow_reservations": (
@@ -36,7 +37,9 @@ CHECKS = {
         SELECT o.id, o.number, o.status, r.state
           FROM orders_order o LEFT JOIN inventory_reservation r ON r.id = o.reservation_id
          WHERE (o.status, COALESCE(r.state, 'none')) NOT IN (
-               ('pending', 'held'), ('pending', 'expired'), ('confirmed', 'confirmed'), ('cancelled', 'released'))
+               ('pending', 'held'), ('pending', 'expired'), ('expired', 'expired'), ('confirmed', 'confirmed'),
+               ('partially_fulfilled', 'confirmed'), ('fulfilled', 'fulfilled'), ('cancelled', 'released'),
+               ('cancelled', 'fulfilled'))
         """,
     ),
     "products_and_items": (

@@ -4,6 +4,7 @@ from inventory.models import Kind, State
 from inventory.services._availability import (
     check,
     preview,
+    shortages,
 )
 from inventory.services._counts import (
     close_count,
@@ -74,6 +75,7 @@ from inventory.services._reservations import (
     get_reservation,
     list_reservations,
     release,
+    reservation_states,
     reservations,
     reserve,
     take_back,
@@ -156,11 +158,13 @@ __all__ = [
     "record_count",
     "relabel_item",
     "release",
+    "reservation_states",
     "reservations",
     "reserve",
     "set_apart",
     "set_on_hand",
     "set_policy",
+    "shortages",
     "stock_levels",
     "take_back",
     "transfer",

@@ -1,8 +1,10 @@
 from collections.abc import Mapping, Sequence
 
+from django.db import transaction
+
 from inventory import sql
 from inventory.services._allocation import allocate, summed
-from inventory.services._facts import Allocation, Availability, Demand, ItemNotFound, Preview
+from inventory.services._facts import Allocation, Availability, Demand, ItemNotFound, Preview, Shortage
 from inventory.sql import StockRow
 
 
@@ -49,6 +51,21 @@ def preview(demand: Sequence[Demand]) -> Preview:
         allocations=[Allocation(line.product_id, codes[line.warehouse_id], line.quantity) for line in plan.lines],
         shortages=plan.shortages,
     )
+
+
+@transaction.atomic(savepoint=False)
+def shortages(demand: Sequence[Demand]) -> list[Shortage]:
+    """Return what a reserve would be short of, decided from locked rows as a reserve decides, and reserve nothing."""
+    wanted = summed(demand)
+    short = allocate(wanted, sql.lock_stock(wanted)).shortages
+    if not short:
+        return []
+    overdue = sql.overdue_units([shortage.product_id for shortage in short])
+    rows = [
+        row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0))
+        for row in sql.lock_stock(wanted)
+    ]
+    return allocate(wanted, rows).shortages
 
 
 def _refuse_missing(wanted: Mapping[int, int], found: Mapping[int, list[StockRow]]) -> None:

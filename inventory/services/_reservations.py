@@ -249,6 +249,11 @@ def reservations(reservation_ids: Collection[UUID]) -> dict[UUID, Reservation]:
     return {reservation.id: reservation for reservation in _reservations(rows)}
 
 
+def reservation_states(reservation_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the states of reservations by id; unknown ids are absent."""
+    return dict(models.Reservation.objects.filter(pk__in=reservation_ids).values_list("id", "state"))
+
+
 def _refuse(wanted: dict[int, int], shortages: Sequence[Shortage]) -> None:
     _refuse_unknown(wanted)
     refusal = InsufficientStock(shortages)

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import Error, connection
+from django.utils import timezone
 
-from inventory import services as inventory
+from orders import services as orders
 from shop.toolkit import transactions
 
 BATCH = 100
@@ -22,7 +23,7 @@ def duration(text: str) -> int:
 
 
 class Command(BaseCommand):
-    """End the holds that are past their deadline and give their units back; once, or again and again.
+    """End the holds that are past their deadline, and the orders that hung on them; once, or again and again.
 
     Safe to run many times at once: each hold is expired by one of them. A buyer never waits for it, since a checkout
     that falls short expires overdue holds by itself.
@@ -51,6 +52,6 @@ class Command(BaseCommand):
 
 def _expire_all() -> int:
     total = 0
-    while expired := transactions.run(lambda: inventory.expire_due(limit=BATCH)):
+    while expired := transactions.run(lambda: orders.expire_due(limit=BATCH, now=timezone.now())):
         total += expired
     return total

@@ -1,0 +1,36 @@
+"""Orders: what was asked for, at which price, and where it is on its way. Stock is inventory's to give."""
+
+from orders.services._checkout import checkout
+from orders.services._facts import (
+    InvalidTransition,
+    MixedCurrencies,
+    Order,
+    OrderLine,
+    OrderNotFound,
+    PriceChange,
+    PriceChanged,
+    Share,
+    Wish,
+)
+from orders.services._lifecycle import cancel_order, confirm_order, expire_due, fulfill_order, return_items
+from orders.services._reading import get_order, list_orders
+
+__all__ = [
+    "InvalidTransition",
+    "MixedCurrencies",
+    "Order",
+    "OrderLine",
+    "OrderNotFound",
+    "PriceChange",
+    "PriceChanged",
+    "Share",
+    "Wish",
+    "cancel_order",
+    "checkout",
+    "confirm_order",
+    "expire_due",
+    "fulfill_order",
+    "get_order",
+    "list_orders",
+    "return_items",
+]

@@ -1,0 +1,93 @@
+import base64
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from inventory import services as inventory
+from orders import models, sql
+from orders.services._facts import MixedCurrencies, Order, PriceChange, PriceChanged, Wish
+from orders.services._reading import OWNER, order_of
+from products import services as products
+from shop.toolkit.ids import new_id
+from users import services as users
+
+
+@transaction.atomic(savepoint=False)
+def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: datetime) -> Order:
+    """Place a pending order and hold its stock, or do nothing; the number of statements is the same for any order.
+
+    Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
+    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when
+    somebody else orders for `user_id`), inventory.InsufficientStock.
+    """
+    if user_id != actor_id:
+        users.get_user(user_id)
+    on_sale = products.products_on_sale({wish.product_id for wish in wishes})
+    demand = [inventory.Demand(wish.product_id, wish.quantity) for wish in wishes]
+    if changes := _price_changes(wishes, on_sale):
+        raise PriceChanged(changes, inventory.shortages(demand))
+    currency = _common_currency(on_sale)
+    lines = [_new_line(wish, on_sale[wish.product_id]) for wish in wishes]
+    order_id, reservation_id = new_id(), new_id()
+    number = _number(order_id, now)
+    total = sum((line.total_price for line in lines), Decimal(0))
+    sql.insert_order(
+        order_id,
+        number=number,
+        user_id=user_id,
+        reservation_id=reservation_id,
+        currency=currency,
+        total=total,
+        now=now,
+        lines=lines,
+    )
+    # Last, because from here to the commit other buyers of the same products wait.
+    reservation = inventory.reserve(
+        reservation_id=reservation_id,
+        owner=OWNER,
+        reference=number,
+        demand=demand,
+        ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
+        actor_id=actor_id,
+    )
+    row = models.Order(
+        id=order_id, number=number, user_id=user_id, reservation_id=reservation_id, currency=currency, total=total,
+        created_at=now, updated_at=now,
+    )  # fmt: skip
+    rows = [models.OrderLine(order_id=order_id, **line._asdict()) for line in lines]
+    return order_of(row, rows, reservation)
+
+
+def _price_changes(wishes: Sequence[Wish], on_sale: dict[int, products.Product]) -> list[PriceChange]:
+    """Return each product whose price is not the one that the buyer saw, once."""
+    changes = {
+        PriceChange(wish.product_id, wish.unit_price, product.price, product.currency): None
+        for wish in wishes
+        if wish.unit_price is not None and wish.unit_price != (product := on_sale[wish.product_id]).price
+    }
+    return list(changes)
+
+
+def _common_currency(on_sale: dict[int, products.Product]) -> str:
+    currencies = {product.currency for product in on_sale.values()}
+    if len(currencies) > 1:
+        raise MixedCurrencies(currencies)
+    return currencies.pop()
+
+
+def _new_line(wish: Wish, product: products.Product) -> sql.NewLine:
+    total_price = product.price * wish.quantity
+    return sql.NewLine(product.id, product.sku, product.name, wish.quantity, product.price, total_price)
+
+
+def _number(order_id: UUID, now: datetime) -> str:
+    """Return a number that people can read out: the day, and 50 of the id's random bits in base32.
+
+    No counter behind it, which every checkout would queue for, and nobody can tell from it how much is sold.
+    """
+    text = base64.b32encode(((order_id.int & ((1 << 50) - 1)) << 6).to_bytes(7)).decode()[:10]
+    return f"{now:%y%m%d}-{text[:5]}-{text[5:]}"

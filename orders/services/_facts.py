@@ -1,0 +1,101 @@
+"""The nouns and refusals of orders: what crosses its boundary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from inventory import services as inventory
+from shop.toolkit.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A line that a buyer asks for. `unit_price` is the price they saw, None when they do not say."""
+
+    product_id: int
+    quantity: int
+    unit_price: Decimal | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Units of an order line that come from one warehouse."""
+
+    warehouse: str
+    quantity: int
+
+
+@dataclass(frozen=True)
+class OrderLine:
+    """One line as ordered, and what became of its units."""
+
+    product_id: int
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Decimal
+    total_price: Decimal
+    fulfilled: int
+    returned: int
+    cancelled: int
+    allocations: list[Share]
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order with its lines in the order they were asked for. `expires_at` is None unless it is pending."""
+
+    id: UUID
+    number: str
+    user_id: int
+    status: str
+    currency: str
+    total: Decimal
+    expires_at: datetime | None
+    payment_reference: str
+    items: list[OrderLine]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class PriceChange:
+    """A product costs `actual` where the buyer expected `expected`."""
+
+    product_id: int
+    expected: Decimal
+    actual: Decimal
+    currency: str
+
+
+class OrderNotFound(Refusal):
+    """No order of the one who asks has this id."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"There is no order {order_id}.")
+
+
+class PriceChanged(Refusal):
+    """The buyer saw other prices than those in force: `price_changes` names them, `shortages` all that is short."""
+
+    def __init__(self, price_changes: Sequence[PriceChange], shortages: Sequence[inventory.Shortage]) -> None:
+        self.price_changes = list(price_changes)
+        self.shortages = list(shortages)
+        super().__init__("Prices have changed since they were shown.")
+
+
+class MixedCurrencies(Refusal):
+    """The products of one order have different currencies."""
+
+    def __init__(self, currencies: set[str]) -> None:
+        super().__init__(f"One order has one currency; these products have {', '.join(sorted(currencies))}.")
+
+
+class InvalidTransition(Refusal):
+    """The order is in a status from which this step does not lead on."""
+
+    def __init__(self, current_status: str) -> None:
+        self.current_status = current_status
+        super().__init__(f"The order is {current_status}.")

@@ -1,0 +1,163 @@
+"""What becomes of an order once it is placed. Each step is a compare-and-set on its status, under the order's lock."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from inventory import services as inventory
+from orders import models, sql
+from orders.services._facts import InvalidTransition, Order, OrderNotFound
+from orders.services._reading import OWNER, lines_of, order_of, orders_of, visible
+from shop.toolkit.ids import new_id
+
+PENDING, EXPIRED, CONFIRMED = models.Status.PENDING, models.Status.EXPIRED, models.Status.CONFIRMED
+PARTLY, FULFILLED, CANCELLED = models.Status.PARTIALLY_FULFILLED, models.Status.FULFILLED, models.Status.CANCELLED
+SWEPT_AT_ONCE = 500
+
+
+@transaction.atomic(savepoint=False)
+def confirm_order(
+    order_id: UUID, *, visible_to: int | None, actor_id: int, payment_reference: str, now: datetime
+) -> Order:
+    """Commit a pending order's stock to it. Repeating it is harmless.
+
+    Where the hold has ended meanwhile, its units are reserved afresh in the same transaction. Raises OrderNotFound,
+    InvalidTransition, inventory.InsufficientStock.
+    """
+    row = _locked(order_id, visible_to)
+    if row.status == CONFIRMED:
+        return orders_of([row])[0]
+    if row.status not in (PENDING, EXPIRED):
+        raise InvalidTransition(row.status)
+    lines = lines_of([row])[row.pk]
+    if inventory.reservation_states([row.reservation_id])[row.reservation_id] == EXPIRED:
+        row.reservation_id = _reserve_again(row, lines, actor_id)
+    row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
+    row.save(update_fields=["status", "payment_reference", "updated_at", "reservation_id"])
+    return order_of(row, lines, inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id))
+
+
+@transaction.atomic(savepoint=False)
+def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: datetime) -> Order:
+    """Cancel all that is not shipped and release its stock; a shipped unit is a return. Repeating it is harmless.
+
+    Raises OrderNotFound, InvalidTransition.
+    """
+    row = _locked(order_id, visible_to)
+    if row.status == CANCELLED:
+        return orders_of([row])[0]
+    if row.status not in (PENDING, CONFIRMED, PARTLY):
+        raise InvalidTransition(row.status)
+    if inventory.reservation_states([row.reservation_id])[row.reservation_id] == EXPIRED:
+        raise InvalidTransition(EXPIRED)
+    _move(row, CANCELLED, now)
+    sql.cancel_open_lines(order_id)
+    return order_of(row, lines_of([row])[row.pk], inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id))
+
+
+@transaction.atomic(savepoint=False)
+def fulfill_order(order_id: UUID, *, items: Sequence[inventory.Demand] | None, actor_id: int, now: datetime) -> Order:
+    """Ship units of a confirmed order from the warehouses that its reservation names: `items`, or all that is open.
+
+    Lines of one product are shipped in their order. Repeating a whole fulfillment is harmless. Raises OrderNotFound,
+    InvalidTransition, inventory.ExceedsOpen, inventory.InsufficientStock.
+    """
+    row = _locked(order_id, None)
+    if row.status == FULFILLED and items is None:
+        return orders_of([row])[0]
+    if row.status not in (CONFIRMED, PARTLY):
+        raise InvalidTransition(row.status)
+    lines = lines_of([row])[row.pk]
+    reservation = inventory.fulfill(row.reservation_id, owner=OWNER, items=items, actor_id=actor_id)
+    _spread(lines, items, "fulfilled", lambda line: line.quantity - line.fulfilled - line.cancelled)
+    is_done = all(line.quantity == line.fulfilled + line.cancelled for line in lines)
+    _move(row, FULFILLED if is_done else PARTLY, now)
+    return order_of(row, lines, reservation)
+
+
+@transaction.atomic(savepoint=False)
+def return_items(
+    order_id: UUID,
+    *,
+    items: Sequence[inventory.Demand],
+    resalable: bool,
+    note: str,
+    actor_id: int,
+    now: datetime,
+) -> Order:
+    """Take shipped units back, for sale or as unavailable; never more than were shipped.
+
+    Raises OrderNotFound, inventory.ExceedsOpen, inventory.LevelOutOfRange.
+    """
+    row = _locked(order_id, None)
+    lines = lines_of([row])[row.pk]
+    reservation = inventory.take_back(
+        row.reservation_id, owner=OWNER, items=items, resalable=resalable, note=note, actor_id=actor_id
+    )
+    _spread(lines, items, "returned", lambda line: line.fulfilled - line.returned)
+    _move(row, row.status, now)
+    return order_of(row, lines, reservation)
+
+
+@transaction.atomic(savepoint=False)
+def expire_due(*, limit: int, now: datetime) -> int:
+    """End up to `limit` holds past their deadline, and let orders whose hold has ended follow; return how many holds.
+
+    Any number of these may run at once.
+    """
+    expired = inventory.expire_due(limit=limit)
+    pending = (
+        models.Order.objects.filter(status=PENDING).order_by("id").select_for_update(skip_locked=True, no_key=True)
+    )
+    orders_by_hold = {row.reservation_id: row.pk for row in pending[:SWEPT_AT_ONCE]}
+    states = inventory.reservation_states(orders_by_hold)
+    gone = [orders_by_hold[hold] for hold, state in states.items() if state == EXPIRED]
+    models.Order.objects.filter(pk__in=gone, status=PENDING).update(status=EXPIRED, updated_at=now)
+    return expired
+
+
+def _locked(order_id: UUID, visible_to: int | None) -> models.Order:
+    row = visible(visible_to).select_for_update(no_key=True).filter(pk=order_id).first()
+    if row is None:
+        raise OrderNotFound(order_id)
+    return row
+
+
+def _move(row: models.Order, status: str, now: datetime) -> None:
+    row.status, row.updated_at = status, now
+    row.save(update_fields=["status", "updated_at"])
+
+
+def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_id: int) -> UUID:
+    """Hold the order's units once more, at the prices that the buyer saw; return the new reservation."""
+    return inventory.reserve(
+        reservation_id=new_id(),
+        owner=OWNER,
+        reference=row.number,
+        demand=[inventory.Demand(line.product_id, line.quantity) for line in lines],
+        ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
+        actor_id=actor_id,
+    ).id
+
+
+def _spread(
+    lines: Sequence[models.OrderLine],
+    items: Sequence[inventory.Demand] | None,
+    column: str,
+    room: Callable[[models.OrderLine], int],
+) -> None:
+    """Add units to `column` of the lines, in their order, each as far as it has room; inventory has judged the sum."""
+    left: dict[int, int] = {}
+    for item in items or ():
+        left[item.product_id] = left.get(item.product_id, 0) + item.quantity
+    changed: list[tuple[int, int]] = []
+    for line in lines:
+        units = room(line) if items is None else min(room(line), left.get(line.product_id, 0))
+        if units:
+            left[line.product_id] = left.get(line.product_id, 0) - units
+            setattr(line, column, getattr(line, column) + units)
+            changed.append((line.position, units))
+    sql.add_to_lines(lines[0].order_id, changed, column=column)

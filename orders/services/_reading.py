@@ -1,0 +1,97 @@
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from inventory import services as inventory
+from orders import models
+from orders.services._facts import Order, OrderLine, OrderNotFound, Share
+from shop.toolkit import money
+from shop.toolkit.pages import Page, PageRequest, page_of
+
+OWNER = "orders"  # of the reservations that orders make
+PENDING, EXPIRED = models.Status.PENDING, models.Status.EXPIRED
+
+
+def get_order(order_id: UUID, *, visible_to: int | None) -> Order:
+    """Return one order; with `visible_to`, others' orders do not exist. Raises OrderNotFound."""
+    row = visible(visible_to).filter(pk=order_id).first()
+    if row is None:
+        raise OrderNotFound(order_id)
+    return orders_of([row])[0]
+
+
+def list_orders(*, page: PageRequest, visible_to: int | None, status: str | None = None) -> Page[Order]:
+    """Return orders, newest first, in a constant number of statements. Raises InvalidCursor."""
+    rows = visible(visible_to)
+    if status is not None:
+        rows = rows.filter(status=status)
+    # The ids are ordered by time, so they are the order of creation and a key at once.
+    found = page_of(rows, order=["-id"], request=page)
+    return Page(orders_of(found.results), found.next, found.previous)
+
+
+def visible(visible_to: int | None) -> QuerySet[models.Order]:
+    return models.Order.objects.all() if visible_to is None else models.Order.objects.filter(user_id=visible_to)
+
+
+def orders_of(rows: Sequence[models.Order]) -> list[Order]:
+    """Complete order rows with their lines and their reservations, in a constant number of statements."""
+    lines = lines_of(rows)
+    reservations = inventory.reservations([row.reservation_id for row in rows])
+    return [order_of(row, lines[row.pk], reservations[row.reservation_id]) for row in rows]
+
+
+def lines_of(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderLine]]:
+    lines: dict[UUID, list[models.OrderLine]] = {row.pk: [] for row in rows}
+    for line in models.OrderLine.objects.filter(order_id__in=lines).order_by("order_id", "position"):
+        lines[line.order_id].append(line)
+    return lines
+
+
+def order_of(row: models.Order, lines: Sequence[models.OrderLine], reservation: inventory.Reservation) -> Order:
+    left: dict[int, list[Share]] = {}
+    for claim in reservation.lines:
+        left.setdefault(claim.product_id, []).append(Share(claim.warehouse, claim.quantity))
+    return Order(
+        id=row.pk,
+        number=row.number,
+        user_id=row.user_id,
+        # The hold's end is the order's, from that moment on; the row follows when somebody sweeps.
+        status=str(EXPIRED if row.status == PENDING and reservation.state == EXPIRED else row.status),
+        currency=row.currency,
+        total=money.to_minor_unit(row.total, row.currency),
+        expires_at=reservation.expires_at if row.status == PENDING and reservation.ended_at is None else None,
+        payment_reference=row.payment_reference,
+        items=[_line(line, row.currency, _take(left.get(line.product_id, []), line.quantity)) for line in lines],
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _take(left: list[Share], quantity: int) -> list[Share]:
+    """Take `quantity` units off the front of `left`: lines of one product share its allocations in their order."""
+    taken: list[Share] = []
+    while quantity and left:
+        first = left.pop(0)
+        used = min(first.quantity, quantity)
+        taken.append(Share(first.warehouse, used))
+        quantity -= used
+        if used < first.quantity:
+            left.insert(0, Share(first.warehouse, first.quantity - used))
+    return taken
+
+
+def _line(row: models.OrderLine, currency: str, allocations: list[Share]) -> OrderLine:
+    return OrderLine(
+        product_id=row.product_id,
+        sku=row.sku,
+        name=row.name,
+        quantity=row.quantity,
+        unit_price=money.to_minor_unit(row.unit_price, currency),
+        total_price=money.to_minor_unit(row.total_price, currency),
+        fulfilled=row.fulfilled,
+        returned=row.returned,
+        cancelled=row.cancelled,
+        allocations=allocations,
+    )

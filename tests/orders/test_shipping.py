@@ -1,0 +1,235 @@
+"""POST /orders/{id}/fulfill and /return, orders that expire with their holds, and late confirmations."""
+
+from collections import Counter
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from inventory import services as inventory
+from orders import services as orders
+from tests import factories
+from tests.conftest import counted_statements, fetch
+from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
+
+
+def stock() -> tuple:
+    return fetch("SELECT on_hand, reserved, committed, unavailable FROM inventory_stock ORDER BY product_id")[0]
+
+
+def confirmed(client, *lines: tuple[int, int]) -> str:
+    items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
+    order_id = client.post("/api/v1/orders", {"items": items}).json()["id"]
+    assert client.post(f"/api/v1/orders/{order_id}/confirm").status_code == 200
+    return order_id
+
+
+def step(client, order_id: str, what: str, *lines: tuple[int, int], **more):
+    items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
+    return client.post(f"/api/v1/orders/{order_id}/{what}", {"items": items, **more} if items else {})
+
+
+def let_the_hold_pass() -> None:
+    fetch("UPDATE inventory_reservation SET expires_at = created_at WHERE state = 'held' RETURNING 1")
+
+
+def test_an_order_is_shipped_in_parts_and_returned(staff):
+    product = factories.product(stock=10)
+    order_id = confirmed(staff, (product.id, 2), (product.id, 3))
+
+    part = step(staff, order_id, "fulfill", (product.id, 3)).json()
+    assert part["status"] == "partially_fulfilled"
+    assert [line["fulfilled"] for line in part["items"]] == [2, 1]
+    assert stock() == (7, 0, 2, 0)
+
+    whole = step(staff, order_id, "fulfill").json()
+    assert (whole["status"], [line["fulfilled"] for line in whole["items"]]) == ("fulfilled", [2, 3])
+    assert step(staff, order_id, "fulfill").json() == whole
+    assert stock() == (5, 0, 0, 0)
+
+    back = step(staff, order_id, "return", (product.id, 3)).json()
+    assert (back["status"], [line["returned"] for line in back["items"]]) == ("fulfilled", [2, 1])
+    assert stock() == (8, 0, 0, 0)
+    step(staff, order_id, "return", (product.id, 1), resalable=False)
+    assert stock() == (9, 0, 0, 1)
+    too_much = step(staff, order_id, "return", (product.id, 2))
+    assert (too_much.status_code, too_much.json()["shortages"]) == (
+        409,
+        [{"product_id": product.id, "requested": 2, "available": 1}],
+    )
+    assert_books_are_right()
+
+
+def test_more_than_is_open_is_not_shipped(staff):
+    product = factories.product(stock=10)
+    order_id = confirmed(staff, (product.id, 2))
+
+    response = step(staff, order_id, "fulfill", (product.id, 3))
+
+    assert (response.status_code, response.json()["code"]) == (409, "invalid_transition")
+    assert stock() == (10, 0, 2, 0)
+    assert fetch("SELECT status, fulfilled FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id") == [
+        ("confirmed", 0)
+    ]
+
+
+def test_what_is_not_shipped_of_an_order_can_be_cancelled(staff):
+    product = factories.product(stock=10)
+    order_id = confirmed(staff, (product.id, 5))
+    step(staff, order_id, "fulfill", (product.id, 2))
+
+    cancelled = step(staff, order_id, "cancel").json()
+
+    assert (cancelled["status"], cancelled["items"][0]["fulfilled"], cancelled["items"][0]["cancelled"]) == (
+        "cancelled",
+        2,
+        3,
+    )
+    assert stock() == (8, 0, 0, 0)
+    assert step(staff, order_id, "fulfill").json()["current_status"] == "cancelled"
+    assert step(staff, order_id, "return", (product.id, 2)).json()["items"][0]["returned"] == 2
+    assert stock() == (10, 0, 0, 0)
+    assert_books_are_right()
+
+
+def test_shipping_is_for_staff_with_the_permission(customer):
+    product = factories.product(stock=10)
+    order_id = confirmed(customer, (product.id, 1))
+    viewer = factories.client(factories.user(is_staff=True))
+
+    for client in (customer, viewer):
+        assert step(client, order_id, "fulfill").status_code == 403
+        assert step(client, order_id, "return", (product.id, 1)).status_code == 403
+
+
+def test_a_pending_order_is_not_shipped(staff):
+    order = factories.order(factories.user(), (factories.product(stock=3).id, 1))
+
+    assert step(staff, order.id, "fulfill").json()["current_status"] == "pending"
+
+
+@pytest.mark.parametrize("body", [{}, {"items": []}, {"items": [{"product_id": 1, "quantity": 0}]}])
+def test_a_return_names_its_items(staff, body):
+    order = factories.order(factories.user(), (factories.product(stock=3).id, 1))
+
+    assert staff.post(f"/api/v1/orders/{order.id}/return", body).status_code == 400
+
+
+def test_shipping_takes_the_same_statements_for_any_number_of_lines(staff):
+    products = [factories.product(stock=10) for _ in range(50)]
+    counts: dict[str, list[int]] = {}
+    for number in (1, 50):
+        lines = [(product.id, 1) for product in products[:number]]
+        order_id = confirmed(staff, *lines)
+        for what in ("fulfill", "return"):
+            with counted_statements() as statements:
+                assert step(staff, order_id, what, *lines).status_code == 200
+            counts.setdefault(what, []).append(len(statements))
+
+    assert counts["fulfill"][0] == counts["fulfill"][1]
+    assert counts["return"][0] == counts["return"][1]
+
+
+def test_an_order_expires_with_its_hold(staff):
+    product = factories.product(stock=5)
+    order = factories.order(factories.user(), (product.id, 5))
+    let_the_hold_pass()
+
+    # Somebody else's checkout takes the units; the order shows it at once, its row when somebody sweeps.
+    other = factories.order(factories.user(), (product.id, 1))
+    shown = staff.get(f"/api/v1/orders/{order.id}").json()
+    assert (shown["status"], shown["expires_at"]) == ("expired", None)
+    assert step(staff, order.id, "cancel").json()["current_status"] == "expired"
+
+    call_command("expire_reservations", verbosity=0)
+    assert dict(fetch("SELECT id, status FROM orders_order")) == {order.id: "expired", other.id: "pending"}
+    assert staff.get("/api/v1/orders?status=expired").json()["results"][0]["id"] == str(order.id)
+    assert_books_are_right()
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_late_confirmation_reserves_afresh(staff, swept):
+    product = factories.product(stock=5)
+    order = factories.order(factories.user(), (product.id, 3))
+    let_the_hold_pass()
+    if swept:
+        call_command("expire_reservations", verbosity=0)
+    else:
+        factories.order(factories.user(), (product.id, 1))
+        factories.order(factories.user(), (product.id, 1))
+
+    response = step(staff, order.id, "confirm")
+
+    assert response.status_code == 200, response.json()
+    assert response.json()["status"] == "confirmed"
+    assert stock()[2] == 3
+    assert_books_are_right()
+
+
+def test_a_late_confirmation_says_no_when_the_units_are_gone(staff):
+    product = factories.product(stock=5)
+    order = factories.order(factories.user(), (product.id, 3))
+    let_the_hold_pass()
+    factories.order(factories.user(), (product.id, 4))
+
+    response = step(staff, order.id, "confirm")
+
+    assert response.json()["shortages"] == [{"product_id": product.id, "requested": 3, "available": 1}]
+    assert staff.get(f"/api/v1/orders/{order.id}").json()["status"] == "expired"
+    assert stock() == (5, 4, 0, 0)
+    assert_books_are_right()
+
+
+def test_prices_and_shortages_come_in_one_answer(customer):
+    changed, short = factories.product(stock=5, price="2.00"), factories.product(stock=1)
+    items = [
+        {"product_id": changed.id, "quantity": 1, "unit_price": "1.00"},
+        {"product_id": short.id, "quantity": 2},
+    ]
+
+    problem = customer.post("/api/v1/orders", {"items": items}).json()
+
+    assert problem["code"] == "price_changed"
+    assert problem["price_changes"] == [
+        {"product_id": changed.id, "expected": "1.00", "actual": "2.00", "currency": "EUR"}
+    ]
+    assert problem["shortages"] == [{"product_id": short.id, "requested": 2, "available": 1}]
+    assert fetch("SELECT count(*) FROM orders_order") == [(0,)]
+
+
+def test_cancel_against_fulfill_has_one_winner(database):
+    for _ in range(15):
+        buyer = factories.user()
+        product = factories.product(stock=4)
+        order = factories.order(buyer, (product.id, 4))
+        who = {"actor_id": buyer.id, "now": timezone.now()}
+        orders.confirm_order(order.id, visible_to=None, payment_reference="", **who)
+
+        results = all_at_once(
+            lambda order=order, who=who: orders.cancel_order(order.id, visible_to=None, **who),
+            lambda order=order, who=who: orders.fulfill_order(order.id, items=None, **who),
+        )
+
+        assert Counter(type(result).__name__ for result in results) == {"Order": 1, "InvalidTransition": 1}
+        shipped = isinstance(results[1], orders.Order)
+        assert fetch("SELECT on_hand, committed FROM inventory_stock WHERE product_id = %s", product.id) == [
+            (0 if shipped else 4, 0)
+        ]
+    assert_books_are_right()
+
+
+def test_parallel_returns_never_take_back_more_than_was_shipped(database):
+    buyer, product = factories.user(), factories.product(stock=5)
+    order = factories.order(buyer, (product.id, 5))
+    who = {"actor_id": buyer.id, "now": timezone.now()}
+    orders.confirm_order(order.id, visible_to=None, payment_reference="", **who)
+    orders.fulfill_order(order.id, items=None, **who)
+    items = [inventory.Demand(product.id, 2)]
+
+    results = all_at_once(
+        *(lambda: orders.return_items(order.id, items=items, resalable=True, note="", **who) for _ in range(6))
+    )
+
+    assert Counter(type(result).__name__ for result in results) == {"Order": 2, "ExceedsOpen": 4}
+    assert stock() == (4, 0, 0, 0)
+    assert_books_are_right()

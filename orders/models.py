@@ -84,5 +84,7 @@ class OrderLine(models.Model):
             ),
         )
 
+        indexes = (models.Index(fields=["sku"], name="orders_line_by_sku"),)
+
     def __str__(self) -> str:
         return f"{self.quantity} x {self.sku}"

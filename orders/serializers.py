@@ -70,3 +70,8 @@ class OrderShape(Shape):
 
 class OrderListQuery(PageQuery):
     status = serializers.ChoiceField(choices=Status.choices, required=False)
+    created_from = serializers.DateTimeField(required=False)
+    created_to = serializers.DateTimeField(required=False, help_text="Not included.")
+    search = Text(
+        max_length=254, required=False, help_text="An order number or a SKU; for staff, an email address too."
+    )

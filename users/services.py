@@ -132,6 +132,11 @@ def get_user(user_id: int, *, visible_to: int | None = None) -> User:
     return _user(user)
 
 
+def ids_by_email(email: str) -> list[int]:
+    """Return the ids of the users who have this address, in whatever case: one or none."""
+    return list(models.User.objects.filter(email=models.normalized_email(email)).values_list("id", flat=True))
+
+
 def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
     """Return users by id; `search` matches parts of email and name. Raises InvalidCursor."""
     rows = models.User.objects.all()

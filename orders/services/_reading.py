@@ -1,13 +1,15 @@
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from inventory import services as inventory
 from orders import models
 from orders.services._facts import Order, OrderLine, OrderNotFound, Share
 from shop.toolkit import money
 from shop.toolkit.pages import Page, PageRequest, page_of
+from users import services as users
 
 OWNER = "orders"  # of the reservations that orders make
 PENDING, EXPIRED = models.Status.PENDING, models.Status.EXPIRED
@@ -21,14 +23,30 @@ def get_order(order_id: UUID, *, visible_to: int | None) -> Order:
     return orders_of([row])[0]
 
 
-def list_orders(*, page: PageRequest, visible_to: int | None, status: str | None = None) -> Page[Order]:
-    """Return orders, newest first, in a constant number of statements. Raises InvalidCursor."""
+def list_orders(
+    *,
+    page: PageRequest,
+    visible_to: int | None,
+    status: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+    search: str = "",
+) -> Page[Order]:
+    """Return orders, newest first, in a constant number of statements.
+
+    `created_from` is included, `created_to` is not. `search` is an order number, a SKU, or (where everybody's orders
+    are visible) an email address; whole, the number and the address in any case. Raises InvalidCursor.
+    """
     rows = visible(visible_to)
-    if status is not None:
-        rows = rows.filter(status=status)
+    given = {"status": status, "created_at__gte": created_from, "created_at__lt": created_to}
+    rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
+    if search:
+        lines = models.OrderLine.objects.filter(order_id=OuterRef("pk"), sku=search)
+        found = Q(number=search.upper()) | Q(Exists(lines))
+        rows = rows.filter(found | Q(user_id__in=users.ids_by_email(search)) if visible_to is None else found)
     # The ids are ordered by time, so they are the order of creation and a key at once.
-    found = page_of(rows, order=["-id"], request=page)
-    return Page(orders_of(found.results), found.next, found.previous)
+    found_page = page_of(rows, order=["-id"], request=page)
+    return Page(orders_of(found_page.results), found_page.next, found_page.previous)
 
 
 def visible(visible_to: int | None) -> QuerySet[models.Order]:

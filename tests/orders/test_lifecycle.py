@@ -209,3 +209,26 @@ def test_a_cursor_of_another_list_is_a_400(staff):
     for path in ("/api/v1/orders", "/api/v1/inventory/reservations"):
         response = staff.get(f"{path}?cursor={cursor}")
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+def test_the_list_is_searched_and_bound_in_time(staff):
+    buyer, other = factories.user(email="anna@example.com"), factories.user()
+    mug, jug = factories.product(sku="MUG", stock=9), factories.product(sku="JUG", stock=9)
+    first, second = factories.order(buyer, (mug.id, 1)), factories.order(other, (mug.id, 1), (jug.id, 1))
+    own = factories.client(other)
+
+    def found(client, **query: str) -> list[str]:
+        response = client.get("/api/v1/orders", query)
+        assert response.status_code == 200, response.content
+        return [order["id"] for order in response.json()["results"]]
+
+    assert found(staff, search=first.number.lower()) == [str(first.id)]
+    assert found(staff, search="MUG") == [str(second.id), str(first.id)]
+    assert found(staff, search="JUG") == [str(second.id)]
+    assert found(staff, search="ANNA@example.com") == [str(first.id)]
+    assert found(staff, search="nothing") == []
+    assert found(own, search="MUG") == [str(second.id)]
+    assert found(own, search="anna@example.com") == []
+    assert found(staff, created_from=second.created_at.isoformat()) == [str(second.id)]
+    assert found(staff, created_to=second.created_at.isoformat()) == [str(first.id)]
+    assert staff.get("/api/v1/orders?created_from=yesterday").json()["errors"][0]["field"] == "created_from"

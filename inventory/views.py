@@ -16,6 +16,7 @@ from inventory.serializers import (
     BulkAvailabilityShape,
     BulkCheckShape,
     CheckQuery,
+    DemandedShape,
     ExplanationShape,
     ExtendShape,
     ItemDetailShape,
@@ -63,6 +64,33 @@ class CheckView(ApiView):
         found = inventory.check([inventory.Demand(**line) for line in self.body(BulkCheckShape)["items"]])
         return Response(
             BulkAvailabilityShape({"available": all(line.available for line in found), "items": found}).data
+        )
+
+
+class CheckStockView(ApiView):
+    """At the root, as the services that this one replaces had it."""
+
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=DemandedShape, responses=answers(200, AvailabilityShape, 400, 404))
+    def post(self, request: Request) -> HttpResponse:
+        """Check the stock of one product."""
+        (availability,) = inventory.check([inventory.Demand(**self.body(DemandedShape))])
+        return Response(AvailabilityShape(availability).data)
+
+
+class UpdateStockView(ApiView):
+    """At the root, as the services that this one replaces had it."""
+
+    access = {"POST": [staff_with("inventory.change_stock")]}
+
+    @extend_schema(request=DemandedShape, responses=answers(200, MovementsShape, 400, 401, 403, 404, 409))
+    def post(self, request: Request) -> HttpResponse:
+        """Take units off that were sold, by allocation priority."""
+        given = self.body(DemandedShape)
+        return self.command(
+            lambda: {"movements": inventory.sell(**given, note="", reference="", actor_id=caller_id(request))},
+            shape=MovementsShape,
         )
 
 

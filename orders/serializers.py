@@ -1,3 +1,5 @@
+from typing import Any
+
 from rest_framework import serializers
 
 from orders.models import MAX_PAYMENT_REFERENCE, Status
@@ -15,6 +17,24 @@ class WishShape(Shape):
 class CheckoutShape(Shape):
     items = many(WishShape, at_least=1, at_most=MAX_LINES)
     user_id = Id(required=False, help_text="Whose order it is, when staff place it.")
+
+
+class PricedWishShape(Shape):
+    product_id = Id()
+    quantity = Units()
+    unit_price = Amount()
+    total_price = Amount()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["total_price"] != attrs["unit_price"] * attrs["quantity"]:
+            message = f"{attrs['quantity']} x {attrs['unit_price']} is {attrs['quantity'] * attrs['unit_price']}."
+            raise serializers.ValidationError({"total_price": [message]}, code="wrong_total")
+        return attrs
+
+
+class PlacedOrderShape(Shape):
+    user_id = Id()
+    items = many(PricedWishShape, at_least=1, at_most=MAX_LINES)
 
 
 class ConfirmShape(Shape):

@@ -3,6 +3,8 @@ from django.urls import include, path, register_converter
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from inventory.views import CheckStockView, UpdateStockView
+from orders.views import CreateOrderView
 from shop import health
 from shop.toolkit.converters import CodeConverter, IdConverter
 
@@ -14,6 +16,10 @@ urlpatterns = [
     path("api/v1/", include("products.urls")),
     path("api/v1/", include("inventory.urls")),
     path("api/v1/", include("orders.urls")),
+    # The endpoints of the services that this one takes the place of, with their bodies, where their clients look.
+    path("check_stock", CheckStockView.as_view()),
+    path("update_stock", UpdateStockView.as_view()),
+    path("create_order", CreateOrderView.as_view()),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("", RedirectView.as_view(pattern_name="docs")),

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from inventory import models, sql
-from inventory.services._allocation import summed
+from inventory.services._allocation import allocate, summed
 from inventory.services._facts import (
     Demand,
     InsufficientStock,
@@ -117,6 +117,27 @@ def set_on_hand(
         raise StaleQuantity(current)
     change = Change(*key, on_hand=quantity - current, reference=reference)
     return _post_adjustment(change, locked, reason=reason, note=note, actor_id=actor_id)
+
+
+@transaction.atomic(savepoint=False)
+def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id: int | None) -> list[Movement]:
+    """Take units off that were sold without a reservation, from the warehouses that a reserve would choose.
+
+    What others hold or were promised stays theirs. Raises ItemNotFound, InsufficientStock.
+    """
+    if not models.Item.objects.filter(pk=product_id).exists():
+        raise ItemNotFound([product_id])
+    # Only what is there: a unit on backorder cannot be handed over.
+    rows = [row._replace(backorder_limit=0) for row in sql.lock_stock([product_id])]
+    plan = allocate({product_id: quantity}, rows)
+    if plan.shortages:
+        raise InsufficientStock(plan.shortages)
+    changes = [
+        Change(line.product_id, line.warehouse_id, on_hand=-line.quantity, reference=reference) for line in plan.lines
+    ]
+    return movements(
+        sql.post_movements(changes, kind=models.Kind.SHIP, reason=models.Reason.SALE, actor_id=actor_id, note=note)
+    )
 
 
 @transaction.atomic(savepoint=False)

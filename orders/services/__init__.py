@@ -12,7 +12,7 @@ from orders.services._facts import (
     Share,
     Wish,
 )
-from orders.services._lifecycle import cancel_order, confirm_order, expire_due, fulfill_order, return_items
+from orders.services._lifecycle import cancel_order, confirm_order, expire_due, fulfill_order, place_order, return_items
 from orders.services._reading import get_order, list_orders
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "fulfill_order",
     "get_order",
     "list_orders",
+    "place_order",
     "return_items",
 ]

@@ -9,7 +9,8 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._facts import InvalidTransition, Order, OrderNotFound
+from orders.services._checkout import checkout
+from orders.services._facts import InvalidTransition, Order, OrderNotFound, Wish
 from orders.services._reading import OWNER, lines_of, order_of, orders_of, visible
 from shop.toolkit.ids import new_id
 
@@ -38,6 +39,13 @@ def confirm_order(
     row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
     row.save(update_fields=["status", "payment_reference", "updated_at", "reservation_id"])
     return order_of(row, lines, inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id))
+
+
+@transaction.atomic(savepoint=False)
+def place_order(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: datetime) -> Order:
+    """Check out and confirm in one transaction, or do nothing. Raises what `checkout` raises."""
+    order = checkout(user_id=user_id, wishes=wishes, actor_id=actor_id, now=now)
+    return confirm_order(order.id, visible_to=None, actor_id=actor_id, payment_reference="", now=now)
 
 
 @transaction.atomic(savepoint=False)

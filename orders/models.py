@@ -9,7 +9,7 @@ from shop.toolkit.ids import new_id
 from shop.toolkit.money import DECIMAL_PLACES, MAX_DIGITS
 
 MAX_TOTAL_DIGITS = MAX_DIGITS + 9  # 1,000 lines of 1,000,000 units
-MAX_PAYMENT_REFERENCE = 200
+MAX_PAYMENT_REFERENCE, MAX_REASON = 200, 500
 
 
 class Status(models.TextChoices):
@@ -46,6 +46,36 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+
+class Event(models.TextChoices):
+    """What happened to an order."""
+
+    PLACED = "placed"
+    CONFIRMED = "confirmed"
+    PARTIALLY_FULFILLED = "partially_fulfilled"
+    FULFILLED = "fulfilled"
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class OrderEvent(models.Model):
+    """One step in the life of an order: what, by whom, when and why. Written with the step, never changed."""
+
+    pk = models.CompositePrimaryKey("order_id", "number")
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="events", db_index=False)
+    number = models.PositiveSmallIntegerField()
+    event = models.CharField(max_length=24, choices=Event.choices)
+    actor_id = models.BigIntegerField(null=True)
+    reason = models.CharField(max_length=MAX_REASON, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(event__in=Event.values), name="orders_event_known"),)
+
+    def __str__(self) -> str:
+        return f"{self.event} at {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class OrderLine(models.Model):

@@ -2,7 +2,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from orders.models import MAX_PAYMENT_REFERENCE, Status
+from orders.models import MAX_PAYMENT_REFERENCE, MAX_REASON, Event, Status
 from shop.toolkit.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Units, many
 
 MAX_LINES = 1000
@@ -35,6 +35,10 @@ class PricedWishShape(Shape):
 class PlacedOrderShape(Shape):
     user_id = Id()
     items = many(PricedWishShape, at_least=1, at_most=MAX_LINES)
+
+
+class CancelShape(Shape):
+    reason = Text(max_length=MAX_REASON, allow_blank=True, default="")
 
 
 class ConfirmShape(Shape):
@@ -74,6 +78,13 @@ class OrderLineShape(Shape):
     allocations = ShareShape(many=True)
 
 
+class OrderEventShape(Shape):
+    event = serializers.ChoiceField(choices=Event.choices)
+    actor_id = serializers.IntegerField(allow_null=True)
+    reason = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
 class OrderShape(Shape):
     id = serializers.UUIDField()
     number = serializers.CharField()
@@ -84,6 +95,7 @@ class OrderShape(Shape):
     expires_at = serializers.DateTimeField(allow_null=True)
     payment_reference = serializers.CharField()
     items = OrderLineShape(many=True)
+    events = OrderEventShape(many=True)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 

@@ -26,6 +26,9 @@ WITH placed AS (
     INSERT INTO orders_order
            (id, number, user_id, reservation_id, status, currency, total, payment_reference, created_at, updated_at)
     VALUES (%s, %s, %s, %s, 'pending', %s, %s, '', %s, %s)
+), event AS (
+    INSERT INTO orders_orderevent (order_id, number, event, actor_id, reason, created_at)
+    VALUES (%s, 1, 'placed', %s, '', %s)
 )
 INSERT INTO orders_orderline
        (order_id, position, product_id, sku, name, quantity, unit_price, total_price, fulfilled, returned, cancelled)
@@ -41,17 +44,18 @@ def insert_order(
     *,
     number: str,
     user_id: int,
+    actor_id: int,
     reservation_id: UUID,
     currency: str,
     total: Decimal,
     now: datetime,
     lines: Sequence[NewLine],
 ) -> None:
-    """Insert a pending order with its lines."""
+    """Insert a pending order with its lines and its first event."""
     columns = [list(column) for column in zip(*lines, strict=True)]
     values: list[Any] = [order_id, number, user_id, reservation_id, currency, total, now, now]
     with connection.cursor() as cursor:
-        cursor.execute(INSERT_ORDER, [*values, order_id, *columns])
+        cursor.execute(INSERT_ORDER, [*values, order_id, actor_id, now, order_id, *columns])
 
 
 CANCEL_LINES = """
@@ -85,3 +89,17 @@ def add_to_lines(order_id: UUID, units: Sequence[tuple[int, int]], *, column: st
     ]
     with connection.cursor() as cursor:
         cursor.execute(ADD_TO_LINES, parameters)
+
+
+RECORD_EVENT = """
+INSERT INTO orders_orderevent (order_id, number, event, actor_id, reason, created_at)
+SELECT o.id, (SELECT max(number) + 1 FROM orders_orderevent e WHERE e.order_id = o.id), %s, %s::bigint, %s, %s
+  FROM unnest(%s::uuid[]) AS o (id)
+"""
+
+
+def record_event(order_ids: Sequence[UUID], *, event: str, actor_id: int | None, reason: str, now: datetime) -> None:
+    """Write what happened to these orders, which the caller has locked, into their histories."""
+    parameters: list[Any] = [event, actor_id, reason, now, list(order_ids)]
+    with connection.cursor() as cursor:
+        cursor.execute(RECORD_EVENT, parameters)

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from inventory import services as inventory
 from orders import services as orders
 from orders.serializers import (
+    CancelShape,
     CheckoutShape,
     ConfirmShape,
     FulfillShape,
@@ -22,7 +23,6 @@ from orders.serializers import (
 )
 from shop.toolkit.permissions import caller_id, staff_with, visible_to
 from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import EmptyShape
 from shop.toolkit.views import ApiView
 
 
@@ -95,13 +95,13 @@ class OrderConfirmView(ApiView):
 class OrderCancelView(ApiView):
     access = {"POST": [IsAuthenticated]}
 
-    @extend_schema(request=EmptyShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
+    @extend_schema(request=CancelShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Cancel all that is not shipped and give its stock back."""
-        self.body(EmptyShape)
+        given = self.body(CancelShape)
         return self.command(
             lambda: orders.cancel_order(
-                order_id, visible_to=_may_change(request), actor_id=caller_id(request), now=timezone.now()
+                order_id, visible_to=_may_change(request), actor_id=caller_id(request), now=timezone.now(), **given
             ),
             shape=OrderShape,
         )

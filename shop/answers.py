@@ -131,6 +131,12 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
         },
     ),
     orders.MixedCurrencies: Answer(400, "invalid", "Invalid request", _field("items", "mixed_currencies")),
+    orders.HoldLimitReached: Answer(
+        409,
+        "hold_limit_reached",
+        "Hold limit reached",
+        lambda refusal: {"limit": refusal.limit, "held": refusal.held},
+    ),
     orders.InvalidTransition: Answer(
         409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
     ),

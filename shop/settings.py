@@ -188,6 +188,12 @@ if DEFAULT_CURRENCY not in EXPONENTS:
     sys.exit(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; an ISO 4217 code such as EUR is needed.")
 RESERVATION_TTL_SECONDS = whole_number("RESERVATION_TTL_SECONDS", default=15 * 60, at_least=1)
 RESERVATION_MAX_AGE_SECONDS = whole_number("RESERVATION_MAX_AGE_SECONDS", default=2 * 60 * 60, at_least=1)
+# The most units that one user may hold in pending orders.
+MAX_HELD_UNITS_PER_USER = (
+    None
+    if env.str("MAX_HELD_UNITS_PER_USER", default="off") == "off"
+    else whole_number("MAX_HELD_UNITS_PER_USER", default=0, at_least=1)
+)
 AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_least=0) or None
 
 # --- Logs ------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import httpx
 import pytest
 
 from tests import factories
-from tests.conftest import fetch
+from tests.conftest import counted_statements, fetch
 
 FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "online-retail-7k.csv"
 WALK_IN = "walk-in"
@@ -229,3 +229,29 @@ def assert_orders_add_up(expected: Counter) -> None:
     assert dict(ordered) == dict(reserved) == dict(expected)
     assert fetch("SELECT count(*) FROM orders_order WHERE total <> (SELECT sum(total_price) FROM orders_orderline "
                  "WHERE order_id = orders_order.id)") == [(0,)]  # fmt: skip
+
+
+def test_the_largest_invoice_goes_through_as_one_order(customer):
+    rows = [row for row in read_file() if row["invoice"] == "536876"]
+    assert len(rows) == 593
+    units = Counter()
+    for row in rows:
+        units[row["code"]] += row["quantity"]
+    products = {
+        code: factories.product(sku=code, price=str(row["price"]), stock=units[code])
+        for code, row in {row["code"]: row for row in rows}.items()
+    }
+    items = [{"product_id": products[row["code"]].id, "quantity": row["quantity"]} for row in rows]
+    other = factories.product(stock=1)
+
+    with counted_statements() as one:
+        customer.post("/api/v1/orders", {"items": [{"product_id": other.id, "quantity": 1}]})
+    with counted_statements() as all_of_it:
+        order = customer.post("/api/v1/orders", {"items": items}).json()
+
+    assert len(one) == len(all_of_it) == 8
+    assert [(line["sku"], line["quantity"]) for line in order["items"]] == [
+        (row["code"], row["quantity"]) for row in rows
+    ]
+    assert len(products) < len(rows)
+    assert fetch("SELECT sum(on_hand - reserved) FROM inventory_stock") == [(0,)]

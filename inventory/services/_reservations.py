@@ -4,6 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import DateTimeField, Func, Sum
 
 from inventory import models, sql
 from inventory.services._allocation import allocate, summed
@@ -28,6 +29,13 @@ from shop.toolkit.pages import Page, PageRequest, page_of
 
 HELD, CONFIRMED, FULFILLED = models.State.HELD, models.State.CONFIRMED, models.State.FULFILLED
 RELEASED, EXPIRED = models.State.RELEASED, models.State.EXPIRED
+
+
+class ClockTimestamp(Func):
+    """The database's clock, which alone judges deadlines; now() would be when the transaction began."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
 
 
 @transaction.atomic(savepoint=False)
@@ -247,6 +255,14 @@ def reservations(reservation_ids: Collection[UUID]) -> dict[UUID, Reservation]:
     """Return reservations by id, in three statements; unknown ids are absent."""
     rows = models.Reservation.objects.filter(pk__in=reservation_ids)
     return {reservation.id: reservation for reservation in _reservations(rows)}
+
+
+def held_units(reservation_ids: Collection[UUID]) -> int:
+    """Return how many units these reservations hold together: of those that are held and within their deadline."""
+    lines = models.ReservationLine.objects.filter(
+        reservation_id__in=reservation_ids, reservation__state=HELD, reservation__expires_at__gt=ClockTimestamp()
+    )
+    return lines.aggregate(units=Sum("open"))["units"] or 0
 
 
 def reservation_states(reservation_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -2,9 +2,11 @@
 
 from orders.services._checkout import checkout
 from orders.services._facts import (
+    HoldLimitReached,
     InvalidTransition,
     MixedCurrencies,
     Order,
+    OrderEvent,
     OrderLine,
     OrderNotFound,
     PriceChange,
@@ -16,9 +18,11 @@ from orders.services._lifecycle import cancel_order, confirm_order, expire_due, 
 from orders.services._reading import get_order, list_orders
 
 __all__ = [
+    "HoldLimitReached",
     "InvalidTransition",
     "MixedCurrencies",
     "Order",
+    "OrderEvent",
     "OrderLine",
     "OrderNotFound",
     "PriceChange",

@@ -9,8 +9,8 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._facts import MixedCurrencies, Order, PriceChange, PriceChanged, Wish
-from orders.services._reading import OWNER, order_of
+from orders.services._facts import HoldLimitReached, MixedCurrencies, Order, PriceChange, PriceChanged, Wish
+from orders.services._reading import OWNER, PENDING, order_of
 from products import services as products
 from shop.toolkit.ids import new_id
 from users import services as users
@@ -22,7 +22,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
 
     Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
     products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when
-    somebody else orders for `user_id`), inventory.InsufficientStock.
+    somebody else orders for `user_id`), HoldLimitReached, inventory.InsufficientStock.
     """
     if user_id != actor_id:
         users.get_user(user_id)
@@ -31,6 +31,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     if changes := _price_changes(wishes, on_sale):
         raise PriceChanged(changes, inventory.shortages(demand))
     currency = _common_currency(on_sale)
+    _refuse_hoarding(user_id, demand)
     lines = [_new_line(wish, on_sale[wish.product_id]) for wish in wishes]
     order_id, reservation_id = new_id(), new_id()
     number = _number(order_id, now)
@@ -39,6 +40,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         order_id,
         number=number,
         user_id=user_id,
+        actor_id=actor_id,
         reservation_id=reservation_id,
         currency=currency,
         total=total,
@@ -59,7 +61,21 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         created_at=now, updated_at=now,
     )  # fmt: skip
     rows = [models.OrderLine(order_id=order_id, **line._asdict()) for line in lines]
-    return order_of(row, rows, reservation)
+    placed = models.OrderEvent(event=models.Event.PLACED.value, actor_id=actor_id, created_at=now)
+    return order_of(row, rows, [placed], reservation)
+
+
+def _refuse_hoarding(user_id: int, demand: Sequence[inventory.Demand]) -> None:
+    """Refuse more units in one user's pending orders than MAX_HELD_UNITS_PER_USER, where that is set."""
+    limit = settings.MAX_HELD_UNITS_PER_USER
+    if limit is None:
+        return
+    # One checkout of a user at a time: two at once would each find room for itself.
+    users.lock_user(user_id)
+    pending = models.Order.objects.filter(user_id=user_id, status=PENDING).values_list("reservation_id", flat=True)
+    held = inventory.held_units(list(pending))
+    if held + sum(line.quantity for line in demand) > limit:
+        raise HoldLimitReached(limit=limit, held=held)
 
 
 def _price_changes(wishes: Sequence[Wish], on_sale: dict[int, products.Product]) -> list[PriceChange]:

@@ -44,8 +44,18 @@ class OrderLine:
 
 
 @dataclass(frozen=True)
+class OrderEvent:
+    """One step in the life of an order."""
+
+    event: str
+    actor_id: int | None
+    reason: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
 class Order:
-    """An order with its lines in the order they were asked for. `expires_at` is None unless it is pending."""
+    """An order with its lines as they were asked for, and its history. `expires_at` is None unless it is pending."""
 
     id: UUID
     number: str
@@ -56,6 +66,7 @@ class Order:
     expires_at: datetime | None
     payment_reference: str
     items: list[OrderLine]
+    events: list[OrderEvent]
     created_at: datetime
     updated_at: datetime
 
@@ -91,6 +102,14 @@ class MixedCurrencies(Refusal):
 
     def __init__(self, currencies: set[str]) -> None:
         super().__init__(f"One order has one currency; these products have {', '.join(sorted(currencies))}.")
+
+
+class HoldLimitReached(Refusal):
+    """One user would hold more units in pending orders than one may."""
+
+    def __init__(self, *, limit: int, held: int) -> None:
+        self.limit, self.held = limit, held
+        super().__init__(f"One customer may hold {limit} units in pending orders, and {held} are held already.")
 
 
 class InvalidTransition(Refusal):

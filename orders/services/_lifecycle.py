@@ -11,7 +11,7 @@ from inventory import services as inventory
 from orders import models, sql
 from orders.services._checkout import checkout
 from orders.services._facts import InvalidTransition, Order, OrderNotFound, Wish
-from orders.services._reading import OWNER, lines_of, order_of, orders_of, visible
+from orders.services._reading import OWNER, events_of, lines_of, order_of, orders_of, visible
 from shop.toolkit.ids import new_id
 
 PENDING, EXPIRED, CONFIRMED = models.Status.PENDING, models.Status.EXPIRED, models.Status.CONFIRMED
@@ -38,7 +38,9 @@ def confirm_order(
         row.reservation_id = _reserve_again(row, lines, actor_id)
     row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
     row.save(update_fields=["status", "payment_reference", "updated_at", "reservation_id"])
-    return order_of(row, lines, inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id))
+    sql.record_event([row.pk], event=models.Event.CONFIRMED, actor_id=actor_id, reason="", now=now)
+    reservation = inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id)
+    return order_of(row, lines, events_of([row])[row.pk], reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -49,7 +51,7 @@ def place_order(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dat
 
 
 @transaction.atomic(savepoint=False)
-def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: datetime) -> Order:
+def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: datetime, reason: str = "") -> Order:
     """Cancel all that is not shipped and release its stock; a shipped unit is a return. Repeating it is harmless.
 
     Raises OrderNotFound, InvalidTransition.
@@ -61,9 +63,10 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
         raise InvalidTransition(row.status)
     if inventory.reservation_states([row.reservation_id])[row.reservation_id] == EXPIRED:
         raise InvalidTransition(EXPIRED)
-    _move(row, CANCELLED, now)
+    _move(row, CANCELLED, event=models.Event.CANCELLED, actor_id=actor_id, reason=reason, now=now)
     sql.cancel_open_lines(order_id)
-    return order_of(row, lines_of([row])[row.pk], inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id))
+    reservation = inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id)
+    return order_of(row, lines_of([row])[row.pk], events_of([row])[row.pk], reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -82,8 +85,9 @@ def fulfill_order(order_id: UUID, *, items: Sequence[inventory.Demand] | None, a
     reservation = inventory.fulfill(row.reservation_id, owner=OWNER, items=items, actor_id=actor_id)
     _spread(lines, items, "fulfilled", lambda line: line.quantity - line.fulfilled - line.cancelled)
     is_done = all(line.quantity == line.fulfilled + line.cancelled for line in lines)
-    _move(row, FULFILLED if is_done else PARTLY, now)
-    return order_of(row, lines, reservation)
+    status = FULFILLED if is_done else PARTLY
+    _move(row, status, event=status.value, actor_id=actor_id, reason="", now=now)
+    return order_of(row, lines, events_of([row])[row.pk], reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -106,8 +110,8 @@ def return_items(
         row.reservation_id, owner=OWNER, items=items, resalable=resalable, note=note, actor_id=actor_id
     )
     _spread(lines, items, "returned", lambda line: line.fulfilled - line.returned)
-    _move(row, row.status, now)
-    return order_of(row, lines, reservation)
+    _move(row, row.status, event=models.Event.RETURNED, actor_id=actor_id, reason=note, now=now)
+    return order_of(row, lines, events_of([row])[row.pk], reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -124,6 +128,7 @@ def expire_due(*, limit: int, now: datetime) -> int:
     states = inventory.reservation_states(orders_by_hold)
     gone = [orders_by_hold[hold] for hold, state in states.items() if state == EXPIRED]
     models.Order.objects.filter(pk__in=gone, status=PENDING).update(status=EXPIRED, updated_at=now)
+    sql.record_event(gone, event=models.Event.EXPIRED, actor_id=None, reason="", now=now)
     return expired
 
 
@@ -134,9 +139,10 @@ def _locked(order_id: UUID, visible_to: int | None) -> models.Order:
     return row
 
 
-def _move(row: models.Order, status: str, now: datetime) -> None:
+def _move(row: models.Order, status: str, *, event: str, actor_id: int, reason: str, now: datetime) -> None:
     row.status, row.updated_at = status, now
     row.save(update_fields=["status", "updated_at"])
+    sql.record_event([row.pk], event=event, actor_id=actor_id, reason=reason, now=now)
 
 
 def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_id: int) -> UUID:

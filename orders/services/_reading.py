@@ -6,7 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from inventory import services as inventory
 from orders import models
-from orders.services._facts import Order, OrderLine, OrderNotFound, Share
+from orders.services._facts import Order, OrderEvent, OrderLine, OrderNotFound, Share
 from shop.toolkit import money
 from shop.toolkit.pages import Page, PageRequest, page_of
 from users import services as users
@@ -57,7 +57,8 @@ def orders_of(rows: Sequence[models.Order]) -> list[Order]:
     """Complete order rows with their lines and their reservations, in a constant number of statements."""
     lines = lines_of(rows)
     reservations = inventory.reservations([row.reservation_id for row in rows])
-    return [order_of(row, lines[row.pk], reservations[row.reservation_id]) for row in rows]
+    events = events_of(rows)
+    return [order_of(row, lines[row.pk], events[row.pk], reservations[row.reservation_id]) for row in rows]
 
 
 def lines_of(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderLine]]:
@@ -67,7 +68,21 @@ def lines_of(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderLine]]
     return lines
 
 
-def order_of(row: models.Order, lines: Sequence[models.OrderLine], reservation: inventory.Reservation) -> Order:
+def events_of(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderEvent]]:
+    """Return the histories of these orders."""
+    events: dict[UUID, list[models.OrderEvent]] = {row.pk: [] for row in rows}
+    for event in models.OrderEvent.objects.filter(order_id__in=events).order_by("order_id", "number"):
+        events[event.order_id].append(event)
+    return events
+
+
+def order_of(
+    row: models.Order,
+    lines: Sequence[models.OrderLine],
+    events: Sequence[models.OrderEvent],
+    reservation: inventory.Reservation,
+) -> Order:
+    """Put an order together from its rows and its reservation."""
     left: dict[int, list[Share]] = {}
     for claim in reservation.lines:
         left.setdefault(claim.product_id, []).append(Share(claim.warehouse, claim.quantity))
@@ -82,6 +97,7 @@ def order_of(row: models.Order, lines: Sequence[models.OrderLine], reservation: 
         expires_at=reservation.expires_at if row.status == PENDING and reservation.ended_at is None else None,
         payment_reference=row.payment_reference,
         items=[_line(line, row.currency, _take(left.get(line.product_id, []), line.quantity)) for line in lines],
+        events=[OrderEvent(event.event, event.actor_id, event.reason, event.created_at) for event in events],
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -31,6 +31,9 @@ def test_holds_the_stock_and_answers_with_the_order(customer):
     assert response.status_code == 201
     order = response.json()
     (line,) = order.pop("items")
+    assert order.pop("events") == [
+        {"event": "placed", "actor_id": order["user_id"], "reason": "", "created_at": order["created_at"]}
+    ]
     assert line == {
         "product_id": product.id,
         "sku": "MUG",

@@ -233,3 +233,59 @@ def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     assert Counter(type(result).__name__ for result in results) == {"Order": 2, "ExceedsOpen": 4}
     assert stock() == (4, 0, 0, 0)
     assert_books_are_right()
+
+
+def test_the_history_says_what_by_whom_when_and_why(staff):
+    product, buyer = factories.product(stock=9), factories.user()
+    client = factories.client(buyer)
+    order_id = confirmed(client, (product.id, 3))
+    step(staff, order_id, "fulfill", (product.id, 1))
+    step(staff, order_id, "return", (product.id, 1), note="too blue")
+    step(staff, order_id, "fulfill", (product.id, 1))
+    client.post(f"/api/v1/orders/{order_id}/cancel", {"reason": "changed my mind"})
+    order = client.post(f"/api/v1/orders/{order_id}/cancel", {"reason": "again"}).json()
+    clerk = staff.get("/api/v1/users/me").json()["id"]
+
+    assert [(event["event"], event["actor_id"], event["reason"]) for event in order["events"]] == [
+        ("placed", buyer.id, ""),
+        ("confirmed", buyer.id, ""),
+        ("partially_fulfilled", clerk, ""),
+        ("returned", clerk, "too blue"),
+        ("partially_fulfilled", clerk, ""),
+        ("cancelled", buyer.id, "changed my mind"),
+    ]
+    times = [event["created_at"] for event in order["events"]]
+    assert times == sorted(times)
+    assert client.get(f"/api/v1/orders/{order_id}").json() == order
+
+
+def test_one_user_holds_no_more_than_the_limit(settings, database):
+    settings.MAX_HELD_UNITS_PER_USER = 5
+    product, buyer = factories.product(stock=99), factories.user()
+    client = factories.client(buyer)
+
+    def checkout(quantity: int):
+        return client.post("/api/v1/orders", {"items": [{"product_id": product.id, "quantity": quantity}]})
+
+    assert checkout(6).json()["limit"] == 5
+    first = checkout(3).json()["id"]
+    refused = checkout(3)
+    assert (refused.status_code, refused.json()["code"], refused.json()["held"]) == (409, "hold_limit_reached", 3)
+    client.post(f"/api/v1/orders/{first}/confirm")
+    assert checkout(5).status_code == 201
+    let_the_hold_pass()
+    assert checkout(5).status_code == 201
+    factories.order(factories.user(), (product.id, 5))
+
+
+def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
+    settings.MAX_HELD_UNITS_PER_USER = 5
+    product, buyer = factories.product(stock=99), factories.user()
+
+    def checkout() -> orders.Order:
+        wishes = [orders.Wish(product.id, 2, None)]
+        return orders.checkout(user_id=buyer.id, wishes=wishes, actor_id=buyer.id, now=timezone.now())
+
+    results = all_at_once(*[checkout] * 8)
+
+    assert Counter(type(result).__name__ for result in results) == {"Order": 2, "HoldLimitReached": 6}

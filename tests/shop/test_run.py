@@ -145,6 +145,8 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
     assert '"code": "insufficient_stock"' in said
     assert '"sku":"JUG"' in said
     assert '"low_stock":true' in said
+    assert '"reason":"sale"' in said
+    assert '"total":"9.90"' in said
 
     # A second one beside it says what is wrong; other commands join the same database.
     for other_port in (port, free_port()):

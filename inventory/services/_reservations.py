@@ -265,6 +265,15 @@ def held_units(reservation_ids: Collection[UUID]) -> int:
     return lines.aggregate(units=Sum("open"))["units"] or 0
 
 
+@transaction.atomic(savepoint=False)
+def lock_state(reservation_id: UUID, *, owner: str) -> str:
+    """Return the state of a reservation, which nobody else changes until the commit.
+
+    Raises ReservationNotFound, NotTheOwner.
+    """
+    return _locked(reservation_id, owner)[0]
+
+
 def reservation_states(reservation_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the states of reservations by id; unknown ids are absent."""
     return dict(models.Reservation.objects.filter(pk__in=reservation_ids).values_list("id", "state"))

@@ -34,7 +34,8 @@ def confirm_order(
     if row.status not in (PENDING, EXPIRED):
         raise InvalidTransition(row.status)
     lines = lines_of([row])[row.pk]
-    if inventory.reservation_states([row.reservation_id])[row.reservation_id] == EXPIRED:
+    # Locked before it is asked: a sweeper at the same moment must not end the hold between the question and the answer.
+    if inventory.lock_state(row.reservation_id, owner=OWNER) == EXPIRED:
         row.reservation_id = _reserve_again(row, lines, actor_id)
     row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
     row.save(update_fields=["status", "payment_reference", "updated_at", "reservation_id"])
@@ -61,7 +62,7 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
         return orders_of([row])[0]
     if row.status not in (PENDING, CONFIRMED, PARTLY):
         raise InvalidTransition(row.status)
-    if inventory.reservation_states([row.reservation_id])[row.reservation_id] == EXPIRED:
+    if inventory.lock_state(row.reservation_id, owner=OWNER) == EXPIRED:
         raise InvalidTransition(EXPIRED)
     _move(row, CANCELLED, event=models.Event.CANCELLED, actor_id=actor_id, reason=reason, now=now)
     sql.cancel_open_lines(order_id)

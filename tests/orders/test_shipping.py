@@ -218,6 +218,37 @@ def test_cancel_against_fulfill_has_one_winner(database):
     assert_books_are_right()
 
 
+def test_cancelling_twice_at_once_gives_back_once(database):
+    buyer, product = factories.user(), factories.product(stock=5)
+    order = factories.order(buyer, (product.id, 5))
+    who = {"visible_to": buyer.id, "actor_id": buyer.id, "now": timezone.now()}
+
+    results = all_at_once(*(lambda: orders.cancel_order(order.id, **who) for _ in range(8)))
+
+    assert {result.status for result in results} == {"cancelled"}
+    assert stock() == (5, 0, 0, 0)
+    assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'release'") == [(1,)]
+    assert fetch("SELECT count(*) FROM orders_orderevent WHERE event = 'cancelled'") == [(1,)]
+
+
+def test_confirm_against_the_sweeper_ends_in_one_state(database):
+    for _ in range(15):
+        buyer, product = factories.user(), factories.product(stock=5)
+        order = factories.order(buyer, (product.id, 5))
+        let_the_hold_pass()
+        who = {"actor_id": buyer.id, "now": timezone.now()}
+
+        all_at_once(
+            lambda order=order, who=who: orders.confirm_order(order.id, visible_to=None, payment_reference="", **who),
+            lambda who=who: orders.expire_due(limit=10, now=who["now"]),
+        )
+
+        # Before the sweeper the hold is still good; after it the units are reserved afresh, since nobody took them.
+        assert orders.get_order(order.id, visible_to=None).status == "confirmed"
+    assert fetch("SELECT DISTINCT on_hand, reserved, committed FROM inventory_stock") == [(5, 0, 5)]
+    assert_books_are_right()
+
+
 def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))

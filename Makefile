@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz bench-reading bench-ledger lint lock clean install install-dev
+.PHONY: help run test fuzz bench-reading bench-ledger bench-idempotency lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -25,6 +25,9 @@ bench-reading: install-dev ## do explain, as_of and the lists stay fast while th
 
 bench-ledger: install-dev ## what do the guards of the ledger cost a checkout?
 	@exec $(BIN)/python -m benchmarks.ledger_guards
+
+bench-idempotency: install-dev ## what does an Idempotency-Key cost a checkout?
+	@exec $(BIN)/python -m benchmarks.idempotency_cost
 
 lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .

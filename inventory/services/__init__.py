@@ -48,7 +48,7 @@ from inventory.services._facts import (
     WarehouseInUse,
     WarehouseNotFound,
 )
-from inventory.services._items import ORDERINGS, get_item, list_items, stock_levels
+from inventory.services._items import ORDERINGS, get_item, list_items
 from inventory.services._ledger import (
     adjust,
     discard,
@@ -171,7 +171,6 @@ __all__ = [
     "set_on_hand",
     "set_policy",
     "shortages",
-    "stock_levels",
     "take_back",
     "transfer",
     "update_warehouse",

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 from django.db import transaction
 
 from inventory import sql
-from inventory.services._allocation import allocate, summed
+from inventory.services._allocation import Plan, allocate, summed
 from inventory.services._facts import Allocation, Availability, Demand, ItemNotFound, Preview, Shortage
 from inventory.sql import StockRow
 
@@ -38,14 +38,7 @@ def preview(demand: Sequence[Demand]) -> Preview:
     by_product = sql.read_stock(wanted)
     _refuse_missing(wanted, by_product)
     rows = [row for found in by_product.values() for row in found]
-    plan = allocate(wanted, rows)
-    if plan.shortages:
-        # Where a reserve falls short, it ends the overdue holds on what is short, and plans once more.
-        overdue = sql.overdue_units([shortage.product_id for shortage in plan.shortages])
-        rows = [
-            row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0)) for row in rows
-        ]
-        plan = allocate(wanted, rows)
+    plan = _plan_as_reserve_does(wanted, rows)
     codes = {row.warehouse_id: row.warehouse for row in rows}
     return Preview(
         allocations=[Allocation(line.product_id, codes[line.warehouse_id], line.quantity) for line in plan.lines],
@@ -57,15 +50,19 @@ def preview(demand: Sequence[Demand]) -> Preview:
 def shortages(demand: Sequence[Demand]) -> list[Shortage]:
     """Return what a reserve would be short of, decided from locked rows as a reserve decides, and reserve nothing."""
     wanted = summed(demand)
-    short = allocate(wanted, sql.lock_stock(wanted)).shortages
-    if not short:
-        return []
-    overdue = sql.overdue_units([shortage.product_id for shortage in short])
-    rows = [
-        row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0))
-        for row in sql.lock_stock(wanted)
+    return _plan_as_reserve_does(wanted, sql.lock_stock(wanted)).shortages
+
+
+def _plan_as_reserve_does(wanted: Mapping[int, int], rows: Sequence[StockRow]) -> Plan:
+    """Plan; where that falls short, plan once more as if the overdue holds on what is short had been ended."""
+    plan = allocate(wanted, rows)
+    if not plan.shortages:
+        return plan
+    overdue = sql.overdue_units([shortage.product_id for shortage in plan.shortages])
+    reclaimed = [
+        row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0)) for row in rows
     ]
-    return allocate(wanted, rows).shortages
+    return allocate(wanted, reclaimed)
 
 
 def _refuse_missing(wanted: Mapping[int, int], found: Mapping[int, list[StockRow]]) -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
@@ -37,11 +37,6 @@ def list_items(
     rows = _with_stock(rows, warehouse, low_stock)
     found = page_of(rows, order=[ordering], request=page)
     return Page(_items(found.results), found.next, found.previous)
-
-
-def stock_levels(product_ids: Collection[int]) -> dict[int, Item]:
-    """Return the items of these products by product id; products without an item are absent."""
-    return {item.product_id: item for item in _items(models.Item.objects.filter(pk__in=product_ids))}
 
 
 def _with_stock(rows: QuerySet[models.Item], warehouse: str | None, low_stock: bool | None) -> QuerySet[models.Item]:

@@ -21,8 +21,8 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     """Place a pending order and hold its stock, or do nothing; the number of statements is the same for any order.
 
     Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
-    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when
-    somebody else orders for `user_id`), HoldLimitReached, inventory.InsufficientStock.
+    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when somebody else orders for
+    `user_id`), HoldLimitReached, inventory.InsufficientStock.
     """
     if user_id != actor_id:
         users.get_user(user_id)

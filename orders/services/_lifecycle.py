@@ -40,8 +40,9 @@ def confirm_order(
     row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
     row.save(update_fields=["status", "payment_reference", "updated_at", "reservation_id"])
     sql.record_event([row.pk], event=models.Event.CONFIRMED, actor_id=actor_id, reason="", now=now)
+    events = events_of([row])[row.pk]
     reservation = inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id)
-    return order_of(row, lines, events_of([row])[row.pk], reservation)
+    return order_of(row, lines, events, reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -66,8 +67,9 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
         raise InvalidTransition(EXPIRED)
     _move(row, CANCELLED, event=models.Event.CANCELLED, actor_id=actor_id, reason=reason, now=now)
     sql.cancel_open_lines(order_id)
+    lines, events = lines_of([row])[row.pk], events_of([row])[row.pk]
     reservation = inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id)
-    return order_of(row, lines_of([row])[row.pk], events_of([row])[row.pk], reservation)
+    return order_of(row, lines, events, reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -83,12 +85,14 @@ def fulfill_order(order_id: UUID, *, items: Sequence[inventory.Demand] | None, a
     if row.status not in (CONFIRMED, PARTLY):
         raise InvalidTransition(row.status)
     lines = lines_of([row])[row.pk]
-    reservation = inventory.fulfill(row.reservation_id, owner=OWNER, items=items, actor_id=actor_id)
     _spread(lines, items, "fulfilled", lambda line: line.quantity - line.fulfilled - line.cancelled)
     is_done = all(line.quantity == line.fulfilled + line.cancelled for line in lines)
     status = FULFILLED if is_done else PARTLY
     _move(row, status, event=status.value, actor_id=actor_id, reason="", now=now)
-    return order_of(row, lines, events_of([row])[row.pk], reservation)
+    events = events_of([row])[row.pk]
+    # Last, since it locks stock; if it refuses, all of the above is undone.
+    reservation = inventory.fulfill(row.reservation_id, owner=OWNER, items=items, actor_id=actor_id)
+    return order_of(row, lines, events, reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -107,12 +111,13 @@ def return_items(
     """
     row = _locked(order_id, None)
     lines = lines_of([row])[row.pk]
+    _spread(lines, items, "returned", lambda line: line.fulfilled - line.returned)
+    _move(row, row.status, event=models.Event.RETURNED, actor_id=actor_id, reason=note, now=now)
+    events = events_of([row])[row.pk]
     reservation = inventory.take_back(
         row.reservation_id, owner=OWNER, items=items, resalable=resalable, note=note, actor_id=actor_id
     )
-    _spread(lines, items, "returned", lambda line: line.fulfilled - line.returned)
-    _move(row, row.status, event=models.Event.RETURNED, actor_id=actor_id, reason=note, now=now)
-    return order_of(row, lines, events_of([row])[row.pk], reservation)
+    return order_of(row, lines, events, reservation)
 
 
 @transaction.atomic(savepoint=False)
@@ -164,7 +169,7 @@ def _spread(
     column: str,
     room: Callable[[models.OrderLine], int],
 ) -> None:
-    """Add units to `column` of the lines, in their order, each as far as it has room; inventory has judged the sum."""
+    """Add units to `column` of the lines, in their order, each as far as it has room; inventory judges the sum."""
     left: dict[int, int] = {}
     for item in items or ():
         left[item.product_id] = left.get(item.product_id, 0) + item.quantity

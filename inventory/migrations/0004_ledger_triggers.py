@@ -40,8 +40,12 @@ CREATE TRIGGER inventory_movement_append_only
 
 CREATE FUNCTION inventory_refuse_ledger_ahead() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- A subquery for each row, not a join: the plan is kept for as long as the connection, and one that was made while
+    -- the tables were empty would read all of them for each movement.
     IF EXISTS (
-        SELECT FROM added JOIN inventory_stock s USING (product_id, warehouse_id) WHERE s.seq < added.seq
+        SELECT FROM added WHERE added.seq > (
+            SELECT s.seq FROM inventory_stock s
+             WHERE s.product_id = added.product_id AND s.warehouse_id = added.warehouse_id)
     ) THEN
         RAISE EXCEPTION 'a movement without its stock row is refused'
             USING ERRCODE = 'restrict_violation', HINT = 'Update the row and write the movement in one statement.';

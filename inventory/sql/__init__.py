@@ -1,9 +1,27 @@
 """Every raw statement of inventory. Sets in, sets out: one statement whatever the number of lines.
 
-Locks on stock rows are taken in `_stock` and `_reservations` and nowhere else, always in the order of the primary key,
-and always after the lock on a reservation or a count, never before.
+Locks on stock rows are taken in `_stock`, `_reservations` and `_imports` and nowhere else, always in the order of the
+primary key, and always after the lock on a reservation, a count or an import, never before.
 """
 
+from inventory.sql._imports import (
+    Chunk,
+    Figures,
+    RefusedRow,
+    check_rows,
+    copy_rows,
+    count_refused,
+    count_rows,
+    drop_rows,
+    find_skus,
+    list_refused,
+    lock_chunk,
+    mark_twins,
+    merge_chunk,
+    retry_refused,
+    stage_undo,
+    take_time,
+)
 from inventory.sql._reading import (
     Consumer,
     MovementRow,
@@ -38,28 +56,44 @@ from inventory.sql._stock import (
 
 __all__ = [
     "Change",
+    "Chunk",
     "ClaimedLine",
     "Consumer",
+    "Figures",
     "Levels",
     "Line",
     "MovementRow",
+    "RefusedRow",
     "StockRow",
     "add_to_lines",
     "as_of",
+    "check_rows",
     "confirm_reservation",
     "consumers",
+    "copy_rows",
+    "count_refused",
+    "count_rows",
+    "drop_rows",
     "end_reservations",
     "extend_reservation",
+    "find_skus",
+    "list_refused",
+    "lock_chunk",
     "lock_due",
     "lock_levels",
     "lock_lines",
     "lock_overdue",
     "lock_reservation",
     "lock_stock",
+    "mark_twins",
+    "merge_chunk",
     "open_reservation",
     "overdue_units",
     "post_movements",
     "read_sellable",
     "read_stock",
+    "retry_refused",
     "share_warehouses",
+    "stage_undo",
+    "take_time",
 ]

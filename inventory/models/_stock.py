@@ -1,13 +1,9 @@
-"""The tables of stock. All quantities are whole units; `sql.py` holds the statements that change them."""
-
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Greatest, NullIf
 from django.utils import timezone
-
-from shop.toolkit.ids import new_id
 
 
 class Warehouse(models.Model):
@@ -168,6 +164,7 @@ class Movement(models.Model):
     reference = models.CharField(max_length=MAX_REFERENCE, blank=True)
     actor_id = models.BigIntegerField(null=True)
     note = models.CharField(max_length=MAX_NOTE, blank=True)
+    import_id = models.UUIDField(null=True, help_text="Of the import that made it.")
     created_at = models.DateTimeField()
     # What the movement before must have left; a foreign key of the table to itself holds the chain together.
     prev_seq = models.GeneratedField(
@@ -204,131 +201,13 @@ class Movement(models.Model):
                 fields=["product_id", "-created_at", "-warehouse_id", "-seq"], name="inventory_movement_newest"
             ),
             models.Index(fields=["product_id", "warehouse_id", "-created_at", "-seq"], name="inventory_movement_as_of"),
+            # What an import did, in the order in which it is undone.
+            models.Index(
+                fields=["import_id", "product_id", "warehouse_id"],
+                condition=Q(import_id__isnull=False),
+                name="inventory_movement_import",
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.product_id}-{self.warehouse_id}-{self.seq}"
-
-
-class State(models.TextChoices):
-    """Where a reservation is in its life. It moves one way only."""
-
-    HELD = "held"
-    CONFIRMED = "confirmed"
-    FULFILLED = "fulfilled"
-    RELEASED = "released"
-    EXPIRED = "expired"
-
-
-OPEN_STATES = (State.HELD, State.CONFIRMED)
-
-
-class Reservation(models.Model):
-    """The claim of one reference (an order) on units."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    owner = models.CharField(max_length=32, help_text="Who made it, and alone may change it: orders, or the API.")
-    reference = models.CharField(max_length=MAX_REFERENCE)
-    state = models.CharField(max_length=16, choices=State.choices)
-    expires_at = models.DateTimeField(help_text="When a held one stops being good. Of a confirmed one: history.")
-    actor_id = models.BigIntegerField(null=True)
-    created_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = (
-            models.CheckConstraint(condition=Q(state__in=State.values), name="inventory_reservation_state_known"),
-            models.CheckConstraint(
-                condition=Q(ended_at__isnull=True, state__in=OPEN_STATES)
-                | Q(ended_at__isnull=False) & ~Q(state__in=OPEN_STATES),
-                name="inventory_reservation_ends_once",
-            ),
-            models.UniqueConstraint(
-                fields=["reference"], condition=Q(state__in=OPEN_STATES), name="inventory_reservation_open_once"
-            ),
-        )
-        indexes = (
-            models.Index(fields=["reference"], name="inventory_reservation_ref"),
-            models.Index(fields=["expires_at"], condition=Q(state=State.HELD), name="inventory_reservation_due"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.reference}: {self.state}"
-
-
-class ReservationLine(models.Model):
-    """Units of one product in one warehouse that a reservation claims: each is open, fulfilled or released."""
-
-    pk = models.CompositePrimaryKey("reservation_id", "product_id", "warehouse_id")
-    reservation = models.ForeignKey(Reservation, on_delete=models.PROTECT, related_name="lines", db_index=False)
-    product_id = models.BigIntegerField()
-    warehouse_id = models.BigIntegerField()
-    quantity = models.IntegerField()
-    open = models.IntegerField()
-    fulfilled = models.IntegerField(default=0)
-    released = models.IntegerField(default=0)
-    returned = models.IntegerField(default=0, help_text="Of the fulfilled ones.")
-
-    class Meta:
-        constraints = (
-            models.CheckConstraint(condition=Q(quantity__gte=1), name="inventory_line_quantity_positive"),
-            models.CheckConstraint(
-                condition=Q(open__gte=0, fulfilled__gte=0, released__gte=0), name="inventory_line_not_negative"
-            ),
-            models.CheckConstraint(
-                condition=Q(quantity=F("open") + F("fulfilled") + F("released")), name="inventory_line_adds_up"
-            ),
-            models.CheckConstraint(
-                condition=Q(returned__gte=0, fulfilled__gte=F("returned")), name="inventory_line_returned_were_shipped"
-            ),
-        )
-        indexes = (
-            # Whose promises stand on a stock row.
-            models.Index(fields=["product_id", "warehouse_id"], condition=Q(open__gt=0), name="inventory_line_open"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.quantity} of {self.product_id} in {self.warehouse_id}"
-
-
-class Count(models.Model):
-    """A stocktake of one warehouse: a document of counted rows, open while people count, closed once."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
-    note = models.CharField(max_length=MAX_NOTE, blank=True)
-    opened_by = models.BigIntegerField(null=True)
-    opened_at = models.DateTimeField(default=timezone.now, editable=False)
-    closed_by = models.BigIntegerField(null=True)
-    closed_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = (
-            models.UniqueConstraint(
-                fields=["warehouse"], condition=Q(closed_at__isnull=True), name="inventory_count_open_once"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.warehouse_id} on {self.opened_at:%Y-%m-%d}"
-
-
-class CountLine(models.Model):
-    """What somebody counted of one product, and what the book said at that moment."""
-
-    pk = models.CompositePrimaryKey("count_id", "product_id")
-    count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)
-    product_id = models.BigIntegerField()
-    counted = models.IntegerField()
-    book = models.IntegerField(help_text="On hand by the ledger when it was counted.")
-    counted_by = models.BigIntegerField(null=True)
-    counted_at = models.DateTimeField()
-
-    class Meta:
-        constraints = (
-            models.CheckConstraint(condition=Q(counted__range=(0, MAX_LEVEL)), name="inventory_counted_in_range"),
-            models.CheckConstraint(condition=Q(book__range=(0, MAX_LEVEL)), name="inventory_book_in_range"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.counted} of {self.product_id}"

@@ -1,0 +1,122 @@
+"""How fast is a large import, beside the bare work that it cannot do without? `make bench-import`
+
+The same file of SKUs x 10 warehouses, once into empty stock and once changing every row, loaded in turns: by the bare
+work (`\\copy` into a staging table, then one statement that merges it and writes the ledger; no check, no chunks, no
+document, every row locked until the end) and by `manage.py import_stock`, each on its own copy of the same database.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote
+
+from benchmarks import ROOT, migrated_server
+from shop import embedded
+
+WAREHOUSES = 10
+
+SEED = """
+INSERT INTO inventory_warehouse (code, name, priority, is_active)
+SELECT 'W' || n, '', 100 + n, true FROM generate_series(0, {warehouses} - 1) n;
+INSERT INTO products_product (id, sku, name, description, price, currency, is_active, created_at, updated_at)
+SELECT n, 'SKU-' || lpad(n::text, 7, '0'), 'Product ' || n, '', 1, 'EUR', true, now(), now()
+  FROM generate_series(1, {skus}) n;
+INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
+SELECT id, sku, name, true, now() FROM products_product;
+"""
+STAGING = "CREATE TABLE bare (sku text, warehouse text, quantity int, expected_on_hand int);"
+BARE = """
+WITH row AS (
+    SELECT i.product_id, w.id AS warehouse_id, b.quantity, s.on_hand, s.seq FROM bare b
+      JOIN inventory_item i USING (sku) JOIN inventory_warehouse w ON w.code = b.warehouse
+      LEFT JOIN inventory_stock s ON s.product_id = i.product_id AND s.warehouse_id = w.id
+), opened AS (
+    INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, reserved, committed, unavailable, safety_stock,
+        backorder_limit, reorder_point, seq)
+    SELECT product_id, warehouse_id, quantity, 0, 0, 0, 0, 0, 0, 1 FROM row WHERE seq IS NULL
+    RETURNING product_id, warehouse_id, seq, on_hand, reserved, committed, unavailable
+), head AS (
+    UPDATE inventory_stock s SET on_hand = r.quantity, seq = s.seq + 1 FROM row r
+     WHERE r.seq IS NOT NULL AND s.product_id = r.product_id AND s.warehouse_id = r.warehouse_id
+    RETURNING s.product_id, s.warehouse_id, s.seq, s.on_hand, s.reserved, s.committed, s.unavailable
+)
+INSERT INTO inventory_movement (product_id, warehouse_id, seq, on_hand_delta, reserved_delta, committed_delta,
+    unavailable_delta, on_hand, reserved, committed, unavailable, kind, reason, reference, note, created_at)
+SELECT h.product_id, h.warehouse_id, h.seq, h.on_hand - COALESCE(r.on_hand, 0), 0, 0, 0, h.on_hand, h.reserved,
+       h.committed, h.unavailable, 'adjust', 'import', '', '', (SELECT clock_timestamp())
+  FROM (SELECT * FROM head UNION ALL SELECT * FROM opened) h JOIN row r USING (product_id, warehouse_id);
+TRUNCATE bare;
+"""
+
+
+def write_file(path: Path, skus: int, *, turn: int) -> None:
+    """Write what every row is to be, and what the turn before has left."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sku", "warehouse", "quantity", "expected_on_hand"])
+        for number in range(1, skus + 1):
+            for place in range(WAREHOUSES):
+                level = 10 + (number * 7 + place) % 90
+                writer.writerow([f"SKU-{number:07}", f"W{place}", level + turn, level + turn - 1 if turn else ""])
+
+
+def main(skus: int) -> None:
+    with migrated_server() as url, TemporaryDirectory(prefix="shop-bench-") as folder:
+        host = unquote(url.split("@")[1].rsplit("/", 1)[0])
+        server = ["-h", host, "-U", embedded.SUPERUSER]
+
+        def psql(database: str, *statements: str) -> None:
+            commands = [part for statement in statements for part in ("-c", statement)]
+            program = [embedded.BIN / "psql", *server, "-q", "-v", "ON_ERROR_STOP=1", "-d", database, *commands]
+            subprocess.run(program, check=True)
+
+        psql("shop", SEED.format(warehouses=WAREHOUSES, skus=skus), "VACUUM ANALYZE")
+        for name in ("bare", "ours"):
+            psql("postgres", f"CREATE DATABASE {name} TEMPLATE shop")
+        psql("bare", STAGING)
+        print(f"{skus * WAREHOUSES:,} rows ({skus:,} SKUs x {WAREHOUSES} warehouses)")
+        for turn, title in enumerate(("into empty stock", "changing every row")):
+            path = Path(folder) / f"{turn}.csv"
+            write_file(path, skus, turn=turn)
+            started = time.monotonic()
+            psql("bare", f"\\copy bare FROM '{path}' CSV HEADER", BARE)
+            bare = time.monotonic() - started
+            ours, memory = load(path, url)
+            print(
+                f"  {title:<20} bare {bare:7.1f} s   import_stock {ours:7.1f} s   {ours / bare:5.2f} x   "
+                f"peak memory {memory:.0f} MB",
+                flush=True,
+            )
+        load_again = subprocess.run(
+            [sys.executable, "manage.py", "verify_stock"], cwd=ROOT, env={**os.environ, "DATABASE_URL": ours_url(url)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        print("  " + (load_again.stdout.strip().splitlines() or [load_again.stderr])[-1])
+
+
+def ours_url(url: str) -> str:
+    return url.rsplit("/", 1)[0] + "/ours"
+
+
+def load(path: Path, url: str) -> tuple[float, float]:
+    """Run the command as an operator does; return its seconds and its peak memory in MB."""
+    started = time.monotonic()
+    command = [sys.executable, "manage.py", "import_stock", str(path)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "DATABASE_URL": ours_url(url)}, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"import_stock ended with {status}")
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--skus", type=int, default=100_000)
+    main(parser.parse_args().skus)

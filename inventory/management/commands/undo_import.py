@@ -1,0 +1,40 @@
+from argparse import ArgumentParser
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from inventory import services as inventory
+from inventory.management.imports import finish, report
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
+from shop.toolkit.refusals import Refusal
+
+
+class Command(BaseCommand):
+    """Take back what an import did, by one compensating batch of movements.
+
+    Rows whose units were sold or promised since are refused one by one; called again, those are tried again.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("import_id", type=UUID)
+
+    def handle(self, *args: Any, import_id: UUID, **options: Any) -> None:
+        try:
+            begun = transactions.run(
+                partial(inventory.undo_import, import_id, undo_id=new_id(), actor_id=None),
+            )
+        except Refusal as refusal:
+            raise CommandError(str(refusal)) from refusal
+        assert begun.undone_by is not None, "an undo that has begun has a document"
+        finish(import_id)
+        undo = inventory.get_import(begun.undone_by)
+        report(self, undo, Path(f"undo-{import_id}.errors.csv"))
+        if undo.refused:
+            raise CommandError(f"{undo.refused:,} of {undo.rows:,} rows could not be taken back.")
+        self.stdout.write(f"Import {import_id} is undone.")

@@ -1,0 +1,160 @@
+"""What staff work through: counts and imports. Each is a document with rows; what comes of them is in the ledger."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from inventory.models._stock import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE, Warehouse
+from shop.toolkit.ids import new_id
+
+
+class Count(models.Model):
+    """A stocktake of one warehouse: a document of counted rows, open while people count, closed once."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
+    opened_by = models.BigIntegerField(null=True)
+    opened_at = models.DateTimeField(default=timezone.now, editable=False)
+    closed_by = models.BigIntegerField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["warehouse"], condition=Q(closed_at__isnull=True), name="inventory_count_open_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.warehouse_id} on {self.opened_at:%Y-%m-%d}"
+
+
+class CountLine(models.Model):
+    """What somebody counted of one product, and what the book said at that moment."""
+
+    pk = models.CompositePrimaryKey("count_id", "product_id")
+    count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)
+    product_id = models.BigIntegerField()
+    counted = models.IntegerField()
+    book = models.IntegerField(help_text="On hand by the ledger when it was counted.")
+    counted_by = models.BigIntegerField(null=True)
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(counted__range=(0, MAX_LEVEL)), name="inventory_counted_in_range"),
+            models.CheckConstraint(condition=Q(book__range=(0, MAX_LEVEL)), name="inventory_book_in_range"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.counted} of {self.product_id}"
+
+
+class Mode(models.TextChoices):
+    """What the quantities of an import are."""
+
+    SET = "set", "what is on hand"
+    ADJUST = "adjust", "what is added"
+    COUNT = "count", "what was counted"
+
+
+class ImportStatus(models.TextChoices):
+    """Where an import is. The first four go on when told to; the others are the end."""
+
+    STAGED = "staged"
+    APPLYING = "applying"
+    ABORTING = "aborting"
+    UNDOING = "undoing"
+    CHECKED = "checked"
+    REFUSED = "refused"
+    APPLIED = "applied"
+    ABORTED = "aborted"
+    UNDONE = "undone"
+
+
+UNFINISHED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.ABORTING, ImportStatus.UNDOING)
+
+
+class StockImport(models.Model):
+    """A file of stock levels that somebody loaded, or the undoing of one: a document with its figures."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    status = models.CharField(max_length=16, choices=ImportStatus.choices, default=ImportStatus.STAGED)
+    mode = models.CharField(max_length=16, choices=Mode.choices)
+    skips_refused = models.BooleanField(help_text="Whether refused rows are left out; else one refuses the whole file.")
+    is_dry_run = models.BooleanField(default=False)
+    again = models.BooleanField(default=False, help_text="Loaded although the same file had been loaded before.")
+    undoes = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="undone_by")
+    file_name = models.CharField(max_length=255)
+    file_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256.")
+    understood_as = models.CharField(max_length=500, help_text="Encoding, separator, layout: what was found out.")
+    columns = models.JSONField(help_text="The file's own, for the file of refused rows.")
+    places = models.JSONField(help_text="In which of them each field stands.")
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
+    actor_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True)
+    position = models.IntegerField(default=0, help_text="The last line that is dealt with.")
+    rows = models.IntegerField(default=0)
+    skipped = models.IntegerField(default=0, help_text="Rows that say nothing of stock, such as those of images.")
+    # What it did so far; of a dry run, what it would do.
+    new = models.IntegerField(default=0)
+    changed = models.IntegerField(default=0)
+    unchanged = models.IntegerField(default=0)
+    refused = models.IntegerField(default=0)
+    by_warehouse = models.JSONField(default=dict, help_text="Units in and out, by warehouse.")
+    largest = models.JSONField(default=list, help_text="The twenty largest changes.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(status__in=ImportStatus.values), name="inventory_import_status_known"),
+            models.CheckConstraint(condition=Q(mode__in=Mode.values), name="inventory_import_mode_known"),
+            models.CheckConstraint(
+                condition=Q(finished_at__isnull=True, status__in=UNFINISHED)
+                | Q(finished_at__isnull=False) & ~Q(status__in=UNFINISHED),
+                name="inventory_import_ends_once",
+            ),
+            # Nobody loads a file twice by mistake, not even at the same moment.
+            models.UniqueConstraint(
+                fields=["file_hash"],
+                condition=Q(again=False, is_dry_run=False, undoes__isnull=True)
+                & Q(status__in=[*UNFINISHED, ImportStatus.APPLIED]),
+                name="inventory_import_once",
+            ),
+        )
+        indexes = (models.Index(fields=["-created_at", "-id"], name="inventory_import_newest"),)
+        permissions = (("undo_stockimport", "Can undo stock imports"),)
+
+    def __str__(self) -> str:
+        return f"{self.file_name} on {self.created_at:%Y-%m-%d}"
+
+
+class ImportRow(models.Model):
+    """A row of an import that is still to be applied, or that was refused and why. What is applied is in the ledger."""
+
+    pk = models.CompositePrimaryKey("stock_import_id", "line")
+    stock_import = models.ForeignKey(StockImport, on_delete=models.CASCADE, related_name="+", db_index=False)
+    line = models.IntegerField(help_text="Of the file, as people count.")
+    product_id = models.BigIntegerField(null=True)
+    warehouse_id = models.BigIntegerField(null=True)
+    quantity = models.IntegerField(null=True)
+    expected_on_hand = models.IntegerField(null=True)
+    reason = models.CharField(max_length=16, blank=True)
+    reference = models.CharField(max_length=MAX_REFERENCE, blank=True)
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
+    cells = models.TextField(help_text="The row as it is in the file, as a JSON list.")
+    fault_field = models.CharField(max_length=32, blank=True)
+    fault = models.CharField(max_length=1000, blank=True, help_text="Why it is refused, and what would be right.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=~Q(fault="")
+                | Q(product_id__isnull=False, warehouse_id__isnull=False, quantity__range=(-MAX_LEVEL, MAX_LEVEL)),
+                name="inventory_import_row_complete",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"line {self.line}"

@@ -1,0 +1,380 @@
+"""Imports: rows come in by COPY and are merged set by set, chunk by chunk, each set in one statement."""
+
+import csv
+import json
+from collections.abc import Collection, Iterable
+from io import StringIO
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+FIND_SKUS = "SELECT sku, product_id FROM inventory_item WHERE sku = ANY(%s)"
+
+
+def find_skus(skus: Collection[str]) -> dict[str, int]:
+    """Return the product of each SKU that there is."""
+    with connection.cursor() as cursor:
+        cursor.execute(FIND_SKUS, [list(skus)])
+        return dict(cursor.fetchall())
+
+
+COPY_ROWS = """
+COPY inventory_importrow (stock_import_id, line, product_id, warehouse_id, quantity, expected_on_hand,
+    reason, reference, note, cells, fault_field, fault)
+FROM STDIN (FORMAT csv, FORCE_NOT_NULL (reason, reference, note, cells, fault_field, fault))
+"""
+
+
+def copy_rows(import_id: UUID, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Stage rows: line, product_id, warehouse_id, quantity, expected_on_hand, reason, reference, note, cells, field
+    and sentence of the fault."""
+    text = StringIO()
+    key = str(import_id)
+    csv.writer(text).writerows((key, *row) for row in rows)
+    with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
+        copy.write(text.getvalue())
+
+
+# A document of a million rows is read and checked for longer than a request may last; both lock no stock.
+TAKE_TIME = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+# The planner must know how many rows have come before it plans a check of all of them.
+COUNT_ROWS = "ANALYZE inventory_importrow"
+
+
+def take_time() -> None:
+    """Let the statements of this transaction take as long as they need."""
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_TIME)
+
+
+def count_rows() -> None:
+    """Tell the planner how many rows are staged."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_ROWS)
+
+
+# Two rows that set one quantity: nobody can tell which is right. Changes may come one by one, with a reference each.
+MARK_TWINS = """
+WITH twin AS (
+    SELECT product_id, warehouse_id, CASE WHEN %(mode)s = 'adjust' THEN reference ELSE '' END AS reference,
+           min(line) AS first, max(line) AS last
+      FROM inventory_importrow WHERE stock_import_id = %(id)s AND fault = ''
+     GROUP BY 1, 2, 3 HAVING count(*) > 1
+)
+UPDATE inventory_importrow r
+   SET fault_field = 'sku',
+       fault = format('line %%s has the same SKU and warehouse%%s; leave one of them, or sum them',
+                      CASE WHEN r.line = t.first THEN t.last ELSE t.first END,
+                      CASE WHEN %(mode)s = 'adjust' THEN ' with the same reference' ELSE '' END)
+  FROM twin t
+ WHERE r.stock_import_id = %(id)s AND r.fault = '' AND t.product_id = r.product_id AND t.warehouse_id = r.warehouse_id
+   AND t.reference = CASE WHEN %(mode)s = 'adjust' THEN r.reference ELSE '' END
+"""
+# Changes of one row are merged one after the other, so there is a limit to their number.
+MAX_CHANGES_OF_A_ROW = 100
+MARK_CROWDS = f"""
+WITH crowd AS (
+    SELECT product_id, warehouse_id FROM inventory_importrow WHERE stock_import_id = %(id)s AND fault = ''
+     GROUP BY 1, 2 HAVING count(*) > {MAX_CHANGES_OF_A_ROW}
+)
+UPDATE inventory_importrow r
+   SET fault_field = 'sku',
+       fault = 'more than {MAX_CHANGES_OF_A_ROW} rows change this SKU in this warehouse; sum them'
+  FROM crowd c
+ WHERE r.stock_import_id = %(id)s AND r.fault = '' AND c.product_id = r.product_id AND c.warehouse_id = r.warehouse_id
+"""
+
+
+def mark_twins(import_id: UUID, *, mode: str) -> None:
+    """Refuse rows that contradict each other, and changes of one stock row that are too many."""
+    parameters: dict[str, Any] = {"id": import_id, "mode": mode}
+    with connection.cursor() as cursor:
+        cursor.execute(MARK_TWINS, parameters)
+        if mode == "adjust":
+            cursor.execute(MARK_CROWDS, parameters)
+
+
+def _judged(rows: str, *, earlier: str = "0", is_first: str = "true") -> str:
+    """Return the query that says of each of `rows` what it would change, or why it may not.
+
+    It is what `_refuse_impossible` of the services says of one change, for a set: the loss must not exceed what is
+    free, and no level its range. `earlier` is what rows before it change of the same stock row.
+    """
+    return f"""
+    SELECT r.line, r.product_id, r.warehouse_id, w.code, r.reason, r.reference, r.note,
+           s.product_id IS NULL AND {is_first} AS is_new, b.on_hand, b.delta, f.fault[1] AS fault_field,
+           f.fault[2] AS fault
+      FROM {rows} r
+      LEFT JOIN inventory_warehouse w ON w.id = r.warehouse_id
+      LEFT JOIN inventory_stock s ON s.product_id = r.product_id AND s.warehouse_id = r.warehouse_id
+     CROSS JOIN LATERAL (SELECT COALESCE(s.on_hand, 0)::bigint + {earlier} AS on_hand) n
+     CROSS JOIN LATERAL (
+        SELECT n.on_hand, CASE %(mode)s WHEN 'set' THEN r.quantity - n.on_hand
+                                        WHEN 'count' THEN r.quantity - COALESCE(r.expected_on_hand, n.on_hand)
+                                        ELSE r.quantity END AS delta,
+               n.on_hand + COALESCE(s.backorder_limit::bigint - s.reserved - s.committed - s.unavailable, 0) AS free
+     ) b
+     CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN w.id IS NULL THEN ARRAY['warehouse', 'this warehouse has been deleted meanwhile']
+            WHEN %(mode)s = 'set' AND r.expected_on_hand <> b.on_hand THEN ARRAY['expected_on_hand',
+                 format('%%s are on hand now; look again at the quantity, and expect %%s', b.on_hand, b.on_hand)]
+            WHEN b.on_hand + b.delta < 0 THEN ARRAY['quantity',
+                 format('%%s would go of %%s on hand', -b.delta, b.on_hand)]
+            WHEN b.on_hand + b.delta > %(highest)s THEN ARRAY['quantity',
+                 format('%%s would be on hand; the most is %%s', b.on_hand + b.delta, %(highest)s::int)]
+            WHEN b.delta < 0 AND -b.delta > b.free THEN ARRAY['quantity',
+                 format('%%s would go, but of %%s on hand %%s are reserved, committed or unavailable; at most %%s may',
+                        -b.delta, b.on_hand, s.reserved::bigint + s.committed + s.unavailable, GREATEST(0, b.free))]
+            ELSE ARRAY['', ''] END AS fault
+     ) f"""
+
+
+# What a set of rows did or would do. A row that adds nothing to an existing stock row changes nothing.
+FIGURES = """
+    count(*) FILTER (WHERE is_new) AS new, count(*) FILTER (WHERE NOT is_new AND delta <> 0) AS changed,
+    count(*) FILTER (WHERE NOT is_new AND delta = 0) AS unchanged"""
+
+
+def _figures(source: str) -> str:
+    return f"""
+SELECT {FIGURES},
+       (SELECT jsonb_object_agg(code, jsonb_build_array(units_in, units_out)) FROM (
+            SELECT code, COALESCE(sum(delta) FILTER (WHERE delta > 0), 0) AS units_in,
+                   COALESCE(-sum(delta) FILTER (WHERE delta < 0), 0) AS units_out FROM {source} GROUP BY code) u),
+       (SELECT jsonb_agg(to_jsonb(l)) FROM (
+            SELECT c.line, i.sku, c.code AS warehouse, c.on_hand AS "from", c.on_hand + c.delta AS "to"
+              FROM (SELECT * FROM {source} WHERE delta <> 0 ORDER BY abs(delta) DESC, line LIMIT %(largest)s) c
+              JOIN inventory_item i USING (product_id) ORDER BY abs(c.delta) DESC, c.line) l)"""
+
+
+class Figures(NamedTuple):
+    """What a set of rows did: counts of rows, units in and out by warehouse, the largest changes."""
+
+    new: int
+    changed: int
+    unchanged: int
+    by_warehouse: dict[str, list[int]]
+    largest: list[dict[str, Any]]
+
+
+LARGEST = 20
+# In a file of changes a stock row may come again; each change is judged after those before it.
+_CHANGES_SO_FAR = """(
+        SELECT r.*, COALESCE(sum(r.quantity) OVER (row ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)::bigint
+                 AS earlier, row_number() OVER row = 1 AS is_first
+          FROM inventory_importrow r WHERE stock_import_id = %(id)s AND fault = ''
+        WINDOW row AS (PARTITION BY r.product_id, r.warehouse_id ORDER BY r.line))"""
+
+
+def _check(judged: str) -> str:
+    return f"""
+WITH judged AS MATERIALIZED ({judged}
+     WHERE r.stock_import_id = %(id)s AND r.fault = ''
+), marked AS (
+    UPDATE inventory_importrow r SET fault_field = j.fault_field, fault = j.fault
+      FROM judged j WHERE j.fault <> '' AND r.stock_import_id = %(id)s AND r.line = j.line
+), good AS (
+    SELECT * FROM judged WHERE fault = ''
+)
+{_figures("good")} FROM good"""
+
+
+CHECK = {
+    "set": _check(_judged("inventory_importrow")),
+    "count": _check(_judged("inventory_importrow")),
+    "adjust": _check(_judged(_CHANGES_SO_FAR, earlier="r.earlier", is_first="r.is_first")),
+}
+
+
+def check_rows(import_id: UUID, *, mode: str, highest: int) -> Figures:
+    """Refuse the rows that cannot be applied as the stock is now; return what the others would do. Locks nothing."""
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {"id": import_id, "mode": mode, "highest": highest, "largest": LARGEST}
+        cursor.execute(CHECK[mode], parameters)
+        return _read_figures(cursor.fetchone())
+
+
+COUNT_REFUSED = "SELECT count(*) FROM inventory_importrow WHERE stock_import_id = %s AND fault <> ''"
+
+
+def count_refused(import_id: UUID) -> int:
+    """Return the number of rows that are refused."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_REFUSED, [import_id])
+        (refused,) = cursor.fetchone()
+    return int(refused)
+
+
+# In key order, like every lock on stock; rows that are not there yet are made by the merge.
+LOCK_CHUNK = """
+WITH chunk AS (
+    SELECT line, product_id, warehouse_id, fault FROM inventory_importrow
+     WHERE stock_import_id = %(id)s AND line > %(after)s ORDER BY line LIMIT %(size)s
+), locked AS (
+    SELECT s.product_id FROM inventory_stock s
+     WHERE (s.product_id, s.warehouse_id) IN (SELECT product_id, warehouse_id FROM chunk WHERE fault = '')
+     ORDER BY s.product_id, s.warehouse_id FOR NO KEY UPDATE OF s
+)
+SELECT max(line), count(*) FILTER (WHERE fault = ''), (SELECT count(*) FROM locked) FROM chunk
+"""
+
+
+class Chunk(NamedTuple):
+    """Consecutive rows of an import, whose stock rows are locked."""
+
+    after: int
+    last_line: int | None
+    rows: int
+
+
+def lock_chunk(import_id: UUID, *, after: int, size: int) -> Chunk:
+    """Take the next `size` rows of an import behind the line `after`, and lock their stock rows in key order."""
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {"id": import_id, "after": after, "size": size}
+        cursor.execute(LOCK_CHUNK, parameters)
+        last_line, rows, _ = cursor.fetchone()
+    return Chunk(after, last_line, rows)
+
+
+# Beside POST_MOVEMENTS the only statement that changes a quantity: the decision is made from rows that are locked, and
+# stock and ledger are written together. Of several rows for one stock row it takes the first; the next call the next.
+# With a refused row among them, and none may be refused, it writes nothing but the refusals.
+MERGE = f"""
+WITH next AS (
+    SELECT DISTINCT ON (product_id, warehouse_id) * FROM inventory_importrow
+     WHERE stock_import_id = %(id)s AND line > %(after)s AND line <= %(last_line)s AND fault = ''
+     ORDER BY product_id, warehouse_id, line
+), judged AS MATERIALIZED ({_judged("next")}
+), go AS (
+    SELECT %(skips)s OR NOT EXISTS (SELECT FROM judged WHERE fault <> '') AS ok
+), opened AS (
+    INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, seq, reserved, committed, unavailable,
+                                 safety_stock, backorder_limit, reorder_point)
+    SELECT product_id, warehouse_id, delta, (delta <> 0)::int, 0, 0, 0, 0, 0, 0 FROM judged, go
+     WHERE go.ok AND is_new AND fault = '' ORDER BY product_id, warehouse_id
+        ON CONFLICT DO NOTHING -- somebody was first; the next call finds the row as they left it
+    RETURNING product_id, warehouse_id, seq, on_hand, reserved, committed, unavailable
+), head AS (
+    UPDATE inventory_stock s SET on_hand = s.on_hand + j.delta, seq = s.seq + 1
+      FROM judged j, go
+     WHERE go.ok AND NOT j.is_new AND j.fault = '' AND j.delta <> 0
+       AND s.product_id = j.product_id AND s.warehouse_id = j.warehouse_id
+    RETURNING s.product_id, s.warehouse_id, s.seq, s.on_hand, s.reserved, s.committed, s.unavailable
+), moved AS (
+    INSERT INTO inventory_movement
+           (product_id, warehouse_id, seq, on_hand_delta, reserved_delta, committed_delta, unavailable_delta,
+            on_hand, reserved, committed, unavailable, kind, reason, reference, note, actor_id, import_id, created_at)
+    SELECT h.product_id, h.warehouse_id, h.seq, j.delta, 0, 0, 0, h.on_hand, h.reserved, h.committed, h.unavailable,
+           CASE WHEN %(mode)s = 'count' THEN 'count' WHEN j.reason = 'received' THEN 'receive' ELSE 'adjust' END,
+           COALESCE(NULLIF(j.reason, ''), CASE %(mode)s WHEN 'count' THEN 'count' ELSE 'import' END),
+           j.reference, COALESCE(NULLIF(j.note, ''), %(note)s), %(actor_id)s::bigint, %(id)s,
+           (SELECT clock_timestamp())
+      FROM (SELECT * FROM head UNION ALL SELECT * FROM opened WHERE seq > 0) h
+      JOIN judged j USING (product_id, warehouse_id)
+), refused AS (
+    UPDATE inventory_importrow r SET fault_field = j.fault_field, fault = j.fault
+      FROM judged j WHERE j.fault <> '' AND r.stock_import_id = %(id)s AND r.line = j.line
+    RETURNING r.line
+), done AS (
+    DELETE FROM inventory_importrow r USING judged j, go
+     WHERE go.ok AND j.fault = '' AND r.stock_import_id = %(id)s AND r.line = j.line
+       AND (NOT j.is_new OR (j.product_id, j.warehouse_id) IN (SELECT product_id, warehouse_id FROM opened))
+    RETURNING j.*
+)
+{_figures("done")}, (SELECT count(*) FROM refused) FROM done
+"""
+
+
+def merge_chunk(
+    import_id: UUID, chunk: Chunk, *, mode: str, highest: int, skips: bool, note: str, actor_id: int | None
+) -> tuple[Figures, int]:
+    """Apply one row for each stock row of the chunk; return what was done and how many rows were refused.
+
+    `highest` is the highest level that there may be. Unless `skips`, a refused row leaves all others as they are.
+    """
+    parameters: dict[str, Any] = {
+        "id": import_id, "after": chunk.after, "last_line": chunk.last_line, "mode": mode,
+        "highest": highest, "skips": skips,
+        "note": note, "actor_id": actor_id, "largest": LARGEST,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(MERGE, parameters)
+        *figures, refused = cursor.fetchone()
+        return _read_figures(figures), refused
+
+
+def _read_figures(row: Any) -> Figures:
+    new, changed, unchanged, by_warehouse, largest = row
+    return Figures(new, changed, unchanged, _parsed(by_warehouse) or {}, _parsed(largest) or [])
+
+
+def _parsed(document: Any) -> Any:
+    # Django keeps the driver from reading JSON, since its own fields do so.
+    return json.loads(document) if isinstance(document, str) else document
+
+
+DROP_ROWS = "DELETE FROM inventory_importrow WHERE stock_import_id = %s AND fault = ''"
+
+
+def drop_rows(import_id: UUID) -> None:
+    """Forget the rows that will not be applied; refused ones stay for the file of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_ROWS, [import_id])
+
+
+# The rows that take back what an import did, one for each stock row.
+STAGE_UNDO = """
+INSERT INTO inventory_importrow (stock_import_id, line, product_id, warehouse_id, quantity, reason, reference, note,
+                                 cells, fault_field, fault)
+SELECT %(undo_id)s, row_number() OVER (ORDER BY m.product_id, m.warehouse_id) + 1, m.product_id, m.warehouse_id,
+       m.quantity, '', '', '', jsonb_build_array(i.sku, w.code, m.quantity::text)::text, '', ''
+  FROM (
+    SELECT product_id, warehouse_id, -sum(on_hand_delta)::int AS quantity FROM inventory_movement
+     WHERE import_id = %(id)s GROUP BY product_id, warehouse_id HAVING sum(on_hand_delta) <> 0
+  ) m
+  JOIN inventory_item i USING (product_id)
+  JOIN inventory_warehouse w ON w.id = m.warehouse_id
+"""
+
+
+def stage_undo(import_id: UUID, *, undo_id: UUID) -> int:
+    """Stage the rows that take back what an import did; return how many."""
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {"id": import_id, "undo_id": undo_id}
+        cursor.execute(STAGE_UNDO, parameters)
+        return int(cursor.rowcount)
+
+
+RETRY_REFUSED = """
+UPDATE inventory_importrow SET fault = '', fault_field = '' WHERE stock_import_id = %s AND product_id IS NOT NULL
+"""
+
+
+def retry_refused(import_id: UUID) -> None:
+    """Give refused rows another try."""
+    with connection.cursor() as cursor:
+        cursor.execute(RETRY_REFUSED, [import_id])
+
+
+class RefusedRow(NamedTuple):
+    """A row that was refused."""
+
+    line: int
+    cells: list[str]
+    fault_field: str
+    fault: str
+
+
+LIST_REFUSED = """
+SELECT line, cells, fault_field, fault FROM inventory_importrow
+ WHERE stock_import_id = %s AND fault <> '' AND line > %s ORDER BY line LIMIT %s
+"""
+
+
+def list_refused(import_id: UUID, *, after: int, limit: int) -> list[RefusedRow]:
+    """Return the refused rows behind the line `after`."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIST_REFUSED, [import_id, after, limit])
+        return [RefusedRow(line, json.loads(cells), field, fault) for line, cells, field, fault in cursor]

@@ -1,0 +1,59 @@
+"""What the cells of a file say: numbers as people write them, and text that a spreadsheet would run as a formula."""
+
+import re
+from decimal import Decimal
+
+from shop.toolkit.refusals import Refusal
+
+NO_TEXT = "This is no text: it has NUL characters. Save the table as CSV or .xlsx."
+# The first characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV injection").
+_DANGEROUS = frozenset("=+-@\t\r")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
+_UNITS = re.compile(r"[+-]?[0-9]{1,18}")
+# One or two zeros after a point or a comma are a fraction that says nothing; three may be thousands.
+_WHOLE = re.compile(r"([+-]?[0-9]{1,18})[.,]0{1,2}")
+
+
+class UnreadableFile(Refusal):
+    """The file is not a table that can be read; the sentence says why and what would be right."""
+
+
+class InvalidNumber(ValueError):
+    """The text is no number of the kind; str() says what would be."""
+
+
+def defused(text: str) -> str:
+    """Return `text` so that no spreadsheet runs it: an apostrophe in front of what looks like a formula.
+
+    Numbers stay numbers. Text that has such an apostrophe already gets one more, so that `plain` finds the original.
+    """
+    if text.lstrip("'")[:1] not in _DANGEROUS or _NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
+
+
+def plain(text: str) -> str:
+    """Return what was defused as it was."""
+    if text[:1] == "'" and text.lstrip("'")[:1] in _DANGEROUS:
+        return text[1:]
+    return text
+
+
+def units(text: str) -> int:
+    """Return a whole number of units. Raises InvalidNumber."""
+    if text.isdigit() and text.isascii() and len(text) < 19:
+        return int(text)
+    if _UNITS.fullmatch(text):
+        return int(text)
+    if whole := _WHOLE.fullmatch(text):
+        return int(whole[1])
+    raise InvalidNumber("a whole number is needed, such as 1200, without separators of thousands")
+
+
+def amount(text: str, decimal_mark: str) -> Decimal:
+    """Return an amount of money, 0 or more, with the file's decimal mark. Raises InvalidNumber."""
+    if re.fullmatch(rf"[0-9]{{1,12}}([{decimal_mark}][0-9]{{1,6}})?", text):
+        return Decimal(text.replace(decimal_mark, "."))
+    raise InvalidNumber(
+        f"an amount is needed, such as 9{decimal_mark}90, without a currency or separators of thousands"
+    )

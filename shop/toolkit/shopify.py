@@ -1,0 +1,31 @@
+"""What Shopify's files call things, and how they tell variants apart.
+
+Sources: Shopify Help Center, "Exporting or importing inventory with a CSV file" and "Using CSV files to import and
+export products", with the column names of older exports beside today's.
+"""
+
+import re
+from collections.abc import Iterable
+
+# The columns that name a variant; today's product files say "URL handle" and "Option1 value".
+HANDLE = ("handle", "url handle")
+TITLE = ("title",)
+OPTION_NAMES = tuple(f"option{number} name" for number in (1, 2, 3))
+OPTION_VALUES = tuple(f"option{number} value" for number in (1, 2, 3))
+# A product without options has this one for show.
+NO_OPTION = "default title"
+
+_OTHER = re.compile(r"[^a-z0-9]+")
+
+
+def variant_sku(sku: str, handle: str, options: Iterable[str]) -> str:
+    """Return the SKU of a variant; one without is named by its handle and options, as in `varsity-top-medium`."""
+    if sku:
+        return sku
+    parts = (_OTHER.sub("-", option.casefold()).strip("-") for option in options if option.casefold() != NO_OPTION)
+    return "-".join([handle, *filter(None, parts)])
+
+
+def variant_name(title: str, options: Iterable[str]) -> str:
+    """Return the name of a variant, as in `Varsity Top, Medium`."""
+    return ", ".join([title, *(option for option in options if option and option.casefold() != NO_OPTION)])

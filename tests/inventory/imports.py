@@ -1,0 +1,72 @@
+"""Loading files in tests, through the same services as the command and the API."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from django.db import connections
+
+from inventory import services as inventory
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
+
+MAX_BYTES = 1 << 30
+
+
+def staged(content: str | bytes, **request: object) -> inventory.StockImport:
+    """Stage a file that says `content`."""
+    data = content.encode() if isinstance(content, str) else content
+    with NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        stage = partial(
+            inventory.stage_import,
+            inventory.ImportRequest(**{"file_name": "levels.csv", **request}),
+            import_id=new_id(),
+            path=Path(file.name),
+            max_bytes=MAX_BYTES,
+            actor_id=7,
+        )
+        return transactions.run(stage)
+
+
+def finished(document: inventory.StockImport) -> inventory.StockImport:
+    return inventory.finish_import(document.id, on_step=lambda _: None)
+
+
+def loaded(content: str | bytes, **request: object) -> inventory.StockImport:
+    return finished(staged(content, **request))
+
+
+def undone(document: inventory.StockImport) -> inventory.StockImport:
+    """Undo an import, and return the import that did it."""
+    transactions.run(lambda: inventory.undo_import(document.id, undo_id=new_id(), actor_id=7))
+    finished(document)
+    undo_id = inventory.get_import(document.id).undone_by
+    assert undo_id is not None
+    return inventory.get_import(undo_id)
+
+
+def errors(document: inventory.StockImport) -> list[str]:
+    return [
+        f"{row.line} {row.column} {row.value!r}: {row.detail}" for row in inventory.refused_rows(document.id, limit=100)
+    ]
+
+
+def on_hand(product_id: int) -> dict[str, int]:
+    return {stock.warehouse: stock.on_hand for stock in inventory.get_item(product_id).stocks}
+
+
+def in_threads(work: Callable[[], object], *, times: int) -> list[object]:
+    """Do `work` several times at once, each with a connection of its own."""
+
+    def run() -> object:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(times) as pool:
+        return [future.result() for future in [pool.submit(run) for _ in range(times)]]

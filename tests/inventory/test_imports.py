@@ -1,0 +1,403 @@
+"""`stage_import`, `advance_import`, `finish_import`, `undo_import`: stock from files, as safe as a bank transfer."""
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from inventory import services as inventory
+from inventory.services import _imports
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
+from shop.toolkit.sheets import UnreadableFile
+from tests import factories
+from tests.conftest import counted_statements, fetch
+from tests.inventory.imports import errors, finished, in_threads, loaded, on_hand, staged, undone
+from tests.inventory.test_concurrency import assert_books_are_right
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(_imports, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(_imports, "STAGED_AT_ONCE", 2)
+
+
+def sell(product_id: int, units: int) -> None:
+    transactions.run(
+        lambda: inventory.sell(product_id=product_id, quantity=units, note="", reference="", actor_id=None)
+    )
+
+
+def movements_of(document: inventory.StockImport) -> list[tuple]:
+    return fetch(
+        "SELECT product_id, on_hand_delta, on_hand, kind, reason, reference, note, actor_id FROM inventory_movement"
+        " WHERE import_id = %s ORDER BY product_id, seq",
+        document.id,
+    )
+
+
+def test_set_opens_changes_and_leaves_and_says_so(database):
+    factories.warehouse("EAST")
+    mug, pot, tray = factories.product(sku="MUG", stock=5), factories.product(sku="POT", stock=9), factories.product()
+
+    done = loaded(
+        "sku,warehouse,quantity,reason,note,reference\n"
+        "MUG,MAIN,12,found,behind the shelf,R-1\nPOT,MAIN,9,,,\nMUG,EAST,4,,,\n"
+        f"{tray.sku},MAIN,0,,,\nPOT,EAST,3,received,,\n",
+        note="January",
+    )
+
+    assert (done.status, done.rows, done.new, done.changed, done.unchanged, done.refused) == ("applied", 5, 2, 1, 2, 0)
+    assert done.by_warehouse == {"EAST": (7, 0), "MAIN": (7, 0)}
+    assert done.largest[0] == inventory.LargestChange(2, "MUG", "MAIN", 5, 12)
+    assert on_hand(mug.id) == {"MAIN": 12, "EAST": 4}
+    assert sorted(movements_of(done)) == [
+        (mug.id, 4, 4, "adjust", "import", "", "January", 7),
+        (mug.id, 7, 12, "adjust", "found", "R-1", "behind the shelf", 7),
+        (pot.id, 3, 3, "receive", "received", "", "January", 7),
+    ]
+    assert fetch("SELECT count(*) FROM inventory_importrow") == [(0,)]
+    assert_books_are_right()
+
+
+def test_an_expected_quantity_is_a_compare_and_set(database):
+    mug, pot = factories.product(sku="MUG", stock=5), factories.product(sku="POT", stock=9)
+    text = "sku,quantity,expected_on_hand\nMUG,7,5\nPOT,8,10\n"
+
+    refused = loaded(text)
+
+    assert (refused.status, refused.refused) == ("refused", 1)
+    assert errors(refused) == [
+        "3 expected_on_hand '10': 9 are on hand now; look again at the quantity, and expect 9",
+    ]
+    assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 5}, {"MAIN": 9})
+    assert movements_of(refused) == []
+
+    skipped = loaded(text, on_error="skip")
+
+    assert (skipped.status, skipped.changed, skipped.refused) == ("applied", 1, 1)
+    assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 7}, {"MAIN": 9})
+    assert_books_are_right()
+
+
+def test_adjust_adds_row_after_row_each_with_its_reference(database):
+    mug = factories.product(sku="MUG", stock=5)
+    text = "sku,quantity,reference\nMUG,-4,A\nMUG,10,B\nMUG,-11,C\nMUG,-1,D\n"
+
+    refused = loaded(text, mode="adjust")
+    done = loaded(text, mode="adjust", on_error="skip")
+
+    assert refused.status == "refused"
+    assert errors(done) == ["5 quantity '-1': 1 would go of 0 on hand"]
+    assert [row[1:3] for row in movements_of(done)] == [(-4, 1), (10, 11), (-11, 0)]
+    assert on_hand(mug.id) == {"MAIN": 0}
+    assert_books_are_right()
+
+
+def test_count_posts_the_difference_to_the_book_so_that_sales_since_stay(database):
+    mug, pot = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
+    document = staged("sku,quantity,expected_on_hand\nMUG,8,10\nPOT,12,\n", mode="count")
+    sell(mug.id, 3)
+
+    done = finished(document)
+
+    assert done.status == "applied"
+    assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 5}, {"MAIN": 12})
+    assert {row[3:5] for row in movements_of(done)} == {("count", "count")}
+
+
+NO_NUMBER = "a whole number is needed, such as 1200, without separators of thousands"
+NO_LEVEL = "a number of units from 0 to 1,000,000,000 is needed"
+BAD_ROWS = {
+    "NONE,MAIN,1,,,,": "sku 'NONE': there is no product with the SKU NONE; create it first, or correct the SKU",
+    ",MAIN,1,,,,": "sku '': a SKU is needed",
+    "MUG,NOWHERE,1,,,,": "warehouse 'NOWHERE': there is no such warehouse; create it first, or give the code or name "
+    "of another",
+    "MUG,,1,,,,": "warehouse '': a warehouse is needed",
+    "MUG,MAIN,,,,,": "quantity '': a number of units is needed",
+    "MUG,MAIN,many,,,,": f"quantity 'many': {NO_NUMBER}",
+    "MUG,MAIN,1.5,,,,": f"quantity '1.5': {NO_NUMBER}",
+    'MUG,MAIN,"1,200",,,,': f"quantity '1,200': {NO_NUMBER}",
+    "MUG,MAIN,-1,,,,": f"quantity '-1': {NO_LEVEL}",
+    "MUG,MAIN,1000000001,,,,": f"quantity '1000000001': {NO_LEVEL}",
+    "MUG,MAIN,99999999999999999999,,,,": f"quantity '99999999999999999999': {NO_NUMBER}",
+    "MUG,MAIN,5,-1,,,": f"expected_on_hand '-1': {NO_LEVEL}",
+    "MUG,MAIN,5,,whim,,": "reason 'whim': a reason is one of received, damaged, lost, found, correction, return, "
+    "count, import, transfer, sale",
+    f"MUG,MAIN,5,,,{'n' * 501},": f"note '{'n' * 501}': a note has at most 500 characters",
+    f"MUG,MAIN,5,,,,{'r' * 101}": f"reference '{'r' * 101}': a reference has at most 100 characters",
+    "MUG,MAIN,5": "row '': the row has 3 cells where the header has 7; empty cells count as well",
+    "MUG,MAIN,5,,,,,x": "row '': the row has 8 cells where the header has 7; empty cells count as well",
+    "MUG,MAIN,3,,,,": "quantity '3': 7 would go, but of 10 on hand 4 are reserved, committed or unavailable; at most "
+    "6 may",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_a_row_that_cannot_be_right_is_named_and_nothing_is_written(database, row):
+    mug, pot = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
+    factories.reservation((mug.id, 4))
+    header = "sku,warehouse,quantity,expected_on_hand,reason,note,reference\n"
+
+    refused = loaded(f"{header}{row}\nPOT,MAIN,11,,,,\n")
+
+    assert errors(refused) == [f"2 {BAD_ROWS[row]}"]
+    assert (refused.status, refused.refused, refused.rows) == ("refused", 1, 2)
+    assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 10}, {"MAIN": 10})
+    assert movements_of(refused) == []
+
+
+def test_rows_that_contradict_each_other_are_all_refused_and_name_each_other(database):
+    factories.product(sku="MUG", stock=10)
+    factories.product(sku="POT", stock=10)
+
+    same = loaded("sku,quantity\nMUG,1\nPOT,2\nMUG,3\n", on_error="skip")
+    same_reference = loaded("sku,quantity,reference\nMUG,1,A\nMUG,2,B\nMUG,3,A\n", mode="adjust", on_error="skip")
+
+    assert errors(same) == [
+        "2 sku 'MUG': line 4 has the same SKU and warehouse; leave one of them, or sum them",
+        "4 sku 'MUG': line 2 has the same SKU and warehouse; leave one of them, or sum them",
+    ]
+    assert [error.split(":")[0] for error in errors(same_reference)] == ["2 sku 'MUG'", "4 sku 'MUG'"]
+    assert (same.changed, same_reference.changed) == (1, 1)
+
+
+def test_one_stock_row_is_changed_a_hundred_times_at_most(database):
+    mug = factories.product(sku="MUG", stock={})
+    rows = "".join(f"MUG,1,{number}\n" for number in range(100))
+
+    most = loaded(f"sku,quantity,reference\n{rows}", mode="adjust")
+    more = loaded(f"sku,quantity,reference\n{rows}MUG,1,100\n", mode="adjust")
+
+    assert (most.status, most.new, most.changed) == ("applied", 1, 99)
+    assert (more.status, more.refused) == ("refused", 101)
+    assert on_hand(mug.id) == {"MAIN": 100}
+
+
+def test_the_same_file_is_refused_unless_it_is_meant(database):
+    mug = factories.product(sku="MUG")
+    text = "sku,quantity\nMUG,5\n"
+    first = loaded(text, mode="adjust")
+
+    with pytest.raises(inventory.AlreadyImported) as caught:
+        staged(text, mode="adjust", file_name="another-name.csv")
+    assert (caught.value.import_id, caught.value.status) == (first.id, "applied")
+    assert loaded(text, mode="adjust", dry_run=True).changed == 1
+
+    loaded(text, mode="adjust", again=True)
+    assert on_hand(mug.id) == {"MAIN": 10}
+
+
+def test_an_undone_or_refused_file_may_be_loaded_again(database):
+    mug = factories.product(sku="MUG", stock=2)
+    text = "sku,quantity,expected_on_hand\nMUG,5,3\n"
+    assert loaded(text).status == "refused"
+    loaded("sku,quantity\nMUG,3\n")
+
+    first = loaded(text)
+    undone(first)
+    second = loaded(text)
+
+    assert (first.status, second.status, on_hand(mug.id)) == ("applied", "applied", {"MAIN": 5})
+
+
+def test_of_many_who_load_one_file_at_once_one_does(database):
+    mug = factories.product(sku="MUG")
+
+    def load() -> str:
+        try:
+            return loaded("sku,quantity\nMUG,5\n", mode="adjust").status
+        except inventory.AlreadyImported:
+            return "already"
+
+    outcomes = in_threads(load, times=6)
+
+    assert sorted(outcomes) == ["already"] * 5 + ["applied"]
+    assert on_hand(mug.id) == {"MAIN": 5}
+
+
+def test_undo_takes_back_what_is_still_there_and_names_what_is_not(database):
+    mug, pot, tray = (factories.product(sku=sku, stock=2) for sku in ("MUG", "POT", "TRAY"))
+    done = loaded("sku,quantity\nMUG,10\nPOT,10\nTRAY,1\n")
+    sell(mug.id, 9)
+
+    undo = undone(done)
+
+    assert (undo.status, undo.rows, undo.changed, undo.refused, undo.undoes) == ("applied", 3, 2, 1, done.id)
+    assert errors(undo) == ["2 quantity '-8': 8 would go of 1 on hand"]
+    assert [on_hand(product.id)["MAIN"] for product in (mug, pot, tray)] == [1, 2, 2]
+    assert inventory.get_import(done.id).status == "undone"
+    assert_books_are_right()
+
+    transactions.run(
+        lambda: inventory.adjust(
+            product_id=mug.id, warehouse="MAIN", delta=9, reason="return", note="", reference="", actor_id=None
+        )
+    )
+    again = undone(done)
+
+    assert (again.id, again.changed, again.refused, on_hand(mug.id)) == (undo.id, 3, 0, {"MAIN": 2})
+    assert undone(done) == again
+    assert_books_are_right()
+
+
+def test_only_what_was_applied_is_undone(database):
+    factories.product(sku="MUG")
+    refused = loaded("sku,quantity\nNONE,1\n")
+
+    with pytest.raises(inventory.NotUndoable):
+        inventory.undo_import(refused.id, undo_id=new_id(), actor_id=None)
+    with pytest.raises(inventory.ImportNotFound):
+        inventory.undo_import(new_id(), undo_id=new_id(), actor_id=None)
+
+
+def test_chunks_make_no_difference_and_any_step_may_be_the_last_before_a_pause(database, small_chunks):
+    products = [factories.product(sku=f"S{number}", stock=number) for number in range(10)]
+    text = "sku,quantity\n" + "".join(f"S{number},{number * 2}\n" for number in range(10))
+    document = staged(text)
+    import_id, steps = document.id, 0
+    while not document.is_finished:
+        document = transactions.run(lambda: inventory.advance_import(import_id))
+        steps += 1
+
+    assert steps == 1 + 4 + 1  # the check, the chunks, the end
+    assert (document.rows, document.changed, document.unchanged) == (10, 9, 1)
+    assert [on_hand(product.id)["MAIN"] for product in products] == [number * 2 for number in range(10)]
+    assert transactions.run(lambda: inventory.advance_import(import_id)) == document
+    assert_books_are_right()
+
+
+def test_many_who_finish_one_import_apply_each_row_once(database, small_chunks):
+    products = [factories.product(sku=f"S{number}", stock=1) for number in range(20)]
+    document = staged("sku,quantity\n" + "".join(f"S{number},5\n" for number in range(20)), mode="adjust")
+
+    outcomes = in_threads(lambda: finished(document), times=4)
+
+    assert {outcome.status for outcome in outcomes} == {"applied"}
+    assert inventory.get_import(document.id).changed == 20
+    assert [on_hand(product.id)["MAIN"] for product in products] == [6] * 20
+
+
+def test_a_row_that_becomes_wrong_half_way_takes_the_whole_file_back(database, small_chunks):
+    products = [factories.product(sku=f"S{number}", stock=10) for number in range(8)]
+    document = staged("sku,quantity,expected_on_hand\n" + "".join(f"S{number},20,10\n" for number in range(8)))
+    for _ in range(2):  # the check, and the first chunk
+        transactions.run(lambda: inventory.advance_import(document.id))
+    assert on_hand(products[0].id) == {"MAIN": 20}
+    sell(products[0].id, 15)
+    sell(products[7].id, 1)
+
+    done = finished(document)
+
+    assert done.status == "aborted"
+    assert errors(done) == ["9 expected_on_hand '10': 9 are on hand now; look again at the quantity, and expect 9"]
+    assert [on_hand(product.id)["MAIN"] for product in products] == [5, 10, 10, 10, 10, 10, 10, 9]
+    assert done.undone_by is not None
+    assert errors(inventory.get_import(done.undone_by)) == ["2 quantity '-10': 10 would go of 5 on hand"]
+    assert_books_are_right()
+
+
+def test_a_dry_run_says_what_the_real_run_does_and_writes_nothing(database):
+    chance = random.Random(5)
+    factories.warehouse("EAST")
+    for number in range(30):
+        stock = {"MAIN": chance.randrange(20)} | ({"EAST": chance.randrange(20)} if number % 2 else {})
+        product = factories.product(sku=f"S{number}", stock=stock)
+        if inventory.get_item(product.id).available > 3:
+            factories.reservation((product.id, 3))
+    rows = [
+        f"S{number},{place},{chance.randrange(12)},{chance.choice(['', 5])}"
+        for number in range(33)
+        for place in ("MAIN", "EAST")
+    ]
+    before = fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")
+    for mode in ("set", "count"):
+        text = "\n".join(["sku,warehouse,quantity,expected_on_hand", *rows, ""])
+
+        dry = loaded(text, mode=mode, on_error="skip", dry_run=True)
+        assert (dry.status, fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")) == ("checked", before)
+        real = loaded(text, mode=mode, on_error="skip")
+
+        assert dry.refused > 6
+        assert dry.new > 3
+        for name in ("rows", "new", "changed", "unchanged", "refused", "by_warehouse", "largest"):
+            assert getattr(dry, name) == getattr(real, name), (mode, name)
+        assert errors(dry) == errors(real)
+        undone(real)
+        before = fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")
+    assert_books_are_right()
+
+
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 12), st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 6), st.integers(-20, 20)
+)
+def test_a_row_is_judged_as_the_same_adjustment_by_hand(database, on, held, promised, apart, backorder, delta):
+    product = factories.product(stock=on)
+
+    def outcome(change) -> str:
+        try:
+            done = transactions.run(change)
+        except (inventory.InsufficientStock, inventory.StockPromised):
+            return "refused"
+        return "done" if getattr(done, "refused", 0) == 0 else "refused"
+
+    transactions.run(lambda: inventory.set_policy(product_id=product.id, warehouse="MAIN", backorder_limit=backorder))
+    for units, confirms in ((held, False), (promised, True)):
+        if units and inventory.check([inventory.Demand(product.id, units)])[0].available:
+            made = factories.reservation((product.id, units))
+            if confirms:
+                transactions.run(lambda found=made.id: inventory.confirm(found, owner="test", actor_id=None))
+    by_hand = {"product_id": product.id, "warehouse": "MAIN", "reason": "correction", "note": "", "reference": ""}
+    if apart:
+        outcome(lambda: inventory.set_apart(**by_hand, delta=apart, actor_id=None))
+
+    dry = loaded(f"sku,quantity\n{product.sku},{delta}\n", mode="adjust", dry_run=True, again=True)
+
+    assert ("refused" if dry.refused else "done") == outcome(
+        lambda: inventory.adjust(**by_hand, delta=delta, actor_id=None)
+    )
+
+
+def test_statements_do_not_grow_with_the_file(database):
+    for number in range(60):
+        factories.product(sku=f"S{number}")
+    counts = []
+    for size in (2, 60):
+        with counted_statements() as statements:
+            loaded("sku,quantity\n" + "".join(f"S{number},{size}\n" for number in range(size)))
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+
+
+def test_a_warehouse_is_named_by_code_or_name_and_may_be_left_out_when_there_is_one(database):
+    mug = factories.product(sku="MUG")
+    loaded("sku,quantity\nMUG,1\n")
+    factories.warehouse("EAST")
+
+    with pytest.raises(UnreadableFile, match="name one for all of them"):
+        staged("sku,quantity\nMUG,2\n")
+    with pytest.raises(inventory.WarehouseNotFound):
+        staged("sku,quantity\nMUG,2\n", warehouse="NONE")
+    loaded("sku,quantity\nMUG,2\n", warehouse="EAST")
+    loaded("SKU,Warehouse,Quantity\nMUG,main warehouse,3\n")
+
+    assert on_hand(mug.id) == {"MAIN": 3, "EAST": 2}
+
+
+def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
+    mug = factories.product(sku="MUG")
+    factories.product(sku="POT")
+    refused = loaded("sku;quantity;note\nPOT;1;\nMUG;x;=1+1\n", on_error="skip")
+
+    columns, rows = inventory.refused_sheet(refused.id)
+    (row,) = rows
+    assert columns == ["sku", "quantity", "note", "error"]
+    assert row[:3] == ["MUG", "x", "=1+1"]
+    assert row[3].startswith("line 3, quantity 'x': a whole number is needed")
+
+    mended = loaded(f"sku;quantity;note;error\nMUG;5;;{row[3]}\n", on_error="skip")
+    assert (mended.status, on_hand(mug.id)) == ("applied", {"MAIN": 5})
+    assert inventory.refused_sheet(mended.id)[0] == columns

@@ -99,12 +99,10 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def _server(_database) -> Iterator[str]:
     port = free_port()
-    test_database = settings.DATABASES["default"]["NAME"]
-    environment = {**os.environ, "DATABASE_URL": database_url(test_database), "DATABASE_POOL_SIZE": "4"}
     process = subprocess.Popen(
         [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
          "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
-        env=environment,
+        env={**environment(), "DATABASE_POOL_SIZE": "4"},
     )  # fmt: skip
     base = f"http://127.0.0.1:{port}"
     try:
@@ -119,6 +117,11 @@ def _server(_database) -> Iterator[str]:
 def server(_server, database) -> str:
     """The address of the production server, a process of its own, on the test database."""
     return _server
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that works on the test database."""
+    return {**os.environ, "DATABASE_URL": database_url(settings.DATABASES["default"]["NAME"])}
 
 
 def database_url(name: str) -> str:

@@ -18,7 +18,7 @@ from shop.toolkit.ids import new_id
 from shop.toolkit.progress import progress
 from shop.toolkit.refusals import Refusal
 
-MAX_BYTES = 8 << 30  # that a file may unpack to; a million rows are about 50 MB
+MAX_BYTES = 2 << 30  # that a file may unpack to; a million rows are about 50 MB
 
 
 class Command(BaseCommand):

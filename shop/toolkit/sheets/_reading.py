@@ -17,6 +17,7 @@ from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, plain
 
 BLOCK = 1 << 20
 MAX_LINE = 1 << 20  # characters
+MAX_LINES = 10_000_000
 MAX_COLUMNS = 200
 SAMPLE_ROWS = 200
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -102,7 +103,8 @@ class _Bounded:
                     raise UnreadableFile(NO_TEXT)
                 yield line
         finally:
-            text.detach()
+            if not self._file.closed:
+                text.detach()  # the file is not this generator's to close
 
 
 def _csv(file: _Bounded, kind: str) -> Sheet:
@@ -192,6 +194,8 @@ def _csv_rows(lines: Iterator[str], separator: str) -> Iterator[Row]:
     try:
         for cells in reader:
             line, before = before + 1, reader.line_num
+            if before > MAX_LINES:
+                raise UnreadableFile(f"The file has more than {MAX_LINES:,} lines; load it in parts.")
             if any(cells) and not (line == 1 and _SEP.fullmatch(separator.join(cells))):
                 yield line, [plain(cell) if cell[:1] == "'" else cell for cell in cells]
     except csv.Error as error:

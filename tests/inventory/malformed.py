@@ -1,0 +1,173 @@
+"""Files that are no stock file, or a broken or hostile one: generated here, each with a part of what must be said."""
+
+import gzip
+import io
+import random
+import struct
+import zipfile
+
+HEADER = b"sku,quantity\n"
+GOOD = HEADER + b"MUG,5\n"
+
+CONTENT_TYPES = b"""<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
+<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
+<Default Extension="xml" ContentType="application/xml"/></Types>"""
+RELS = b"""<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
+<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"
+ Target="xl/workbook.xml"/></Relationships>"""
+WORKBOOK = b"""<?xml version="1.0"?><workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+ xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>
+<sheet name="stock" sheetId="1" r:id="rId1"/></sheets></workbook>"""
+_RELATIONSHIP = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
+WORKBOOK_RELS = f"""<?xml version="1.0"?><Relationships
+ xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
+<Relationship Id="rId1" Type="{_RELATIONSHIP}worksheet" Target="worksheets/sheet1.xml"/>
+<Relationship Id="rId2" Type="{_RELATIONSHIP}sharedStrings" Target="sharedStrings.xml"/></Relationships>""".encode()
+
+
+def sheet(rows: str, prolog: str = "") -> bytes:
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return f'<?xml version="1.0"?>{prolog}<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'.encode()
+
+
+def text_cell(place: str, text: str) -> str:
+    return f'<c r="{place}" t="inlineStr"><is><t>{text}</t></is></c>'
+
+
+HEADER_ROW = f'<row r="1">{text_cell("A1", "sku")}{text_cell("B1", "quantity")}</row>'
+GOOD_ROWS = f'{HEADER_ROW}<row r="2">{text_cell("A2", "MUG")}<c r="B2"><v>5</v></c></row>'
+
+
+def workbook(rows: str = GOOD_ROWS, *, prolog: str = "", more: dict[str, bytes] | None = None) -> bytes:
+    parts = {
+        "[Content_Types].xml": CONTENT_TYPES,
+        "_rels/.rels": RELS,
+        "xl/workbook.xml": WORKBOOK,
+        "xl/_rels/workbook.xml.rels": WORKBOOK_RELS,
+        "xl/worksheets/sheet1.xml": sheet(rows, prolog),
+        **(more or {}),
+    }
+    return archive(parts)
+
+
+def archive(parts: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in parts.items():
+            packed.writestr(name, content)
+    return file.getvalue()
+
+
+def lying(data: bytes, name: bytes) -> bytes:
+    """Have the archive say that a part unpacks to 100 bytes."""
+    at = data.rindex(b"PK\x01\x02", 0, data.rindex(name))
+    data = data[: at + 24] + struct.pack("<I", 100) + data[at + 28 :]
+    at = data.index(b"PK\x03\x04", max(0, data.index(name) - 40))
+    return data[: at + 22] + struct.pack("<I", 100) + data[at + 26 :]
+
+
+def encrypted(data: bytes) -> bytes:
+    at = data.rindex(b"PK\x01\x02")
+    return data[: at + 8] + struct.pack("<H", 1) + data[at + 10 :]
+
+
+def strings(count: int) -> bytes:
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return f'<sst xmlns="{main}">{"".join(f"<si><t>{number}</t></si>" for number in range(count))}</sst>'.encode()
+
+
+def flipped(data: bytes, seed: int) -> bytes:
+    """Break some bytes of a file behind its head."""
+    chance, broken = random.Random(seed), bytearray(data)
+    for _ in range(40):
+        broken[chance.randrange(60, len(broken))] = chance.randrange(256)
+    return bytes(broken)
+
+
+WIDE = f'<row r="1">{text_cell("A1", "sku")}</row><row r="1048576">{text_cell("XFD1048576", "x")}</row>'
+UNNUMBERED = f"<row>{'<c/>' * 16384}</row>" + "<row><c/></row>" * 2000
+ENTITIES = '<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;">]>'
+
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    # no table at all
+    "empty": (b"", "empty"),
+    "blank lines": (b"\n\r\n\n", "empty"),
+    "byte order mark alone": (b"\xef\xbb\xbf", "empty"),
+    "separators alone": (b",,,\n,,\n", "empty"),
+    "picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), "no text"),
+    "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n", "columns %PDF-1.7"),
+    "executable": (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\0>\0", "no text"),
+    "json": (b'{"sku": "MUG", "quantity": 5}', "columns"),
+    "html": (b"<html><body><table><tr><td>MUG</td></tr></table></body></html>", "columns <html>"),
+    "prose": (b"Dear warehouse, we have five mugs.\n", "columns Dear warehouse"),
+    "nul in the middle": (HEADER + b"MUG,\x005\n", "no text"),
+    "nul far down": (HEADER + b"MUG,5\n" * 400_000 + b"MUG,\x005\n", "no text"),
+    "random bytes": (random.Random(1).randbytes(5000), "no text"),
+    # encodings
+    "neither utf-8 nor windows": (HEADER + b"M\x81G,5\n", "0x81"),
+    "utf-16 with half a character": (b"\xff\xfe" + "sku,quantity\n".encode("utf-16-le") + b"\x00", "UTF-16"),
+    "utf-16 with half a surrogate": (b"\xff\xfe" + "sku,quantity\n".encode("utf-16-le") + b"\x00\xd8A\x00", "UTF-16"),
+    "utf-32": ("sku,quantity\nMUG,5\n".encode("utf-32"), "no text"),
+    # headers
+    "header alone": (HEADER, "no rows"),
+    "header and blank lines": (HEADER + b"\n\n,\n", "no rows"),
+    "no header": (b"MUG,5\nPOT,6\n", "no column sku"),
+    "no quantity": (b"sku,warehouse\nMUG,MAIN\n", "no column quantity"),
+    "misspelled column": (b"sku,quantity,warehose\nMUG,5,MAIN\n", "'warehose' is not known"),
+    "column twice": (b"sku,quantity,SKU\nMUG,5,POT\n", "there twice"),
+    "a thousand columns": (b"sku,quantity," + b",".join(b"c%d" % n for n in range(1000)) + b"\n", "1002 columns"),
+    "available alone, by location": (b"Handle,Title,SKU,HS Code,COO,Shop,Cellar\nmug,Mug,MUG,,,5,6\n", "each location"),
+    # rows
+    "unclosed quotes": (HEADER + b'"MUG,5\nPOT,6\n', "unexpected end of data"),
+    "text behind quotes": (HEADER + b'"MUG"x,5\n', "Line 2"),
+    "cell without end": (HEADER + b'"' + b"x" * 200_000 + b'",5\n', "Line 2: field larger than field limit"),
+    "line without end": (HEADER + b"x" * 3_000_000, "more than 1,048,576 characters"),
+    "too many cells": (GOOD + b"MUG,5,6\n", "3 cells where the header has 2"),
+    "too few cells": (HEADER + b"MUG\n", "1 cells where the header has 2"),
+    "no number": (HEADER + b"MUG,five\n", "'five'"),
+    "not a number": (HEADER + b"MUG,NaN\n", "'NaN'"),
+    "exponent": (HEADER + b"MUG,1e3\n", "'1e3'"),
+    "hexadecimal": (HEADER + b"MUG,0x10\n", "'0x10'"),
+    "digits of another script": (HEADER + "MUG,\u0665\n".encode(), "'\u0665'"),
+    "half a unit": (HEADER + b"MUG,2.5\n", "'2.5'"),
+    "thousands": (HEADER + b'MUG,"1,000"\n', "'1,000'"),
+    "negative": (HEADER + b"MUG,-5\n", "'-5'"),
+    "enormous": (HEADER + b"MUG," + b"9" * 400 + b"\n", "whole number"),
+    "formula": (HEADER + b"MUG,=1+1\n", "'=1+1'"),
+    "unknown sku": (HEADER + b"' OR 1=1 --,5\n", "no product with the SKU"),
+    "same row twice": (GOOD + b"MUG,5\n", "same SKU"),
+    "copy's end of data": (HEADER + b"\\.,5\n", "no product with the SKU \\."),
+    # gzip
+    "gzip cut off": (gzip.compress(GOOD * 1000)[:40], "cannot be unpacked"),
+    "gzip with a wrong checksum": (gzip.compress(GOOD)[:-8] + bytes(8), "cannot be unpacked"),
+    "gzip of nothing": (gzip.compress(b""), "empty"),
+    "gzip in gzip": (gzip.compress(gzip.compress(GOOD)), "archive inside"),
+    "gzip of a workbook": (gzip.compress(workbook()), "archive inside"),
+    "gzip bomb": (gzip.compress(b"a" * 50_000_000), "more than 1,048,576 characters"),
+    # workbooks
+    "old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), ".xls"),
+    "zip of a csv": (archive({"levels.csv": GOOD}), "no .xlsx workbook"),
+    "document": (archive({"[Content_Types].xml": CONTENT_TYPES, "word/document.xml": b"<w/>"}), "no .xlsx workbook"),
+    "open document": (workbook(more={"content.xml": b"<office/>"}), "no .xlsx workbook"),
+    "workbook cut off": (workbook()[:-100], "broken"),
+    "zip signature alone": (b"PK\x03\x04", "broken"),
+    "workbook of flipped bytes": (flipped(workbook(), 3), "workbook"),
+    "name outside": (workbook(more={"../../etc/cron.d/x": b""}), "outside"),
+    "name from the root": (workbook(more={"/etc/passwd": b""}), "outside"),
+    "two parts of one name": (workbook(more={"XL/Workbook.xml": WORKBOOK}), "two parts"),
+    "encrypted": (encrypted(workbook()), "encrypted"),
+    "too many parts": (workbook(more={f"x/{n}.xml": b"<x/>" for n in range(1200)}), "parts"),
+    "unpacks to too much": (workbook(more={"xl/media/zeros.bin": bytes(200_000_000)}), "unpacks to"),
+    "lies about its size": (lying(workbook(GOOD_ROWS * 500), b"xl/worksheets/sheet1.xml"), "broken"),
+    "a million shared strings": (workbook(more={"xl/sharedStrings.xml": strings(1_000_000)}), "different texts"),
+    "one cell far away": (workbook(WIDE), "cells are read"),
+    "wide and long without numbers": (workbook(UNNUMBERED), "cells are read"),
+    "entities": (workbook(prolog=ENTITIES), "entities"),
+    "no xml": (workbook(more={"xl/worksheets/sheet1.xml": b"not xml"}), "broken"),
+    "no sheet": (workbook(more={"xl/workbook.xml": b"<workbook><sheets/></workbook>"}), "workbook"),
+    "empty sheet": (workbook(""), "empty"),
+    "sheet in a strange place": (
+        workbook(more={"xl/_rels/workbook.xml.rels": WORKBOOK_RELS.replace(b"sheet1.xml", b"sheet1.bin")}),
+        "no part of that kind",
+    ),
+}

@@ -1,0 +1,81 @@
+"""`import_stock` and files that are no stock file: a clear error, no traceback, nothing written, bounded memory."""
+
+import subprocess
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests import factories
+from tests.conftest import environment, fetch
+from tests.inventory.malformed import GOOD, MALFORMED, workbook
+
+
+@pytest.fixture
+def mug(database):
+    return factories.product(sku="MUG", stock=2)
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_gets_a_clear_error_and_writes_nothing(mug, tmp_path, name, capsys):
+    content, expected = MALFORMED[name]
+    path, errors = tmp_path / "levels.csv", tmp_path / "errors.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(CommandError) as caught:
+        call_command("import_stock", str(path), errors=errors)
+
+    said = f"{caught.value}\n{capsys.readouterr().out}"
+    assert expected in said
+    assert "Error(" not in said
+    assert fetch("SELECT on_hand, seq FROM inventory_stock") == [(2, 1)]
+    assert fetch("SELECT count(*) FROM inventory_importrow WHERE fault = ''") == [(0,)]
+    assert fetch("SELECT count(*) FROM inventory_stockimport WHERE status <> 'refused'") == [(0,)]
+
+
+def test_the_good_ones_among_them_load(mug, tmp_path):
+    for name, content in (("good.csv", GOOD), ("good.xlsx", workbook())):
+        (tmp_path / name).write_bytes(content)
+        call_command("import_stock", str(tmp_path / name))
+        assert fetch("SELECT on_hand FROM inventory_stock") == [(5,)]
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from shop.toolkit.sheets import UnreadableFile, open_sheet
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    with open_sheet(Path(sys.argv[1]), max_bytes=200 << 20) as sheet:
+        for _ in sheet.rows:
+            pass
+except UnreadableFile as refusal:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gzip bomb", "unpacks to too much", "a million shared strings", "one cell far away", "lies about its size",
+     "wide and long without numbers", "line without end", "cell without end"],
+)  # fmt: skip
+def test_what_is_made_to_eat_memory_is_refused_with_little_of_it(tmp_path, name):
+    path = tmp_path / "bomb"
+    path.write_bytes(MALFORMED[name][0])
+
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(path)], capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) < 40  # MB
+
+
+def test_the_command_itself_prints_one_sentence_and_no_traceback(mug, tmp_path):
+    path = tmp_path / "levels.csv"
+    path.write_bytes(MALFORMED["misspelled column"][0])
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "import_stock", str(path)], capture_output=True, text=True, env=environment()
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("CommandError: levels.csv: The file has the columns sku, quantity, warehose")
+    assert "Traceback" not in done.stderr

@@ -17,6 +17,12 @@ urlpatterns = [
     path("inventory/reservations/<uuid:reservation_id>/confirm", views.ReservationConfirmView.as_view()),
     path("inventory/reservations/<uuid:reservation_id>/release", views.ReservationReleaseView.as_view()),
     path("inventory/reservations/<uuid:reservation_id>/extend", views.ReservationExtendView.as_view()),
+    path("inventory/imports", views.ImportListView.as_view()),
+    path("inventory/imports/<uuid:import_id>", views.ImportView.as_view()),
+    path("inventory/imports/<uuid:import_id>/errors", views.ImportErrorsView.as_view()),
+    path("inventory/imports/<uuid:import_id>/undo", views.ImportUndoView.as_view()),
+    path("inventory/exports/stock.csv", views.StockCsvView.as_view()),
+    path("inventory/exports/stock.xlsx", views.StockXlsxView.as_view()),
     path("inventory/warehouses", views.WarehouseListView.as_view()),
     path("inventory/warehouses/<code:code>", views.WarehouseView.as_view()),
 ]

@@ -14,9 +14,10 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from inventory import services as inventory
 from orders import services as orders
 from products import services as products
-from shop.toolkit import idempotency, refusals, transactions
+from shop.toolkit import idempotency, refusals, sheets, transactions
 from shop.toolkit.parsers import PayloadTooLarge
 from shop.toolkit.problems import problem
+from shop.toolkit.uploads import UploadTooLarge
 from users import services as users
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,18 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.CountClosed: Answer(
         409, "invalid_transition", "Count closed", lambda refusal: {"current_status": "closed"}
     ),
+    sheets.UnreadableFile: Answer(400, "invalid", "Invalid request", _field("file", "unreadable")),
+    inventory.AlreadyImported: Answer(
+        409,
+        "already_imported",
+        "Already imported",
+        lambda refusal: {"import_id": refusal.import_id, "current_status": refusal.status},
+    ),
+    inventory.ImportNotFound: Answer(404, "not_found", "Import not found"),
+    inventory.NotUndoable: Answer(
+        409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
+    ),
+    inventory.TooManyRows: Answer(400, "invalid", "Invalid request", _field("", "too_many_rows")),
     inventory.LevelOutOfRange: Answer(400, "invalid", "Invalid request", _field("quantity", "out_of_range")),
     orders.OrderNotFound: Answer(404, "order_not_found", "Order not found"),
     orders.PriceChanged: Answer(
@@ -154,6 +167,7 @@ FRAMEWORK: dict[type[Exception], tuple[str, str]] = {
     exceptions.NotAcceptable: ("not_acceptable", "Not acceptable"),
     exceptions.UnsupportedMediaType: ("unsupported_media_type", "Unsupported media type"),
     exceptions.Throttled: ("throttled", "Too many requests"),
+    UploadTooLarge: ("payload_too_large", "Payload too large"),
     PayloadTooLarge: ("payload_too_large", "Payload too large"),
 }
 

@@ -196,6 +196,9 @@ MAX_HELD_UNITS_PER_USER = (
 )
 AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_least=0) or None
 
+# A file that is sent to the API; packed, it may unpack to ten times as much.
+MAX_UPLOAD_BYTES = whole_number("MAX_UPLOAD_BYTES", default=20 * 1024 * 1024, at_least=1)
+
 # --- Logs ------------------------------------------------------------------------------------------------------------
 
 LOGGING = {

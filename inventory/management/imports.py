@@ -29,7 +29,7 @@ def finish(import_id: UUID) -> inventory.StockImport:
 
 
 def _show(show: Progress, document: inventory.StockImport) -> None:
-    show(document.new + document.changed + document.unchanged + document.refused)
+    show(document.done)
 
 
 def report(command: BaseCommand, document: inventory.StockImport, errors_path: Path) -> None:
@@ -40,15 +40,15 @@ def report(command: BaseCommand, document: inventory.StockImport, errors_path: P
     say(f"{document.rows:,} rows{skipped}")
     for name in ("new", "changed", "unchanged", "refused"):
         say(f"  {name:<10}{getattr(document, name):>12,}")
-    if document.by_warehouse:
+    if document.warehouses:
         say(f"  {'warehouse':<20}{'units in':>16}{'units out':>16}")
-    for code, (units_in, units_out) in document.by_warehouse.items():
-        say(f"  {code:<20}{units_in:>16,}{units_out:>16,}")
+    for units in document.warehouses:
+        say(f"  {units.warehouse:<20}{units.units_in:>16,}{units.units_out:>16,}")
     if document.largest:
         say("Largest changes:")
     for change in document.largest:
-        units = f"{change.before} -> {change.after} ({change.after - change.before:+})"
-        say(f"  line {change.line}: {change.sku} in {change.warehouse} {units}")
+        difference = f"{change.before} -> {change.after} ({change.after - change.before:+})"
+        say(f"  line {change.line}: {change.sku} in {change.warehouse} {difference}")
     if document.refused:
         _report_errors(command, document, errors_path)
 

@@ -1,6 +1,6 @@
 """Stock: what is there, who has a claim on it, and how it came to be so. The only module that other apps may import."""
 
-from inventory.models import Kind, Mode, State
+from inventory.models import ImportStatus, Kind, Mode, State
 from inventory.services._availability import (
     check,
     preview,
@@ -12,6 +12,7 @@ from inventory.services._counts import (
     open_count,
     record_count,
 )
+from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
     Allocation,
     AlreadyImported,
@@ -26,6 +27,7 @@ from inventory.services._facts import (
     Explanation,
     HoldLimitReached,
     ImportNotFound,
+    ImportUnits,
     InsufficientStock,
     InvalidTransition,
     Item,
@@ -39,6 +41,7 @@ from inventory.services._facts import (
     Preview,
     Promise,
     ReferenceInUse,
+    RefusedRow,
     Reservation,
     ReservationLine,
     ReservationNotFound,
@@ -55,15 +58,16 @@ from inventory.services._facts import (
 )
 from inventory.services._imports import (
     ImportRequest,
-    RefusedRow,
     advance_import,
     find_unfinished,
     finish_import,
     get_import,
     list_imports,
+    load_import,
     refused_rows,
     refused_sheet,
     stage_import,
+    undo_at_once,
     undo_import,
     unfinished_imports,
 )
@@ -111,11 +115,13 @@ from inventory.services._warehouses import (
     update_warehouse,
 )
 
+IMPORT_STATUSES: list[str] = list(ImportStatus.values)
 KINDS: list[str] = list(Kind.values)
 MODES: list[str] = list(Mode.values)
 STATES: list[str] = list(State.values)
 
 __all__ = [
+    "IMPORT_STATUSES",
     "KINDS",
     "MODES",
     "ORDERINGS",
@@ -135,6 +141,7 @@ __all__ = [
     "HoldLimitReached",
     "ImportNotFound",
     "ImportRequest",
+    "ImportUnits",
     "InsufficientStock",
     "InvalidTransition",
     "Item",
@@ -158,6 +165,7 @@ __all__ = [
     "Stock",
     "StockImport",
     "StockPromised",
+    "TooManyRows",
     "Warehouse",
     "WarehouseExists",
     "WarehouseInUse",
@@ -172,6 +180,7 @@ __all__ = [
     "discard",
     "expire_due",
     "explain",
+    "export_stock",
     "extend",
     "find_unfinished",
     "finish_import",
@@ -188,6 +197,7 @@ __all__ = [
     "list_movements",
     "list_reservations",
     "list_warehouses",
+    "load_import",
     "lock_state",
     "open_count",
     "preview",
@@ -209,6 +219,7 @@ __all__ = [
     "stage_import",
     "take_back",
     "transfer",
+    "undo_at_once",
     "undo_import",
     "unfinished_imports",
     "update_warehouse",

@@ -153,6 +153,7 @@ class Movement:
     reference: str
     actor_id: int | None
     note: str
+    import_id: UUID | None
     created_at: datetime
 
 
@@ -215,10 +216,30 @@ class LargestChange:
 
 
 @dataclass(frozen=True)
+class ImportUnits:
+    """The units that an import brought into a warehouse and took out of it."""
+
+    warehouse: str
+    units_in: int
+    units_out: int
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row of an import that was refused: where it stands, what it says there, and what would be right."""
+
+    line: int
+    column: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class StockImport:
     """A file that was loaded, or the undoing of one, and what it did so far; of a dry run, what it would do.
 
-    `new`, `changed`, `unchanged` and `refused` count rows; `by_warehouse` has the units in and out. `status` is staged,
+    `new`, `changed`, `unchanged` and `refused` count rows; `warehouses` has the units in and out; `refused_rows` are
+    the first twenty refused rows of a finished import. `status` is staged,
     applying, aborting or undoing while there is more to do, then checked (a dry run), refused (nothing was written),
     applied, aborted (a row became wrong half-way, and what was written was taken back) or undone.
     """
@@ -242,9 +263,15 @@ class StockImport:
     changed: int
     unchanged: int
     refused: int
-    by_warehouse: dict[str, tuple[int, int]]
+    warehouses: list[ImportUnits]
     largest: list[LargestChange]
     is_finished: bool
+    refused_rows: list[RefusedRow]
+
+    @property
+    def done(self) -> int:
+        """The rows that are dealt with."""
+        return self.new + self.changed + self.unchanged + self.refused
 
 
 class ItemNotFound(Refusal):

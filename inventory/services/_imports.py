@@ -22,8 +22,10 @@ from inventory.models import ImportStatus, Mode
 from inventory.services._facts import (
     AlreadyImported,
     ImportNotFound,
+    ImportUnits,
     LargestChange,
     NotUndoable,
+    RefusedRow,
     StockImport,
     WarehouseNotFound,
 )
@@ -35,7 +37,7 @@ from shop.toolkit.pages import Page, PageRequest, page_of
 STAGED_AT_ONCE = 5000
 # A chunk's stock rows are locked until it is written: a buyer waits for so many rows at most. docs/performance.md
 CHUNK_ROWS = 1000
-LARGEST = 20
+LARGEST = LISTED_ERRORS = 20
 UNDO_COLUMNS = ("sku", "warehouse", "quantity")
 
 PATIENCE_SECONDS = 60
@@ -99,6 +101,21 @@ def stage_import(
     return _fact(document)
 
 
+@transaction.atomic(savepoint=False)
+def load_import(
+    request: ImportRequest, *, import_id: UUID, path: Path, max_bytes: int, actor_id: int | None
+) -> StockImport:
+    """Stage a file, and finish it at once when it is a dry run or one chunk; else whoever finishes imports will.
+
+    Shapes and refusals are those of `stage_import`.
+    """
+    document = stage_import(request, import_id=import_id, path=path, max_bytes=max_bytes, actor_id=actor_id)
+    if request.dry_run or document.rows <= CHUNK_ROWS:
+        while not document.is_finished:
+            document = advance_import(import_id)
+    return document
+
+
 def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
     """Take all steps of an unfinished import, each in a transaction of its own; `on_step` is told it after each.
 
@@ -155,9 +172,19 @@ def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> Stoc
     return _fact(document)
 
 
+@transaction.atomic(savepoint=False)
+def undo_at_once(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> StockImport:
+    """Do the same, and finish it when it is one chunk; else whoever finishes imports will."""
+    document = undo_import(import_id, undo_id=undo_id, actor_id=actor_id)
+    if document.undone_by and get_import(document.undone_by).rows <= CHUNK_ROWS:
+        while not document.is_finished:
+            document = advance_import(import_id)
+    return document
+
+
 def get_import(import_id: UUID) -> StockImport:
     """Return an import with its figures. Raises ImportNotFound."""
-    return _fact(_found(models.StockImport.objects.filter(pk=import_id).first(), import_id))
+    return _fact(_row(import_id))
 
 
 def find_unfinished(path: Path) -> StockImport | None:
@@ -179,20 +206,13 @@ def unfinished_imports() -> list[UUID]:
     return list(rows.order_by("created_at").values_list("pk", flat=True))
 
 
-@dataclass(frozen=True)
-class RefusedRow:
-    """A row of an import that was refused: where it stands, what it says there, and what would be right."""
-
-    line: int
-    column: str
-    value: str
-    detail: str
-
-
 def refused_rows(import_id: UUID, *, limit: int) -> list[RefusedRow]:
     """Return the first `limit` refused rows of an import, in the file's order. Raises ImportNotFound."""
-    document = _found(models.StockImport.objects.filter(pk=import_id).first(), import_id)
-    return [_refused_row(document, row) for row in sql.list_refused(import_id, after=-1, limit=limit)]
+    return _first_refused(_row(import_id), limit)
+
+
+def _first_refused(document: models.StockImport, limit: int) -> list[RefusedRow]:
+    return [_refused_row(document, row) for row in sql.list_refused(document.pk, after=-1, limit=limit)]
 
 
 def refused_sheet(import_id: UUID) -> tuple[list[str], Iterator[list[str]]]:
@@ -201,7 +221,7 @@ def refused_sheet(import_id: UUID) -> tuple[list[str], Iterator[list[str]]]:
     Its column `error` says of each what would be right; a file that is loaded may have it. The rows are read as they
     are asked for. Raises ImportNotFound.
     """
-    document = _found(models.StockImport.objects.filter(pk=import_id).first(), import_id)
+    document = _row(import_id)
     columns = list(document.columns)
     if ERROR not in [column.casefold() for column in columns]:
         columns.append(ERROR)
@@ -439,6 +459,11 @@ def _locked(import_id: UUID) -> models.StockImport:
     return _found(rows.filter(pk=import_id).first(), import_id)
 
 
+def _row(import_id: UUID) -> models.StockImport:
+    rows = models.StockImport.objects.select_related("undone_by")
+    return _found(rows.filter(pk=import_id).first(), import_id)
+
+
 def _found(row: models.StockImport | None, import_id: UUID) -> models.StockImport:
     if row is None:
         raise ImportNotFound(import_id)
@@ -447,6 +472,7 @@ def _found(row: models.StockImport | None, import_id: UUID) -> models.StockImpor
 
 def _fact(row: models.StockImport) -> StockImport:
     undone_by = getattr(row, "undone_by", None)
+    is_finished = row.status not in models.UNFINISHED
     return StockImport(
         id=row.pk,
         status=str(row.status),
@@ -467,10 +493,14 @@ def _fact(row: models.StockImport) -> StockImport:
         changed=row.changed,
         unchanged=row.unchanged,
         refused=row.refused,
-        by_warehouse={code: (units[0], units[1]) for code, units in sorted(row.by_warehouse.items())},
+        warehouses=[
+            ImportUnits(code, units_in, units_out) for code, (units_in, units_out) in sorted(row.by_warehouse.items())
+        ],
         largest=[
             LargestChange(change["line"], change["sku"], change["warehouse"], change["from"], change["to"])
             for change in row.largest
         ],
-        is_finished=row.status not in models.UNFINISHED,
+        is_finished=is_finished,
+        # Of a finished import only refused rows are left; before that, looking for them would take long.
+        refused_rows=_first_refused(row, LISTED_ERRORS) if is_finished and row.refused else [],
     )

@@ -120,5 +120,6 @@ def _movement(row: models.Movement, codes: dict[int, str]) -> Movement:
         reference=row.reference,
         actor_id=row.actor_id,
         note=row.note,
+        import_id=row.import_id,
         created_at=row.created_at,
     )

@@ -15,8 +15,8 @@ from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
 ALWAYS = (406, 503)
 
 
-def answers(status: int, shape: Any, *problems: int) -> dict[Any, Any]:
-    """Return the `responses` of one operation: its success and the statuses under which it refuses."""
+def answers(status: int | tuple[int, str], shape: Any, *problems: int) -> dict[Any, Any]:
+    """Return the `responses` of one operation: success (with a media type if not JSON) and what it refuses with."""
     refusals = {(problem, CONTENT_TYPE): ProblemShape for problem in (*problems, *ALWAYS)}
     return {status: shape, **refusals}
 

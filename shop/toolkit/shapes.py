@@ -78,7 +78,7 @@ class StrictInteger(serializers.IntegerField):
 
 
 class QueryShape(Shape):
-    """Query parameters of a request that is not a list."""
+    """Query parameters of a request that is not a list, or the fields of a form: all of them are text."""
 
 
 class Units(StrictInteger):

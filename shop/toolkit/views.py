@@ -18,6 +18,8 @@ from shop.toolkit.pages import Page
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.shapes import EmptyShape
 
+Status = int | Callable[[Any], int]
+
 
 class ApiView(APIView):
     """One URL. Names who may call each method and which query parameters it takes; others are refused."""
@@ -48,10 +50,11 @@ class ApiView(APIView):
         return read(shape, self.request.data)
 
     def command(
-        self, work: Callable[[], Any], *, shape: type[Serializer[Any]] | None = None, status: int = 200
+        self, work: Callable[[], Any], *, shape: type[Serializer[Any]] | None = None, status: Status = 200
     ) -> HttpResponse:
         """Run `work` in one transaction; answer with its result, or with 204, only once that is committed.
 
+        `status` may depend on the result.
         With an Idempotency-Key, a request that was answered before is answered the same, and nothing is done.
         """
         key = self.request.headers.get(idempotency.HEADER)
@@ -61,12 +64,16 @@ class ApiView(APIView):
             user_id=self.request.user.pk,
             endpoint=f"{self.request.method} {self.request.path}",
             key=key,
-            body=self.request.data,
+            body=self.fingerprinted(),
         )
         try:
             return transactions.run(lambda: _once(scope, lambda: _rendered(work(), shape, status)))
         except (Refusal, APIException) as refusal:
             return self._keep_refusal(scope, refusal)
+
+    def fingerprinted(self) -> Any:
+        """Return what of the body tells twins from requests that merely have the same Idempotency-Key."""
+        return self.request.data
 
     def _keep_refusal(self, scope: idempotency.Scope, refusal: Exception) -> HttpResponse:
         """Keep a definite refusal too. The work is undone by now; if a twin came first meanwhile, its answer counts."""
@@ -97,10 +104,11 @@ def read(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
-def _rendered(result: Any, shape: type[Serializer[Any]] | None, status: int) -> idempotency.Kept:
+def _rendered(result: Any, shape: type[Serializer[Any]] | None, status: Status) -> idempotency.Kept:
     """Render inside the transaction: what is kept and what is sent are the same bytes."""
     if shape is None:
         return idempotency.Kept(204, b"", "")
+    status = status if isinstance(status, int) else status(result)
     return idempotency.Kept(status, JSONRenderer().render(shape(result).data), JSONRenderer.media_type)
 
 

@@ -50,7 +50,7 @@ def test_set_opens_changes_and_leaves_and_says_so(database):
     )
 
     assert (done.status, done.rows, done.new, done.changed, done.unchanged, done.refused) == ("applied", 5, 2, 1, 2, 0)
-    assert done.by_warehouse == {"EAST": (7, 0), "MAIN": (7, 0)}
+    assert done.warehouses == [inventory.ImportUnits("EAST", 7, 0), inventory.ImportUnits("MAIN", 7, 0)]
     assert done.largest[0] == inventory.LargestChange(2, "MUG", "MAIN", 5, 12)
     assert on_hand(mug.id) == {"MAIN": 12, "EAST": 4}
     assert sorted(movements_of(done)) == [
@@ -322,7 +322,7 @@ def test_a_dry_run_says_what_the_real_run_does_and_writes_nothing(database):
 
         assert dry.refused > 6
         assert dry.new > 3
-        for name in ("rows", "new", "changed", "unchanged", "refused", "by_warehouse", "largest"):
+        for name in ("rows", "new", "changed", "unchanged", "refused", "warehouses", "largest"):
             assert getattr(dry, name) == getattr(real, name), (mode, name)
         assert errors(dry) == errors(real)
         undone(real)

@@ -1,8 +1,5 @@
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
@@ -18,7 +15,6 @@ from inventory.serializers import (
     CheckQuery,
     DemandedShape,
     ExplanationShape,
-    ExtendShape,
     ItemDetailShape,
     ItemListQuery,
     ItemQuery,
@@ -26,14 +22,10 @@ from inventory.serializers import (
     MovementListQuery,
     MovementShape,
     MovementsShape,
-    NewReservationShape,
     NewWarehouseShape,
     PolicyShape,
     PreviewRequestShape,
     PreviewShape,
-    ReleaseShape,
-    ReservationListQuery,
-    ReservationShape,
     StockShape,
     TransferShape,
     WarehouseChangeShape,
@@ -42,10 +34,8 @@ from inventory.serializers import (
 from shop.toolkit.ids import new_id
 from shop.toolkit.permissions import IsStaff, caller_id, staff_with
 from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import EmptyShape, PageQuery
+from shop.toolkit.shapes import PageQuery
 from shop.toolkit.views import ApiView
-
-OWNER = "api"  # of the reservations that these endpoints make, and the only ones that they change
 
 
 class CheckView(ApiView):
@@ -171,7 +161,7 @@ class TransferView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Move units between two warehouses, both legs or none."""
         given = self.body(TransferShape)
-        given["items"] = _demand(given)
+        given["items"] = demand(given)
         return self.command(
             lambda: {"movements": inventory.transfer(transfer_id=new_id(), **given, actor_id=caller_id(request))},
             shape=MovementsShape,
@@ -185,82 +175,7 @@ class PreviewView(ApiView):
     @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, 400, 401, 403, 404))
     def post(self, request: Request) -> HttpResponse:
         """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
-        return Response(PreviewShape(inventory.preview(_demand(self.body(PreviewRequestShape)))).data)
-
-
-class ReservationListView(ApiView):
-    access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_reservation")]}
-    query_shapes = {"GET": ReservationListQuery}
-
-    @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape), 400, 401, 403))
-    def get(self, request: Request) -> Response:
-        """List reservations, newest first."""
-        return self.page(inventory.list_reservations(**self.parameters), ReservationShape)
-
-    @extend_schema(request=NewReservationShape, responses=answers(201, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request) -> HttpResponse:
-        """Hold stock for a reference that is no order of this shop."""
-        given = self.body(NewReservationShape)
-        return self.command(
-            lambda: inventory.reserve(
-                reservation_id=new_id(),
-                owner=OWNER,
-                reference=given["reference"],
-                demand=_demand(given),
-                ttl=_ttl(given),
-                actor_id=caller_id(request),
-            ),
-            shape=ReservationShape,
-            status=201,
-        )
-
-
-class ReservationView(ApiView):
-    access = {"GET": [IsStaff]}
-
-    @extend_schema(responses=answers(200, ReservationShape, 401, 403, 404))
-    def get(self, request: Request, reservation_id: UUID) -> Response:
-        """Show one reservation."""
-        return Response(ReservationShape(inventory.get_reservation(reservation_id)).data)
-
-
-class ReservationConfirmView(ApiView):
-    access = {"POST": [staff_with("inventory.change_reservation")]}
-
-    @extend_schema(request=EmptyShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Promise what is held, without a deadline."""
-        self.body(EmptyShape)
-        return self.command(
-            lambda: inventory.confirm(reservation_id, owner=OWNER, actor_id=caller_id(request)), shape=ReservationShape
-        )
-
-
-class ReservationReleaseView(ApiView):
-    access = {"POST": [staff_with("inventory.change_reservation")]}
-
-    @extend_schema(request=ReleaseShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Give up the named units, or all that are open."""
-        given = self.body(ReleaseShape)
-        items = _demand(given) if "items" in given else None
-        return self.command(
-            lambda: inventory.release(reservation_id, owner=OWNER, items=items, actor_id=caller_id(request)),
-            shape=ReservationShape,
-        )
-
-
-class ReservationExtendView(ApiView):
-    access = {"POST": [staff_with("inventory.change_reservation")]}
-
-    @extend_schema(request=ExtendShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
-    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Put the deadline of a hold off, within the greatest age that a hold may have."""
-        ttl = _ttl(self.body(ExtendShape))
-        max_age = timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS)
-        return self.command(
-            lambda: inventory.extend(reservation_id, owner=OWNER, ttl=ttl, max_age=max_age), shape=ReservationShape
-        )
+        return Response(PreviewShape(inventory.preview(demand(self.body(PreviewRequestShape)))).data)
 
 
 class WarehouseListView(ApiView):
@@ -303,10 +218,5 @@ class WarehouseView(ApiView):
         return self.command(lambda: inventory.delete_warehouse(code))
 
 
-def _demand(given: dict[str, Any]) -> list[inventory.Demand]:
+def demand(given: dict[str, Any]) -> list[inventory.Demand]:
     return [inventory.Demand(**line) for line in given["items"]]
-
-
-def _ttl(given: dict[str, Any]) -> timedelta:
-    seconds = given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS)
-    return timedelta(seconds=min(seconds, settings.RESERVATION_MAX_AGE_SECONDS))

@@ -1,0 +1,51 @@
+import os
+import shutil
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from inventory import services as inventory
+from shop.toolkit.refusals import Refusal
+from shop.toolkit.sheets import FORMATS
+
+
+class Command(BaseCommand):
+    """Write the stock to a file (.csv or .xlsx), as of one moment; - for CSV on standard output.
+
+    Edit its quantities and load it by import_stock: they are set where what is on hand is still what it was.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", help="its ending says in which format; - for CSV on standard output")
+        parser.add_argument("--warehouse", metavar="CODE", help="the stock of one warehouse")
+        parser.add_argument("--low-stock", action="store_true", default=None, help="only what is low")
+        parser.add_argument("--search", default="", help="in SKU and name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        target = Path(options["file"])
+        kind = "csv" if options["file"] == "-" else target.suffix.lstrip(".").lower()
+        if kind not in FORMATS:
+            raise CommandError(f"{target.name} ends neither in .csv nor in .xlsx; the ending says the format.")
+        # Beside the target, and in its place at once: nobody ever finds half of it.
+        folder = None if options["file"] == "-" else target.parent
+        try:
+            with TemporaryDirectory(prefix=".export-", dir=folder) as made_in:
+                path = Path(made_in) / "file"
+                filters = {name: options[name] for name in ("warehouse", "low_stock", "search")}
+                count = inventory.export_stock(path, kind=kind, **filters)
+                if options["file"] == "-":
+                    with path.open("rb") as file:
+                        shutil.copyfileobj(file, sys.stdout.buffer)
+                    return
+                os.replace(path, target)
+        except Refusal as refusal:
+            raise CommandError(str(refusal)) from refusal
+        except OSError as error:
+            raise CommandError(f"{target} cannot be written: {error.strerror}.") from error
+        self.stdout.write(f"{count:,} rows in {target}")

@@ -1,0 +1,57 @@
+"""Stock as a file: what staff edit and load again."""
+
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Case, Q, QuerySet, When
+
+from inventory import models
+from inventory.services._items import IS_LOW
+from inventory.services._layouts import FOR_PEOPLE
+from shop.toolkit.refusals import Refusal
+from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
+
+READ_AT_ONCE = 5000
+# Edit the quantity and load the file: it is set where what is on hand is still what was expected.
+COLUMNS = ("sku", "warehouse", "quantity", "expected_on_hand", *FOR_PEOPLE[:-1])
+FIELDS = ("product__sku", "warehouse__code", "on_hand", "on_hand", "product__name", "reserved", "committed",
+          "unavailable", "safety_stock", "sellable", "reorder_point", "backorder_limit")  # fmt: skip
+
+
+class TooManyRows(Refusal):
+    """A worksheet has no room for so many rows."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"{rows:,} rows are more than the {MAX_XLSX_ROWS:,} of a worksheet; take CSV, or filter them.")
+
+
+def export_stock(
+    path: Path, *, kind: str, warehouse: str | None = None, low_stock: bool | None = None, search: str = ""
+) -> int:
+    """Write the stock rows to a file, all as of one moment, and return how many; memory stays constant.
+
+    `kind` is csv or xlsx. `warehouse` keeps the rows of one; `low_stock` those that are low, or are not; `search`
+    matches parts of SKU and name. The columns are those that an import reads. In a transaction of its own. Raises
+    TooManyRows.
+    """
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'")
+        rows = _rows(warehouse, low_stock, search)
+        if kind == "xlsx" and (count := rows.count()) > MAX_XLSX_ROWS:
+            raise TooManyRows(count)
+        return write_sheet(path, kind, COLUMNS, rows.iterator(chunk_size=READ_AT_ONCE))
+
+
+def _rows(warehouse: str | None, low_stock: bool | None, search: str) -> "QuerySet[models.Stock, Any]":
+    sold_from = When(warehouse__is_active=True, then=models.AVAILABLE)
+    rows = models.Stock.objects.alias(free=models.AVAILABLE).annotate(sellable=Case(sold_from, default=0))
+    if warehouse is not None:
+        rows = rows.filter(warehouse__code=warehouse)
+    if search:
+        rows = rows.filter(Q(product__sku__icontains=search) | Q(product__name__icontains=search))
+    if low_stock is not None:
+        rows = rows.filter(IS_LOW, product__is_active=True) if low_stock else rows.exclude(IS_LOW)
+    return rows.order_by("product__sku", "warehouse__priority", "warehouse_id").values_list(*FIELDS)

@@ -1,0 +1,132 @@
+"""Stock from files and into files."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponse, QueryDict
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from inventory import services as inventory
+from inventory.serializers import ExportQuery, ImportShape, UploadShape
+from shop.toolkit.ids import new_id
+from shop.toolkit.permissions import IsStaff, caller_id, staff_with
+from shop.toolkit.schema import answers, paged
+from shop.toolkit.shapes import EmptyShape, PageQuery
+from shop.toolkit.sheets import fingerprint, write_sheet
+from shop.toolkit.uploads import AnyAnswer, Download, UploadParser
+from shop.toolkit.views import ApiView, read
+
+UNPACKED = 10  # times as large as the upload
+
+
+class ImportListView(ApiView):
+    access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_stockimport")]}
+    query_shapes = {"GET": PageQuery}
+    parser_classes = [UploadParser]
+
+    @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape), 400, 401, 403))
+    def get(self, request: Request) -> Response:
+        """List stock imports, newest first."""
+        return self.page(inventory.list_imports(page=self.parameters["page"]), ImportShape)
+
+    @extend_schema(
+        request={"multipart/form-data": UploadShape},
+        responses={**answers(201, ImportShape, 400, 401, 403, 404, 409, 413), 202: ImportShape},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Load stock from a file; 202 when it is large and still being worked on.
+
+        CSV, CSV in gzip, or .xlsx, in the own layout, Shopify's, or any other with a `map`. What was refused is in
+        `refused_rows`, and as a file of the same layout at `/errors`. Nothing was written when `status` is `refused`.
+        """
+        given = read(UploadShape, self.form)
+        file = given.pop("file")
+        load = partial(
+            inventory.load_import,
+            inventory.ImportRequest(file_name=file.name, mapping=given.pop("map", {}), **given),
+            import_id=new_id(),
+            path=Path(file.temporary_file_path()),
+            max_bytes=UNPACKED * settings.MAX_UPLOAD_BYTES,
+            actor_id=caller_id(request),
+        )
+        return self.command(load, shape=ImportShape, status=_created)
+
+    @property
+    def form(self) -> dict[str, Any]:
+        # A plain dict: of a QueryDict, REST framework would take a missing flag for false.
+        return dict(cast("QueryDict", self.request.data).items())
+
+    def fingerprinted(self) -> Any:
+        return {**self.form, "file": fingerprint(Path(self.form["file"].temporary_file_path()))}
+
+
+def _created(document: inventory.StockImport) -> int:
+    return 201 if document.is_finished else 202
+
+
+class ImportView(ApiView):
+    access = {"GET": [IsStaff]}
+
+    @extend_schema(responses=answers(200, ImportShape, 401, 403, 404))
+    def get(self, request: Request, import_id: UUID) -> Response:
+        """Get a stock import: how far it is, what it did, its first errors."""
+        return Response(ImportShape(inventory.get_import(import_id)).data)
+
+
+class ImportErrorsView(ApiView):
+    access = {"GET": [IsStaff]}
+    content_negotiation_class = AnyAnswer
+
+    @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR, 401, 403, 404))
+    def get(self, request: Request, import_id: UUID) -> Download:
+        """Get the refused rows as CSV in the file's own layout, with what would be right, to be mended and loaded."""
+        columns, rows = inventory.refused_sheet(import_id)
+        return Download(f"{import_id}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
+
+
+class ImportUndoView(ApiView):
+    access = {"POST": [staff_with("inventory.undo_stockimport")]}
+
+    @extend_schema(request=None, responses={**answers(200, ImportShape, 400, 401, 403, 404, 409), 202: ImportShape})
+    def post(self, request: Request, import_id: UUID) -> HttpResponse:
+        """Take back what an import did, by one compensating import (`undone_by`); 202 when there is more to do.
+
+        Rows whose units were sold or promised since are refused, one by one.
+        """
+        self.body(EmptyShape)
+        undo = partial(inventory.undo_at_once, import_id, undo_id=new_id(), actor_id=caller_id(request))
+        return self.command(undo, shape=ImportShape, status=lambda document: 200 if document.is_finished else 202)
+
+
+class StockCsvView(ApiView):
+    access = {"GET": [IsStaff]}
+    query_shapes = {"GET": ExportQuery}
+    content_negotiation_class = AnyAnswer
+
+    @extend_schema(parameters=[ExportQuery], responses=answers((200, "text/csv"), OpenApiTypes.STR, 400, 401, 403))
+    def get(self, request: Request) -> Download:
+        """Export the stock as CSV; with its quantities edited, it is a file to import."""
+        return Download("stock", "csv", partial(inventory.export_stock, kind="csv", **self.parameters))
+
+
+class StockXlsxView(ApiView):
+    access = {"GET": [IsStaff]}
+    query_shapes = {"GET": ExportQuery}
+    content_negotiation_class = AnyAnswer
+
+    @extend_schema(
+        parameters=[ExportQuery],
+        responses=answers(
+            (200, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+            OpenApiTypes.BINARY, 400, 401, 403,
+        ),
+    )  # fmt: skip
+    def get(self, request: Request) -> Download:
+        """Export the stock as a workbook; with its quantities edited, it is a file to import."""
+        return Download("stock", "xlsx", partial(inventory.export_stock, kind="xlsx", **self.parameters))

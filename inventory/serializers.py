@@ -287,9 +287,7 @@ class ReservationListQuery(PageQuery):
 class MappingField(Text):
     """A JSON object of column names and the fields they are."""
 
-    default_error_messages = {
-        "not_mapping": 'A JSON object is needed, such as {"StockCode": "sku", "Qty": "quantity"}.'
-    }
+    default_error_messages = {"not_mapping": 'A JSON object is needed, such as {{"StockCode": "sku"}}.'}
 
     def to_internal_value(self, data: Any) -> Any:
         try:

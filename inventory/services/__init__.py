@@ -15,7 +15,6 @@ from inventory.services._counts import (
 from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
     Allocation,
-    AlreadyImported,
     Availability,
     Count,
     CountClosed,
@@ -26,22 +25,17 @@ from inventory.services._facts import (
     ExceedsOpen,
     Explanation,
     HoldLimitReached,
-    ImportNotFound,
-    ImportUnits,
     InsufficientStock,
     InvalidTransition,
     Item,
     ItemNotFound,
-    LargestChange,
     Level,
     LevelOutOfRange,
     Movement,
     NotTheOwner,
-    NotUndoable,
     Preview,
     Promise,
     ReferenceInUse,
-    RefusedRow,
     Reservation,
     ReservationLine,
     ReservationNotFound,
@@ -49,28 +43,28 @@ from inventory.services._facts import (
     Shortage,
     StaleQuantity,
     Stock,
-    StockImport,
     StockPromised,
     Warehouse,
     WarehouseExists,
     WarehouseInUse,
     WarehouseNotFound,
 )
-from inventory.services._imports import (
-    ImportRequest,
-    advance_import,
+from inventory.services._import_documents import (
+    AlreadyImported,
+    ImportNotFound,
+    ImportUnits,
+    LargestChange,
+    NotUndoable,
+    RefusedRow,
+    StockImport,
     find_unfinished,
-    finish_import,
     get_import,
     list_imports,
-    load_import,
     refused_rows,
     refused_sheet,
-    stage_import,
-    undo_at_once,
-    undo_import,
     unfinished_imports,
 )
+from inventory.services._imports import advance_import, finish_import, load_import, undo_at_once, undo_import
 from inventory.services._items import ORDERINGS, get_item, list_items
 from inventory.services._ledger import (
     adjust,
@@ -106,6 +100,7 @@ from inventory.services._reservations import (
     reserve,
     take_back,
 )
+from inventory.services._staging import ImportRequest, stage_import
 from inventory.services._verification import Finding, verify
 from inventory.services._warehouses import (
     create_warehouse,

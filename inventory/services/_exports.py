@@ -14,7 +14,7 @@ from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
 
 READ_AT_ONCE = 5000
 # Edit the quantity and load the file: it is set where what is on hand is still what was expected.
-COLUMNS = ("sku", "warehouse", "quantity", "expected_on_hand", *FOR_PEOPLE[:-1])
+COLUMNS = ("sku", "warehouse", "quantity", "expected_on_hand", *FOR_PEOPLE)
 FIELDS = ("product__sku", "warehouse__code", "on_hand", "on_hand", "product__name", "reserved", "committed",
           "unavailable", "safety_stock", "sellable", "reorder_point", "backorder_limit")  # fmt: skip
 

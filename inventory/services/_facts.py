@@ -204,76 +204,6 @@ class Count:
     lines: list[CountLine]
 
 
-@dataclass(frozen=True)
-class LargestChange:
-    """One of the largest changes of an import: a stock row's units on hand before and after."""
-
-    line: int
-    sku: str
-    warehouse: str
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class ImportUnits:
-    """The units that an import brought into a warehouse and took out of it."""
-
-    warehouse: str
-    units_in: int
-    units_out: int
-
-
-@dataclass(frozen=True)
-class RefusedRow:
-    """A row of an import that was refused: where it stands, what it says there, and what would be right."""
-
-    line: int
-    column: str
-    value: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class StockImport:
-    """A file that was loaded, or the undoing of one, and what it did so far; of a dry run, what it would do.
-
-    `new`, `changed`, `unchanged` and `refused` count rows; `warehouses` has the units in and out; `refused_rows` are
-    the first twenty refused rows of a finished import. `status` is staged,
-    applying, aborting or undoing while there is more to do, then checked (a dry run), refused (nothing was written),
-    applied, aborted (a row became wrong half-way, and what was written was taken back) or undone.
-    """
-
-    id: UUID
-    status: str
-    mode: str
-    on_error: str
-    dry_run: bool
-    undoes: UUID | None
-    undone_by: UUID | None
-    file_name: str
-    understood_as: str
-    note: str
-    actor_id: int | None
-    created_at: datetime
-    finished_at: datetime | None
-    rows: int
-    skipped: int
-    new: int
-    changed: int
-    unchanged: int
-    refused: int
-    warehouses: list[ImportUnits]
-    largest: list[LargestChange]
-    is_finished: bool
-    refused_rows: list[RefusedRow]
-
-    @property
-    def done(self) -> int:
-        """The rows that are dealt with."""
-        return self.new + self.changed + self.unchanged + self.refused
-
-
 class ItemNotFound(Refusal):
     """No inventory item belongs to these products."""
 
@@ -407,28 +337,3 @@ class CountClosed(Refusal):
 
     def __init__(self) -> None:
         super().__init__("This count is closed; open another.")
-
-
-class ImportNotFound(Refusal):
-    """No import has this id."""
-
-    def __init__(self, import_id: UUID) -> None:
-        super().__init__(f"There is no import {import_id}.")
-
-
-class AlreadyImported(Refusal):
-    """The same file was loaded before, or is being loaded."""
-
-    def __init__(self, import_id: UUID | None, status: str) -> None:
-        self.import_id = import_id
-        self.status = status
-        which = f"as the import {import_id} ({status})" if import_id else "and is being loaded"
-        super().__init__(f"This very file was loaded already, {which}; say so if you mean to load it again.")
-
-
-class NotUndoable(Refusal):
-    """Only an import that was applied can be undone."""
-
-    def __init__(self, current_status: str) -> None:
-        self.current_status = current_status
-        super().__init__(f"The import is {current_status}; only one that was applied can be undone.")

@@ -1,23 +1,18 @@
 """How files of stock are laid out: which column says what, and what a row means."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from inventory.models import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE, Mode, Reason
 from shop.toolkit import shopify
-from shop.toolkit.sheets import InvalidNumber, Sheet, UnreadableFile, units
+from shop.toolkit.sheets import InvalidNumber, Layout, Sheet, UnreadableFile, by_mapping, by_name, folded, units
 
-FIELDS = ("sku", "warehouse", "quantity", "expected_on_hand", "reason", "note", "reference")
-# What export_stock and the files of refused rows write beside them.
-ERROR = "error"
+REQUIRED = ("sku", "quantity")
+OPTIONAL = ("warehouse", "expected_on_hand", "reason", "note", "reference")
+# What export_stock writes beside them.
 FOR_PEOPLE = (
     "name", "reserved", "committed", "unavailable", "safety_stock", "available", "reorder_point", "backorder_limit",
-    ERROR,
 )  # fmt: skip
-SHOPIFY_QUANTITIES = ("on hand (new)", "on hand")
-NOT_STOCKED = "not stocked"
 REASONS = tuple(value for value in Reason.values if value)
 
 
@@ -37,107 +32,47 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where each field stands in a row. `variant` are the places of a handle and its options, in Shopify's files."""
-
-    name: str
-    columns: list[str]
-    places: Mapping[str, int]
-    unused: list[str]
-    variant: tuple[int, list[int]] | None = None
-    # Whether a row without a quantity says nothing, rather than too little.
-    skips_blank: bool = False
-
-    @property
-    def sentence(self) -> str:
-        said = ", ".join(f"{field} from {self.columns[place]!r}" for field, place in self.places.items())
-        return f"{self.name}: {said}" + (f"; not used: {', '.join(self.unused)}" if self.unused else "")
-
-
 def recognize(columns: Sequence[str], *, mapping: Mapping[str, str], mode: str) -> Layout:
     """Tell the layout by the names of the columns; `mapping` says which column is which field where they are others.
 
     Raises UnreadableFile when columns are missing, unknown, or say something that goes with another mode.
     """
-    folded = {name.casefold(): place for place, name in enumerate(columns)}
     if mapping:
-        return _mapped(columns, folded, mapping)
-    for recognized in (_shopify_inventory, _shopify_products):
-        if layout := recognized(columns, folded):
-            if mode == Mode.ADJUST:
-                raise UnreadableFile("Shopify's files say what is on hand: load them with the mode set or count.")
-            return layout
-    return _own(columns, folded)
+        return by_mapping(columns, mapping, required=REQUIRED, optional=OPTIONAL)
+    layout = _shopify(columns)
+    if layout is None:
+        return by_name(columns, required=REQUIRED, optional=OPTIONAL, ignored=FOR_PEOPLE)
+    if mode == Mode.ADJUST:
+        raise UnreadableFile("Shopify's files say what is on hand: load them with the mode set or count.")
+    return layout
 
 
-def _layout(name: str, columns: Sequence[str], places: Mapping[str, int], known: Sequence[int] = ()) -> Layout:
-    used = {*places.values(), *known}
-    unused = [column for place, column in enumerate(columns) if place not in used and column]
-    return Layout(name, list(columns), places, unused)
-
-
-def _own(columns: Sequence[str], folded: Mapping[str, int]) -> Layout:
-    named = {re.sub(r"[\s-]+", "_", name): place for name, place in folded.items()}
-    missing = [field for field in ("sku", "quantity") if field not in named]
-    unknown = [columns[place] for name, place in named.items() if name not in FIELDS + FOR_PEOPLE]
-    if not missing and not unknown:
-        return _layout("own layout", columns, {field: named[field] for field in FIELDS if field in named})
-    said = f"there is no column {missing[0]}" if missing else f"the column {unknown[0]!r} is not known"
-    raise UnreadableFile(
-        f"The file has the columns {', '.join(columns)}: {said}. The own layout has sku and quantity, and may have "
-        f"{', '.join(field for field in FIELDS if field not in ('sku', 'quantity'))}; Shopify's inventory and product "
-        "files are known by their columns; for any other, say which column is which field (map)."
-    )
-
-
-def _mapped(columns: Sequence[str], folded: Mapping[str, int], mapping: Mapping[str, str]) -> Layout:
-    places: dict[str, int] = {}
-    for column, field in mapping.items():
-        if field not in FIELDS:
-            raise UnreadableFile(f"There is no field {field!r} to map {column!r} to; there are {', '.join(FIELDS)}.")
-        if column.strip().casefold() not in folded:
-            raise UnreadableFile(f"The file has no column {column!r}; it has {', '.join(columns)}.")
-        if field in places:
-            raise UnreadableFile(f"Two columns are mapped to {field}; which of them counts?")
-        places[field] = folded[column.strip().casefold()]
-    for field in FIELDS:
-        if field not in places and field in folded and folded[field] not in places.values():
-            places[field] = folded[field]
-    missing = [field for field in ("sku", "quantity") if field not in places]
-    if missing:
-        raise UnreadableFile(f"No column is mapped to {missing[0]}; the file has {', '.join(columns)}.")
-    return _layout("mapped", columns, places)
-
-
-def _shopify_inventory(columns: Sequence[str], folded: Mapping[str, int]) -> Layout | None:
-    if not {"handle", "sku", "hs code", "coo"} <= folded.keys():
+def _shopify(columns: Sequence[str]) -> Layout | None:
+    named = folded(columns)
+    handle = next((named[name] for name in shopify.HANDLE if name in named), None)
+    options = [named[name] for name in shopify.OPTION_VALUES if name in named]
+    if handle is None:
         return None
-    quantity = next((name for name in SHOPIFY_QUANTITIES if name in folded), None)
-    if quantity is None or "location" not in folded:
+    for sku, quantity in shopify.PRODUCT_QUANTITIES:
+        if {sku, quantity} <= named.keys():
+            places = {"sku": named[sku], "quantity": named[quantity]}
+            return Layout("Shopify's product file", list(columns), places, handle, options)
+    if not named.keys() >= shopify.INVENTORY_COLUMNS:
+        return None
+    return Layout("Shopify's inventory file", list(columns), _inventory_places(named), handle, options)
+
+
+def _inventory_places(named: Mapping[str, int]) -> dict[str, int]:
+    quantity = next((name for name in shopify.ON_HAND if name in named), None)
+    if quantity is None or "location" not in named:
         raise UnreadableFile(
             "This is Shopify's inventory file of available quantities alone, with a column for each location. What is "
             "available follows from what is on hand: export it again with all quantities."
         )
-    places = {"sku": folded["sku"], "warehouse": folded["location"], "quantity": folded[quantity]}
-    if "on hand (current)" in folded:
-        places["expected_on_hand"] = folded["on hand (current)"]
-    return _of_variants("Shopify's inventory file", columns, folded, places)
-
-
-def _shopify_products(columns: Sequence[str], folded: Mapping[str, int]) -> Layout | None:
-    for sku, quantity in (("variant sku", "variant inventory qty"), ("sku", "inventory quantity")):
-        if {sku, quantity} <= folded.keys() and any(name in folded for name in shopify.HANDLE):
-            places = {"sku": folded[sku], "quantity": folded[quantity]}
-            return _of_variants("Shopify's product file", columns, folded, places)
-    return None
-
-
-def _of_variants(name: str, columns: Sequence[str], folded: Mapping[str, int], places: Mapping[str, int]) -> Layout:
-    handle = next(folded[name] for name in shopify.HANDLE if name in folded)
-    options = [folded[name] for name in shopify.OPTION_VALUES if name in folded]
-    layout = _layout(name, columns, places, [handle, *options])
-    return replace(layout, variant=(handle, options), skips_blank=True)
+    places = {"sku": named["sku"], "warehouse": named["location"], "quantity": named[quantity]}
+    if shopify.ON_HAND_BEFORE in named:
+        places["expected_on_hand"] = named[shopify.ON_HAND_BEFORE]
+    return places
 
 
 class _Fault(Exception):
@@ -188,7 +123,7 @@ class _RowReader:
         if len(cells) != self._width:
             self._refuse_width(cells)
         quantity_text = cells[self._quantity].strip()
-        if self._layout.skips_blank and quantity_text.casefold() in ("", NOT_STOCKED):
+        if self._layout.handle is not None and quantity_text.casefold() in ("", shopify.NOT_STOCKED):
             return None
         sku = cells[self._sku].strip()
         if not sku:
@@ -197,7 +132,7 @@ class _RowReader:
         quantity = _level("quantity", quantity_text, self._lowest)
         expected = None
         if self._expected is not None and (text := cells[self._expected].strip()):
-            expected = None if text.casefold() == NOT_STOCKED else _level("expected_on_hand", text, 0)
+            expected = None if text.casefold() == shopify.NOT_STOCKED else _level("expected_on_hand", text, 0)
         reason, reference, note = self._read_texts(cells) if self._has_texts else ("", "", "")
         return Row(line, cells, sku, warehouse_id, quantity, expected, reason, reference, note)
 
@@ -210,12 +145,10 @@ class _RowReader:
         )
 
     def _stand_in(self, cells: list[str]) -> str:
-        if self._layout.variant is None:
+        handle = "" if self._layout.handle is None else cells[self._layout.handle].strip()
+        if not handle:
             raise _Fault("sku", "a SKU is needed")
-        handle, options = self._layout.variant
-        if not cells[handle].strip():
-            raise _Fault("sku", "a SKU is needed, or a handle to make one of")
-        return shopify.variant_sku("", cells[handle].strip(), (cells[place].strip() for place in options))
+        return shopify.variant_sku("", handle, (cells[place].strip() for place in self._layout.options))
 
     def _warehouse_id(self, cells: list[str]) -> int:
         if self._warehouse is None:

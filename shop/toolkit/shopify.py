@@ -7,11 +7,17 @@ export products", with the column names of older exports beside today's.
 import re
 from collections.abc import Iterable
 
-# The columns that name a variant; today's product files say "URL handle" and "Option1 value".
+# Names of columns, folded. Older exports have the first of several, today's the last.
 HANDLE = ("handle", "url handle")
-TITLE = ("title",)
-OPTION_NAMES = tuple(f"option{number} name" for number in (1, 2, 3))
 OPTION_VALUES = tuple(f"option{number} value" for number in (1, 2, 3))
+PRODUCT_QUANTITIES = (("variant sku", "variant inventory qty"), ("sku", "inventory quantity"))
+PRODUCT_PRICES = (("variant sku", "variant price"), ("sku", "price"))
+DESCRIPTION = ("body (html)", "description")
+PUBLISHED = ("published", "published on online store")
+INVENTORY_COLUMNS = {"sku", "hs code", "coo"}
+ON_HAND = ("on hand (new)", "on hand")
+ON_HAND_BEFORE = "on hand (current)"
+NOT_STOCKED = "not stocked"
 # A product without options has this one for show.
 NO_OPTION = "default title"
 

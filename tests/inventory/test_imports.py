@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from inventory import services as inventory
-from inventory.services import _imports
+from inventory.services import _imports, _staging
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
@@ -21,7 +21,7 @@ from tests.inventory.test_concurrency import assert_books_are_right
 @pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(_imports, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(_imports, "STAGED_AT_ONCE", 2)
+    monkeypatch.setattr(_staging, "STAGED_AT_ONCE", 2)
 
 
 def sell(product_id: int, units: int) -> None:

@@ -1,0 +1,227 @@
+"""What is known of imports, and what of them was refused."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from inventory import models, sql
+from shop.toolkit import sheets
+from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.refusals import Refusal
+
+LISTED_ERRORS = 20
+READ_AT_ONCE = 5000
+
+
+@dataclass(frozen=True)
+class LargestChange:
+    """One of the largest changes of an import: a stock row's units on hand before and after."""
+
+    line: int
+    sku: str
+    warehouse: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class ImportUnits:
+    """The units that an import brought into a warehouse and took out of it."""
+
+    warehouse: str
+    units_in: int
+    units_out: int
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row of an import that was refused: where it stands, what it says there, and what would be right."""
+
+    line: int
+    column: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class StockImport:
+    """A file that was loaded, or the undoing of one, and what it did so far; of a dry run, what it would do.
+
+    `new`, `changed`, `unchanged` and `refused` count rows; `warehouses` has the units in and out; `refused_rows` are
+    the first twenty refused rows of a finished import. `status` is staged,
+    applying, aborting or undoing while there is more to do, then checked (a dry run), refused (nothing was written),
+    applied, aborted (a row became wrong half-way, and what was written was taken back) or undone.
+    """
+
+    id: UUID
+    status: str
+    mode: str
+    on_error: str
+    dry_run: bool
+    undoes: UUID | None
+    undone_by: UUID | None
+    file_name: str
+    understood_as: str
+    note: str
+    actor_id: int | None
+    created_at: datetime
+    finished_at: datetime | None
+    rows: int
+    skipped: int
+    new: int
+    changed: int
+    unchanged: int
+    refused: int
+    warehouses: list[ImportUnits]
+    largest: list[LargestChange]
+    is_finished: bool
+    refused_rows: list[RefusedRow]
+
+    @property
+    def done(self) -> int:
+        """The rows that are dealt with."""
+        return self.new + self.changed + self.unchanged + self.refused
+
+
+class ImportNotFound(Refusal):
+    """No import has this id."""
+
+    def __init__(self, import_id: UUID) -> None:
+        super().__init__(f"There is no import {import_id}.")
+
+
+class AlreadyImported(Refusal):
+    """The same file was loaded before, or is being loaded."""
+
+    def __init__(self, import_id: UUID | None, status: str) -> None:
+        self.import_id = import_id
+        self.status = status
+        which = f"as the import {import_id} ({status})" if import_id else "and is being loaded"
+        super().__init__(f"This very file was loaded already, {which}; say so if you mean to load it again.")
+
+
+class NotUndoable(Refusal):
+    """Only an import that was applied can be undone."""
+
+    def __init__(self, current_status: str) -> None:
+        self.current_status = current_status
+        super().__init__(f"The import is {current_status}; only one that was applied can be undone.")
+
+
+def get_import(import_id: UUID) -> StockImport:
+    """Return an import with its figures. Raises ImportNotFound."""
+    return fact(row_of(import_id))
+
+
+def find_unfinished(path: Path) -> StockImport | None:
+    """Return the import of this very file that was begun and not finished."""
+    rows = models.StockImport.objects.filter(file_hash=sheets.fingerprint(path), status__in=models.UNFINISHED)
+    row = rows.filter(is_dry_run=False).order_by("created_at").first()
+    return fact(row) if row else None
+
+
+def list_imports(*, page: PageRequest) -> Page[StockImport]:
+    """Return imports, newest first. Raises InvalidCursor."""
+    rows = models.StockImport.objects.select_related("undone_by")
+    return page_of(rows, order=["-created_at", "-id"], request=page).map(fact)
+
+
+def unfinished_imports() -> list[UUID]:
+    """Return the imports that wait to be advanced, oldest first."""
+    rows = models.StockImport.objects.filter(status__in=models.UNFINISHED, is_dry_run=False, undoes__isnull=True)
+    return list(rows.order_by("created_at").values_list("pk", flat=True))
+
+
+def refused_rows(import_id: UUID, *, limit: int) -> list[RefusedRow]:
+    """Return the first `limit` refused rows of an import, in the file's order. Raises ImportNotFound."""
+    return _first_refused(row_of(import_id), limit)
+
+
+def refused_sheet(import_id: UUID) -> tuple[list[str], Iterator[list[str]]]:
+    """Return the columns and the refused rows of an import as a table of the file's own layout, to be mended.
+
+    Its column `error` says of each what would be right; a file that is loaded may have it. The rows are read as they
+    are asked for. Raises ImportNotFound.
+    """
+    document = row_of(import_id)
+    columns = list(document.columns)
+    if sheets.ERROR not in [column.casefold() for column in columns]:
+        columns.append(sheets.ERROR)
+    return columns, _mendable_rows(document, columns)
+
+
+def _mendable_rows(document: models.StockImport, columns: list[str]) -> Iterator[list[str]]:
+    place = [column.casefold() for column in columns].index(sheets.ERROR)
+    after = -1
+    while found := sql.list_refused(document.pk, after=after, limit=READ_AT_ONCE):
+        for row in found:
+            refused = _refused_row(document, row)
+            cells = [*row.cells, *[""] * len(columns)][: len(columns)]
+            cells[place] = f"line {refused.line}, {refused.column} {refused.value!r}: {refused.detail}"
+            yield cells
+        after = found[-1].line
+
+
+def _first_refused(document: models.StockImport, limit: int) -> list[RefusedRow]:
+    return [_refused_row(document, row) for row in sql.list_refused(document.pk, after=-1, limit=limit)]
+
+
+def _refused_row(document: models.StockImport, row: sql.RefusedRow) -> RefusedRow:
+    place = document.places.get(row.fault_field)
+    is_there = place is not None and place < len(row.cells)
+    column = document.columns[place] if is_there else row.fault_field
+    return RefusedRow(row.line, column, row.cells[place] if is_there else "", row.fault)
+
+
+def locked(import_id: UUID) -> models.StockImport:
+    rows = models.StockImport.objects.select_for_update(no_key=True)
+    return _found(rows.filter(pk=import_id).first(), import_id)
+
+
+def row_of(import_id: UUID) -> models.StockImport:
+    rows = models.StockImport.objects.select_related("undone_by")
+    return _found(rows.filter(pk=import_id).first(), import_id)
+
+
+def _found(row: models.StockImport | None, import_id: UUID) -> models.StockImport:
+    if row is None:
+        raise ImportNotFound(import_id)
+    return row
+
+
+def fact(row: models.StockImport) -> StockImport:
+    undone_by = getattr(row, "undone_by", None)
+    is_finished = row.status not in models.UNFINISHED
+    return StockImport(
+        id=row.pk,
+        status=str(row.status),
+        mode=str(row.mode),
+        on_error="skip" if row.skips_refused else "abort",
+        dry_run=row.is_dry_run,
+        undoes=row.undoes_id,
+        undone_by=undone_by.pk if undone_by else None,
+        file_name=row.file_name,
+        understood_as=row.understood_as,
+        note=row.note,
+        actor_id=row.actor_id,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        rows=row.rows,
+        skipped=row.skipped,
+        new=row.new,
+        changed=row.changed,
+        unchanged=row.unchanged,
+        refused=row.refused,
+        warehouses=[
+            ImportUnits(code, units_in, units_out) for code, (units_in, units_out) in sorted(row.by_warehouse.items())
+        ],
+        largest=[
+            LargestChange(change["line"], change["sku"], change["warehouse"], change["from"], change["to"])
+            for change in row.largest
+        ],
+        is_finished=is_finished,
+        # Of a finished import only refused rows are left; before that, looking for them would take long.
+        refused_rows=_first_refused(row, LISTED_ERRORS) if is_finished and row.refused else [],
+    )

@@ -1,0 +1,179 @@
+"""Files become imports: read row by row, each row understood or refused, copied into the staging table."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from inventory import models, sql
+from inventory.models import ImportStatus
+from inventory.services._facts import WarehouseNotFound
+from inventory.services._import_documents import AlreadyImported, StockImport, fact
+from inventory.services._layouts import Row, read_rows, recognize
+from shop.toolkit import sheets, transactions
+
+STAGED_AT_ONCE = 5000
+
+OnRows = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """How a file is to be taken.
+
+    `mode` is set, adjust or count; `on_error` abort (one refused row refuses all) or skip; `mapping` says which column
+    is which field; `warehouse` is for files without a column of them; `again` takes a file that was loaded before.
+    """
+
+    file_name: str
+    mode: str = "set"
+    on_error: str = "abort"
+    dry_run: bool = False
+    again: bool = False
+    warehouse: str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+def _no_rows(count: int) -> None: ...
+
+
+@transaction.atomic(savepoint=False)
+def stage_import(
+    request: ImportRequest,
+    *,
+    import_id: UUID,
+    path: Path,
+    max_bytes: int,
+    actor_id: int | None,
+    on_rows: OnRows = _no_rows,
+) -> StockImport:
+    """Read a file into a new import that is still to be applied, all rows or none; memory stays constant.
+
+    `path` is a CSV (plain or gzip) or .xlsx file that unpacks to at most `max_bytes`. `on_rows` is told the number of
+    rows read so far. Rows that cannot be right are refused one by one, in the document. Raises AlreadyImported,
+    WarehouseNotFound; UnreadableFile for a file that is no table of a known layout.
+    """
+    sql.take_time()
+    file_hash = sheets.fingerprint(path)
+    if not (request.again or request.dry_run):
+        _refuse_twin(file_hash)
+    with sheets.open_sheet(path, max_bytes=max_bytes) as sheet:
+        layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
+        warehouses = _Warehouses()
+        default = warehouses.default(request.warehouse) if "warehouse" not in layout.places else None
+        document = _document(request, import_id, layout, sheet, file_hash, actor_id)
+        _save_new(document)
+        found = read_rows(sheet, layout, mode=request.mode, find_warehouse=warehouses.find, default_warehouse=default)
+        _stage(document, found, on_rows)
+    if not document.rows:
+        raise sheets.UnreadableFile("The file names its columns and has no rows that say anything of stock.")
+    document.save(update_fields=["rows", "skipped"])
+    return fact(document)
+
+
+class _Warehouses:
+    """Warehouses by what files call them: their code, or their name where it is one's alone."""
+
+    def __init__(self) -> None:
+        self._by_code: dict[str, int] = {}
+        self._by_name: dict[str, list[int]] = {}
+        self._active: list[int] = []
+        for row in models.Warehouse.objects.all():
+            self._by_code[row.code.casefold()] = row.pk
+            self._by_name.setdefault(row.name.casefold(), []).append(row.pk)
+            if row.is_active:
+                self._active.append(row.pk)
+
+    def find(self, text: str) -> int | str:
+        """Return the id of a warehouse, or why there is none."""
+        if not text:
+            return "a warehouse is needed"
+        if (found := self._by_code.get(text.casefold())) is not None:
+            return found
+        named = self._by_name.get(text.casefold(), [])
+        if len(named) == 1:
+            return named[0]
+        if named:
+            return "several warehouses have this name; give the code"
+        return "there is no such warehouse; create it first, or give the code or name of another"
+
+    def default(self, code: str | None) -> int:
+        if code is not None:
+            found = self._by_code.get(code.casefold())
+            if found is None:
+                raise WarehouseNotFound([code])
+            return found
+        if len(self._active) != 1:
+            raise sheets.UnreadableFile("The file does not say where the units are; name one for all of them.")
+        return self._active[0]
+
+
+def _refuse_twin(file_hash: str) -> None:
+    twins = models.StockImport.objects.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
+    if twin := twins.filter(status__in=[*models.UNFINISHED, ImportStatus.APPLIED]).order_by("created_at").first():
+        raise AlreadyImported(twin.pk, twin.status)
+
+
+def _document(
+    request: ImportRequest,
+    import_id: UUID,
+    layout: sheets.Layout,
+    sheet: sheets.Sheet,
+    file_hash: str,
+    actor_id: int | None,
+) -> models.StockImport:
+    return models.StockImport(
+        pk=import_id,
+        mode=request.mode,
+        skips_refused=request.on_error == "skip",
+        is_dry_run=request.dry_run,
+        again=request.again,
+        file_name=request.file_name[-255:],
+        file_hash=file_hash,
+        understood_as=f"{sheet.understood_as}; {layout.sentence}"[:500],
+        columns=layout.columns,
+        places=dict(layout.places),
+        note=request.note,
+        actor_id=actor_id,
+    )
+
+
+def _save_new(document: models.StockImport) -> None:
+    try:
+        document.save(force_insert=True)
+    except IntegrityError as error:
+        if transactions.violated_constraint(error) == "inventory_import_once":
+            # Somebody loads the same file at this moment; which import it is, they will know.
+            raise AlreadyImported(None, ImportStatus.STAGED) from error
+        raise
+
+
+def _stage(document: models.StockImport, found: Iterator[Row | None], on_rows: OnRows) -> None:
+    """Copy rows into the staging table, some thousands at a time, each with the product that its SKU names."""
+    while batch := list(islice(found, STAGED_AT_ONCE)):
+        rows = [row for row in batch if row is not None]
+        products = sql.find_skus({row.sku for row in rows if not row.fault and "\0" not in row.sku})
+        sql.copy_rows(document.pk, (_staged(row, products) for row in rows))
+        document.rows += len(rows)
+        document.skipped += len(batch) - len(rows)
+        on_rows(document.rows + document.skipped)
+
+
+def _staged(row: Row, products: Mapping[str, int]) -> tuple[Any, ...]:
+    cells = json.dumps(row.cells, ensure_ascii=False)
+    if row.fault:
+        return row.line, None, None, None, None, "", "", "", cells, row.fault_field, row.fault
+    product_id = products.get(row.sku)
+    if product_id is None:
+        said = f"there is no product with the SKU {row.sku[:80]}; create it first, or correct the SKU"
+        return row.line, None, None, None, None, "", "", "", cells, "sku", said
+    return (
+        row.line, product_id, row.warehouse_id, row.quantity, row.expected_on_hand, row.reason, row.reference, row.note,
+        cells, "", "",
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Which column of a file is which field: by the names of the columns, or by what the caller says of them."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shop.toolkit.sheets._text import UnreadableFile
+
+ERROR = "error"  # what is wrong with a row, in the files of refused rows; a file that is loaded may have it
+
+
+@dataclass(frozen=True)
+class Layout:
+    """In which columns the fields stand. `handle` and `options` are the places of those, in files of variants."""
+
+    name: str
+    columns: list[str]
+    places: Mapping[str, int]
+    handle: int | None = None
+    options: Sequence[int] = ()
+
+    @property
+    def sentence(self) -> str:
+        said = ", ".join(f"{field} from {self.columns[place]!r}" for field, place in self.places.items())
+        used = {*self.places.values(), self.handle, *self.options}
+        unused = [column for place, column in enumerate(self.columns) if place not in used and column]
+        return f"{self.name}: {said}" + (f"; not used: {', '.join(unused)}" if unused else "")
+
+
+def folded(columns: Iterable[str]) -> dict[str, int]:
+    """Return the places of columns by their names, however they are written."""
+    return {re.sub(r"[ _-]+", " ", name.casefold()): place for place, name in enumerate(columns)}
+
+
+def by_name(
+    columns: Sequence[str], *, required: Sequence[str], optional: Sequence[str], ignored: Sequence[str]
+) -> Layout:
+    """Return the own layout, whose columns are named like the fields.
+
+    Raises UnreadableFile when columns are missing or not known.
+    """
+    named = {name.replace(" ", "_"): place for name, place in folded(columns).items()}
+    missing = [field for field in required if field not in named]
+    unknown = [columns[place] for name, place in named.items() if name not in (*required, *optional, *ignored, ERROR)]
+    if not missing and not unknown:
+        places = {field: named[field] for field in (*required, *optional) if field in named}
+        return Layout("own layout", list(columns), places)
+    said = f"there is no column {missing[0]}" if missing else f"the column {unknown[0]!r} is not known"
+    raise UnreadableFile(
+        f"The file has the columns {', '.join(columns)}: {said}. The own layout has {' and '.join(required)}, and may "
+        f"have {', '.join(optional)}; Shopify's files are known by their columns; for any other, say which column is "
+        "which field (map)."
+    )
+
+
+def by_mapping(
+    columns: Sequence[str], mapping: Mapping[str, str], *, required: Sequence[str], optional: Sequence[str]
+) -> Layout:
+    """Return the layout that `mapping` (column to field) says; columns that are named like other fields are those.
+
+    Raises UnreadableFile when it does not fit the file.
+    """
+    fields, known = (*required, *optional), folded(columns)
+    places: dict[str, int] = {}
+    for column, field in mapping.items():
+        place = known.get(next(iter(folded([column.strip()]))))
+        if field not in fields:
+            raise UnreadableFile(f"There is no field {field!r} to map {column!r} to; there are {', '.join(fields)}.")
+        if place is None:
+            raise UnreadableFile(f"The file has no column {column!r}; it has {', '.join(columns)}.")
+        if field in places:
+            raise UnreadableFile(f"Two columns are mapped to {field}; which of them counts?")
+        places[field] = place
+    for field in fields:
+        place = known.get(field.replace("_", " "))
+        if field not in places and place is not None and place not in places.values():
+            places[field] = place
+    missing = [field for field in required if field not in places]
+    if missing:
+        raise UnreadableFile(f"No column is mapped to {missing[0]}; the file has {', '.join(columns)}.")
+    return Layout("mapped", list(columns), places)

@@ -5,14 +5,12 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error
 
 from inventory import services as inventory
+from shop.toolkit.commands import FileCommand
 from shop.toolkit.progress import Progress, progress
-from shop.toolkit.sheets import write_sheet
-
-LISTED_ERRORS = 10
 
 
 def finish(import_id: UUID) -> inventory.StockImport:
@@ -32,7 +30,7 @@ def _show(show: Progress, document: inventory.StockImport) -> None:
     show(document.done)
 
 
-def report(command: BaseCommand, document: inventory.StockImport, errors_path: Path) -> None:
+def report(command: FileCommand, document: inventory.StockImport, errors_path: Path) -> None:
     """Print what an import did, and write its refused rows to `errors_path`."""
     say = command.stdout.write
     say(f"{document.file_name}: {document.understood_as}")
@@ -50,14 +48,5 @@ def report(command: BaseCommand, document: inventory.StockImport, errors_path: P
         difference = f"{change.before} -> {change.after} ({change.after - change.before:+})"
         say(f"  line {change.line}: {change.sku} in {change.warehouse} {difference}")
     if document.refused:
-        _report_errors(command, document, errors_path)
-
-
-def _report_errors(command: BaseCommand, document: inventory.StockImport, path: Path) -> None:
-    command.stdout.write("Refused rows:")
-    for row in inventory.refused_rows(document.id, limit=LISTED_ERRORS):
-        command.stdout.write(f"  line {row.line}, {row.column} {row.value!r}: {row.detail}")
-    if document.refused > LISTED_ERRORS:
-        command.stdout.write(f"  ... and {document.refused - LISTED_ERRORS:,} more")
-    write_sheet(path, "csv", *inventory.refused_sheet(document.id))
-    command.stdout.write(f"All of them, to be mended and loaded again: {path}")
+        table = inventory.refused_sheet(document.id)
+        command.keep_refused(errors_path, document.refused, document.refused_rows, table)

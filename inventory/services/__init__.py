@@ -29,6 +29,7 @@ from inventory.services._facts import (
     InvalidTransition,
     Item,
     ItemNotFound,
+    Labels,
     Level,
     LevelOutOfRange,
     Movement,
@@ -55,7 +56,6 @@ from inventory.services._import_documents import (
     ImportUnits,
     LargestChange,
     NotUndoable,
-    RefusedRow,
     StockImport,
     find_unfinished,
     get_import,
@@ -78,7 +78,9 @@ from inventory.services._ledger import (
 )
 from inventory.services._provisioning import (
     provision_item,
+    provision_items,
     relabel_item,
+    relabel_items,
 )
 from inventory.services._reading import (
     explain,
@@ -109,6 +111,7 @@ from inventory.services._warehouses import (
     list_warehouses,
     update_warehouse,
 )
+from shop.toolkit.sheets import RefusedRow
 
 IMPORT_STATUSES: list[str] = list(ImportStatus.values)
 KINDS: list[str] = list(Kind.values)
@@ -141,6 +144,7 @@ __all__ = [
     "InvalidTransition",
     "Item",
     "ItemNotFound",
+    "Labels",
     "LargestChange",
     "Level",
     "LevelOutOfRange",
@@ -197,11 +201,13 @@ __all__ = [
     "open_count",
     "preview",
     "provision_item",
+    "provision_items",
     "receive",
     "record_count",
     "refused_rows",
     "refused_sheet",
     "relabel_item",
+    "relabel_items",
     "release",
     "reservation_states",
     "reservations",

@@ -55,6 +55,16 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What inventory knows of a product; an inactive one is not on sale."""
+
+    product_id: int
+    sku: str
+    name: str
+    is_active: bool
+
+
+@dataclass(frozen=True)
 class Demand:
     """Units of one product that somebody asks for, at least 1."""
 

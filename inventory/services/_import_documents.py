@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import UUID
 
 from inventory import models, sql
-from shop.toolkit import sheets
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
 
 LISTED_ERRORS = 20
 READ_AT_ONCE = 5000
@@ -33,16 +33,6 @@ class ImportUnits:
     warehouse: str
     units_in: int
     units_out: int
-
-
-@dataclass(frozen=True)
-class RefusedRow:
-    """A row of an import that was refused: where it stands, what it says there, and what would be right."""
-
-    line: int
-    column: str
-    value: str
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +107,7 @@ def get_import(import_id: UUID) -> StockImport:
 
 def find_unfinished(path: Path) -> StockImport | None:
     """Return the import of this very file that was begun and not finished."""
-    rows = models.StockImport.objects.filter(file_hash=sheets.fingerprint(path), status__in=models.UNFINISHED)
+    rows = models.StockImport.objects.filter(file_hash=fingerprint(path), status__in=models.UNFINISHED)
     row = rows.filter(is_dry_run=False).order_by("created_at").first()
     return fact(row) if row else None
 
@@ -146,21 +136,14 @@ def refused_sheet(import_id: UUID) -> tuple[list[str], Iterator[list[str]]]:
     are asked for. Raises ImportNotFound.
     """
     document = row_of(import_id)
-    columns = list(document.columns)
-    if sheets.ERROR not in [column.casefold() for column in columns]:
-        columns.append(sheets.ERROR)
-    return columns, _mendable_rows(document, columns)
+    return _layout(document).mendable(_refused(document))
 
 
-def _mendable_rows(document: models.StockImport, columns: list[str]) -> Iterator[list[str]]:
-    place = [column.casefold() for column in columns].index(sheets.ERROR)
+def _refused(document: models.StockImport) -> Iterator[tuple[list[str], RefusedRow]]:
     after = -1
     while found := sql.list_refused(document.pk, after=after, limit=READ_AT_ONCE):
         for row in found:
-            refused = _refused_row(document, row)
-            cells = [*row.cells, *[""] * len(columns)][: len(columns)]
-            cells[place] = f"line {refused.line}, {refused.column} {refused.value!r}: {refused.detail}"
-            yield cells
+            yield row.cells, _refused_row(document, row)
         after = found[-1].line
 
 
@@ -169,10 +152,11 @@ def _first_refused(document: models.StockImport, limit: int) -> list[RefusedRow]
 
 
 def _refused_row(document: models.StockImport, row: sql.RefusedRow) -> RefusedRow:
-    place = document.places.get(row.fault_field)
-    is_there = place is not None and place < len(row.cells)
-    column = document.columns[place] if is_there else row.fault_field
-    return RefusedRow(row.line, column, row.cells[place] if is_there else "", row.fault)
+    return _layout(document).refused(row.line, row.cells, row.fault_field, row.fault)
+
+
+def _layout(document: models.StockImport) -> Layout:
+    return Layout(document.understood_as, document.columns, document.places)
 
 
 def locked(import_id: UUID) -> models.StockImport:

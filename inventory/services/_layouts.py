@@ -120,8 +120,8 @@ class _RowReader:
         self._has_texts = any(place is not None for place in self._texts)
 
     def read(self, line: int, cells: list[str]) -> Row | None:
-        if len(cells) != self._width:
-            self._refuse_width(cells)
+        if len(cells) != self._width and (said := self._layout.misfit(cells)):
+            raise _Fault("row", said)
         quantity_text = cells[self._quantity].strip()
         if self._layout.handle is not None and quantity_text.casefold() in ("", shopify.NOT_STOCKED):
             return None
@@ -135,14 +135,6 @@ class _RowReader:
             expected = None if text.casefold() == shopify.NOT_STOCKED else _level("expected_on_hand", text, 0)
         reason, reference, note = self._read_texts(cells) if self._has_texts else ("", "", "")
         return Row(line, cells, sku, warehouse_id, quantity, expected, reason, reference, note)
-
-    def _refuse_width(self, cells: list[str]) -> None:
-        if len(cells) > self._width and not any(cells[self._width :]):
-            del cells[self._width :]
-            return
-        raise _Fault(
-            "row", f"the row has {len(cells)} cells where the header has {self._width}; empty cells count as well"
-        )
 
     def _stand_in(self, cells: list[str]) -> str:
         handle = "" if self._layout.handle is None else cells[self._layout.handle].strip()

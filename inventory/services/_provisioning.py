@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from inventory import models
-from inventory.services._facts import Item, ItemNotFound, Level
+from inventory.services._facts import Item, ItemNotFound, Labels, Level
 from inventory.services._items import get_item
 from inventory.services._ledger import receive
 
@@ -22,6 +22,25 @@ def provision_item(
     if initial_stock:
         receive(product_id=product_id, levels=initial_stock, actor_id=actor_id, reference="", note="initial stock")
     return get_item(product_id)
+
+
+@transaction.atomic(savepoint=False)
+def provision_items(labels: Sequence[Labels]) -> None:
+    """Create the inventory items of new products, without stock, in one statement.
+
+    Raises IntegrityError when a product has an item already, a caller's bug.
+    """
+    models.Item.objects.bulk_create([_item(label) for label in labels])
+
+
+@transaction.atomic(savepoint=False)
+def relabel_items(labels: Sequence[Labels]) -> None:
+    """Give items their products' new labels, in one statement."""
+    models.Item.objects.bulk_update([_item(label) for label in labels], ["sku", "name", "is_active"])
+
+
+def _item(label: Labels) -> models.Item:
+    return models.Item(product_id=label.product_id, sku=label.sku, name=label.name, is_active=label.is_active)
 
 
 @transaction.atomic(savepoint=False)

@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from inventory import services as inventory
 from inventory.management.imports import finish, report
 from shop.toolkit import transactions
+from shop.toolkit.commands import FileCommand
 from shop.toolkit.ids import new_id
 from shop.toolkit.refusals import Refusal
 
 
-class Command(BaseCommand):
+class Command(FileCommand):
     """Take back what an import did, by one compensating batch of movements.
 
     Rows whose units were sold or promised since are refused one by one; called again, those are tried again.

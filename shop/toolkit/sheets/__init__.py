@@ -3,17 +3,17 @@
 Whatever a file may be, reading it takes bounded memory and ends in rows or in UnreadableFile, which says what is wrong.
 """
 
-from shop.toolkit.sheets._layouts import ERROR, Layout, by_mapping, by_name, folded
+from shop.toolkit.sheets._layouts import Layout, RefusedRow, by_mapping, by_name, folded
 from shop.toolkit.sheets._reading import Sheet, fingerprint, open_sheet
 from shop.toolkit.sheets._text import InvalidNumber, UnreadableFile, amount, defused, units
 from shop.toolkit.sheets._writing import FORMATS, MAX_XLSX_ROWS, write_sheet
 
 __all__ = [
-    "ERROR",
     "FORMATS",
     "MAX_XLSX_ROWS",
     "InvalidNumber",
     "Layout",
+    "RefusedRow",
     "Sheet",
     "UnreadableFile",
     "amount",

@@ -1,12 +1,26 @@
 """Which column of a file is which field: by the names of the columns, or by what the caller says of them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shop.toolkit.sheets._text import UnreadableFile
 
 ERROR = "error"  # what is wrong with a row, in the files of refused rows; a file that is loaded may have it
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row that was refused: where it stands, what it says there, and what would be right."""
+
+    line: int
+    column: str
+    value: str
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        return f"line {self.line}, {self.column} {self.value!r}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,33 @@ class Layout:
         used = {*self.places.values(), self.handle, *self.options}
         unused = [column for place, column in enumerate(self.columns) if place not in used and column]
         return f"{self.name}: {said}" + (f"; not used: {', '.join(unused)}" if unused else "")
+
+    def misfit(self, cells: list[str]) -> str | None:
+        """Tell what is wrong with the number of cells in a row. Empty ones behind the last column are no matter."""
+        width = len(self.columns)
+        if len(cells) == width or (len(cells) > width and not any(cells[width:])):
+            return None
+        return f"the row has {len(cells)} cells where the header has {width}; empty cells count as well"
+
+    def refused(self, line: int, cells: list[str], field: str, detail: str) -> RefusedRow:
+        """Return a row that is refused for what it says in `field`, named as the file does."""
+        place = self.places.get(field)
+        if place is None or place >= len(cells):
+            return RefusedRow(line, field, "", detail)
+        return RefusedRow(line, self.columns[place], cells[place], detail)
+
+    def mendable(self, refused: Iterable[tuple[list[str], RefusedRow]]) -> tuple[list[str], Iterator[list[str]]]:
+        """Return refused rows as a table of this layout, with the error beside each, to be mended and loaded again."""
+        names = [column.casefold() for column in self.columns]
+        header = self.columns if ERROR in names else [*self.columns, ERROR]
+        return header, _with_errors(refused, len(header), names.index(ERROR) if ERROR in names else -1)
+
+
+def _with_errors(refused: Iterable[tuple[list[str], RefusedRow]], width: int, place: int) -> Iterator[list[str]]:
+    for cells, row in refused:
+        mendable = [*cells, *[""] * width][:width]
+        mendable[place] = row.sentence
+        yield mendable
 
 
 def folded(columns: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,87 @@
+import sys
+from argparse import ArgumentParser
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import transaction
+
+from products import services as products
+from shop.toolkit import commands, transactions
+from shop.toolkit.progress import progress
+from shop.toolkit.refusals import Refusal
+
+AT_ONCE = 1000
+
+
+class Command(commands.FileCommand):
+    """Load products from a file, each with its inventory item; import_stock loads the stock of the same file.
+
+    CSV, CSV in gzip, or .xlsx. Layouts, known by their columns:
+      own                 sku, name, price, and optionally currency, description, is_active
+      Shopify products    a product for each variant, named by its options; one without a SKU gets one of its handle
+                          and options; rows of images alone are no products
+      any other           with --map column=field
+
+    Products that are there already are changed to what the file says. Nothing is written unless every row can be, or
+    with --on-error skip those that can. A command that was cut off may be called again: what is there stays.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--currency", default=settings.DEFAULT_CURRENCY, help="of prices that have none")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with commands.on_disk(options["file"]) as path:
+            mapping = commands.mapping(options["mapping"])
+            file = products.ProductFile(path, commands.MAX_BYTES, options["currency"], mapping)
+            try:
+                refused = self._read(file, options)
+                if refused and options["on_error"] == "abort":
+                    raise CommandError(f"Nothing was written: {refused:,} rows are refused (--on-error skip).")
+                done = self._write(file, dry_run=options["dry_run"])
+            except Refusal as refusal:
+                raise CommandError(f"{commands.file_name(options['file'])}: {refusal}") from refusal
+        for name in ("new", "changed", "unchanged"):
+            self.stdout.write(f"  {name:<10}{getattr(done, name):>12,}")
+        self.stdout.write(f"  {'refused':<10}{refused:>12,}")
+        self.stdout.write("Dry run: nothing was written." if options["dry_run"] else "Done.")
+
+    def _read(self, file: products.ProductFile, options: dict[str, Any]) -> int:
+        """Look at every row before any is written; keep the refused ones in a file, and return how many."""
+        refused, count = [], 0
+        with products.read_catalogue(file) as catalogue:
+            self.stdout.write(f"{commands.file_name(options['file'])}: {catalogue.understood_as}")
+            with progress("Reading", total=None, stream=sys.stderr) as show:
+                for count, (cells, row) in enumerate(catalogue.rows, start=1):  # the last is the total
+                    if isinstance(row, products.RefusedRow):
+                        refused.append((cells, row))
+                    show(count)
+        self.stdout.write(f"{count:,} rows")
+        if refused:
+            path = commands.errors_path(options["errors"], options["file"])
+            self.keep_refused(path, len(refused), [row for _, row in refused], catalogue.layout.mendable(refused))
+        return len(refused)
+
+    def _write(self, file: products.ProductFile, *, dry_run: bool) -> products.Imported:
+        done = products.Imported()
+        with (
+            products.read_catalogue(file) as catalogue,
+            progress("Writing", total=None, stream=sys.stderr) as show,
+        ):
+            rows = (row for _, row in catalogue.rows if isinstance(row, products.Row))
+            while batch := list(islice(rows, AT_ONCE)):
+                done += _would_be(batch) if dry_run else transactions.run(partial(products.import_products, batch))
+                show(done.new + done.changed + done.unchanged)
+        return done
+
+
+def _would_be(batch: list[products.Row]) -> products.Imported:
+    with transaction.atomic(durable=True):
+        done = products.import_products(batch)
+        transaction.set_rollback(True)
+    return done

@@ -1,0 +1,39 @@
+"""What is sold. A product and its inventory item come into being together. The only module that others may import."""
+
+from products.services._catalogue import (
+    ORDERINGS,
+    PriceNotPayable,
+    Product,
+    ProductNotFound,
+    SkuExists,
+    archive_product,
+    create_product,
+    get_product,
+    list_products,
+    products_on_sale,
+    update_product,
+)
+from products.services._files import Catalogue, ProductFile, Row, read_catalogue
+from products.services._imports import Imported, import_products
+from shop.toolkit.sheets import RefusedRow
+
+__all__ = [
+    "ORDERINGS",
+    "Catalogue",
+    "Imported",
+    "PriceNotPayable",
+    "Product",
+    "ProductFile",
+    "ProductNotFound",
+    "RefusedRow",
+    "Row",
+    "SkuExists",
+    "archive_product",
+    "create_product",
+    "get_product",
+    "import_products",
+    "list_products",
+    "products_on_sale",
+    "read_catalogue",
+    "update_product",
+]

@@ -1,0 +1,78 @@
+"""Products from files, some hundreds in a statement, each with its inventory item."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from inventory import services as inventory
+from products import models
+from products.services._catalogue import SkuExists
+from products.services._files import Row
+from shop.toolkit import transactions
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many products were new, changed, and as they were."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: "Imported") -> "Imported":
+        return Imported(self.new + other.new, self.changed + other.changed, self.unchanged + other.unchanged)
+
+
+@transaction.atomic(savepoint=False)
+def import_products(rows: Sequence[Row]) -> Imported:
+    """Create the products that are not there, each with its inventory item, and change those that are otherwise.
+
+    Products are known by their SKU, and each SKU is there once. Doing it again changes nothing. The number of
+    statements does not grow with that of the rows. Raises SkuExists when somebody creates one of them at this moment.
+    """
+    found = (
+        models.Product.objects.select_for_update(no_key=True).filter(sku__in=[row.sku for row in rows]).order_by("pk")
+    )
+    there = {product.sku: product for product in found}
+    new = [_new(row) for row in rows if row.sku not in there]
+    changed = [there[row.sku] for row in rows if row.sku in there and _change(there[row.sku], row)]
+    try:
+        models.Product.objects.bulk_create(new)
+    except IntegrityError as error:
+        if transactions.sqlstate(error) == transactions.UNIQUE_VIOLATION:
+            raise SkuExists("of this file") from error
+        raise
+    models.Product.objects.bulk_update(changed, [*FIELDS, "updated_at"])
+    inventory.provision_items([_labels(product) for product in new])
+    inventory.relabel_items([_labels(product) for product in changed])
+    return Imported(len(new), len(changed), len(rows) - len(new) - len(changed))
+
+
+FIELDS = ("name", "description", "price", "currency", "is_active")
+
+
+def _new(row: Row) -> models.Product:
+    return models.Product(
+        sku=row.sku,
+        name=row.name,
+        description=row.description or "",
+        price=row.price,
+        currency=row.currency,
+        is_active=row.is_active is not False,
+    )
+
+
+def _change(product: models.Product, row: Row) -> bool:
+    """Give a product what the row says; tell whether that was anything new."""
+    given = {name: value for name in FIELDS if (value := getattr(row, name)) is not None}
+    is_other = any(getattr(product, name) != value for name, value in given.items())
+    for name, value in given.items():
+        setattr(product, name, value)
+    product.updated_at = timezone.now()
+    return is_other
+
+
+def _labels(product: models.Product) -> inventory.Labels:
+    return inventory.Labels(product.pk, product.sku, product.name, product.is_active)

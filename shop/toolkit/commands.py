@@ -1,0 +1,89 @@
+"""What commands that load files share."""
+
+import shutil
+import sys
+import tempfile
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from shop.toolkit.sheets import RefusedRow, write_sheet
+
+MAX_BYTES = 2 << 30  # that a file may unpack to; a million rows are about 50 MB
+LISTED_ERRORS = 10
+
+
+class FileCommand(BaseCommand):
+    """A command that loads a file, and keeps the rows that it refuses in another."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        # The docstring's own lines: they are a table of layouts.
+        return super().create_parser(prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", help="- for standard input")
+        parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+        parser.add_argument(
+            "--on-error",
+            choices=["abort", "skip"],
+            default="abort",
+            help="whether one refused row refuses the file (abort), or is left out (skip)",
+        )
+        parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="COLUMN=FIELD",
+            dest="mapping",
+            help="which column is which field, in a file of another layout; once for each",
+        )
+        parser.add_argument("--errors", type=Path, metavar="FILE", help="where refused rows go")
+
+    def keep_refused(
+        self, path: Path, count: int, first: Sequence[RefusedRow], table: tuple[list[str], Iterable[Sequence[str]]]
+    ) -> None:
+        """Print the first refused rows and write all of them, a table of the file's own layout, to `path`."""
+        self.stdout.write("Refused rows:")
+        for row in first[:LISTED_ERRORS]:
+            self.stdout.write(f"  {row.sentence}")
+        if count > LISTED_ERRORS:
+            self.stdout.write(f"  ... and {count - LISTED_ERRORS:,} more")
+        write_sheet(path, "csv", *table)
+        self.stdout.write(f"All of them, to be mended and loaded again: {path}")
+
+
+def file_name(argument: str) -> str:
+    """Return what to call a file."""
+    return "standard input" if argument == "-" else Path(argument).name
+
+
+def errors_path(given: Path | None, argument: str) -> Path:
+    """Return where refused rows go: where the caller said, or into the current folder, named like the file."""
+    return given or Path(f"{file_name(argument).split('.')[0].replace(' ', '-')}.errors.csv")
+
+
+@contextmanager
+def on_disk(argument: str) -> Iterator[Path]:
+    """Yield the path of a file; standard input is kept in one first, since files are read more than once."""
+    if argument != "-":
+        if not Path(argument).is_file():
+            raise CommandError(f"There is no file {argument}.")
+        yield Path(argument)
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name)
+
+
+def mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the column and field of each `column=field`."""
+    split = [pair.rpartition("=") for pair in pairs]
+    wrong = [pair for pair, (column, _, field) in zip(pairs, split, strict=True) if not (column and field)]
+    if wrong:
+        raise CommandError(f"--map {wrong[0]}: write column=field, as in --map StockCode=sku.")
+    return {column: field for column, _, field in split}

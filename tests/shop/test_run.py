@@ -58,6 +58,7 @@ class Running:
     """One `manage.py run` with its output in a file."""
 
     def __init__(self, house: Path, port: int, **environment: str) -> None:
+        self.house = house
         self.base = f"http://127.0.0.1:{port}"
         self.log = house / f"run-{port}.log"
         kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY")}
@@ -264,12 +265,42 @@ def test_a_signal_at_any_time_stops_everything(house, number, delay):
 def test_workers_of_a_server_that_was_killed_do_not_stay(house):
     running = Running(house, free_port())
     running.wait_for_banner()
-    (server,) = [process for process in processes_of(house) if process.ppid() == running.process.pid]
+    server, worker = children(running)
+    assert "granian" in server.cmdline()
+    assert worker.cmdline()[-1] == "work"
 
     server.kill()
 
     assert running.process.wait(SECONDS) == 1
     wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
+
+
+def children(running: Running) -> list[psutil.Process]:
+    """Return the server and the worker."""
+    found = [process for process in processes_of(running.house) if process.ppid() == running.process.pid]
+    return sorted(found, key=lambda process: "work" in process.cmdline())
+
+
+def test_the_worker_finishes_large_imports_and_another_comes_when_it_dies(house):
+    running = Running(house, free_port(), DJANGO_SUPERUSER_PASSWORD="correct horse battery")
+    running.wait_for_banner()
+    _, worker = children(running)
+    worker.kill()
+    login = {"email": "admin@example.com", "password": "correct horse battery"}
+    token = httpx.post(f"{running.base}/api/v1/auth/token", json=login).json()["access"]
+    products = httpx.get(f"{running.base}/api/v1/products").json()["results"]
+    rows = "".join(f"{product['sku']},MAIN,1,{number}\n" for product in products for number in range(100))
+
+    with httpx.Client(base_url=f"{running.base}/api/v1/inventory", headers={"authorization": f"Bearer {token}"}) as api:
+        files = {"file": ("delivery.csv", f"sku,warehouse,quantity,reference\n{rows}")}
+        accepted = api.post("/imports", files=files, data={"mode": "adjust"})
+        assert accepted.status_code == 202
+        url = f"/imports/{accepted.json()['id']}"
+        wait_until(lambda: api.get(url).json()["status"] == "applied", seconds=SECONDS)
+        assert api.get(url).json()["changed"] == 1200
+    assert "The worker ended with exit code -9; here is another." in running.output()
+    running.stop()
+    assert processes_of(house) == []
 
 
 def test_a_socket_folder_that_others_made_first_is_refused(house, tmp_path):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -28,11 +29,16 @@ HOST = "127.0.0.1"
 DEFAULT_EMAIL = "admin@example.com"
 WORKERS = 2
 START_SECONDS = 60
+MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
 THREADS = settings.DATABASE_POOL_SIZE or 4
 
 
+Process = subprocess.Popen[bytes]
+
+
 class Command(BaseCommand):
-    """Start the whole shop: migrate, make a staff user, load a demo catalogue, serve on 127.0.0.1:$PORT.
+    """Start the whole shop: migrate, make a staff user, load a demo catalogue, serve on 127.0.0.1:$PORT, and work off
+    what nobody waits for.
 
     Safe to repeat: what is there already stays. Ctrl-C or SIGTERM stops all of it.
     """
@@ -58,7 +64,7 @@ class Command(BaseCommand):
 
     def _serve(self, port: int, banner: str) -> None:
         """Run the production server until it is told to stop; print `banner` once it answers."""
-        server = _start_server(port)
+        server, worker = _start_server(port), _start_worker()
 
         def stop(signum: int, frame: Any) -> None:
             server.terminate()
@@ -74,11 +80,28 @@ class Command(BaseCommand):
             time.sleep(0.1)
         else:
             self._print_at_once(banner if server.poll() is None else "")
-        code = server.wait()
+        code = self._watch(server, worker)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # workers of a server that was itself killed
         if code not in (0, -signal.SIGTERM):
             raise CommandError(f"The server ended with exit code {code}; its log is above.")
+
+    def _watch(self, server: Process, worker: Process) -> int:
+        """Wait for the server to end, with a worker beside it all the time; return the server's exit code."""
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = server.wait(timeout=1)
+                break
+            if worker.poll() is not None:
+                self.stderr.write(f"The worker ended with exit code {worker.returncode}; here is another.")
+                worker = _start_worker()
+        worker.terminate()
+        try:
+            worker.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+        return code
 
     def _ensure_staff_user(self) -> None:
         """Create the staff user where there is none, and print the password at once if it had to be made up."""
@@ -172,15 +195,25 @@ def _email() -> str:
     return os.environ.get("DJANGO_SUPERUSER_EMAIL") or DEFAULT_EMAIL
 
 
-def _start_server(port: int) -> "subprocess.Popen[bytes]":
-    # In a session of its own, so that Ctrl-C reaches it once: from us, in order, before the database stops.
-    return subprocess.Popen(
+def _start_server(port: int) -> Process:
+    return _start(
         [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), "--http", "1",
          "--no-ws", "--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--respawn-failed-workers",
          "--workers-kill-timeout", "10", "--log-level", "warning", "shop.wsgi:application"],
+    )  # fmt: skip
+
+
+def _start_worker() -> Process:
+    return _start([sys.executable, str(MANAGE), "work"])
+
+
+def _start(command: list[str]) -> Process:
+    # In a session of its own, so that Ctrl-C reaches it once: from us, in order, before the database stops.
+    return subprocess.Popen(
+        command,
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509  # the pool is closed, so there is one thread
-    )  # fmt: skip
+    )
 
 
 def _answers(port: int) -> bool:

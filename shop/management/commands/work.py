@@ -1,0 +1,68 @@
+import logging
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import Error, connection
+from django.utils import timezone
+
+from inventory import services as inventory
+from orders import services as orders
+from shop.toolkit import idempotency, transactions
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 2
+BATCH = 100
+
+
+class Command(BaseCommand):
+    """Do what nobody waits for, again and again: finish imports, expire overdue holds, clear old idempotency keys.
+
+    `make run` starts one. Any number may run at once, here and on other machines: each step is done by one of them, and
+    one that is killed leaves nothing that another would not go on with.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="do what there is to do, and end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        while True:
+            for chore in (finish_imports, expire_holds, clear_keys):
+                _attempt(chore)
+            if options["once"]:
+                return
+            time.sleep(PAUSE_SECONDS)
+
+
+def finish_imports() -> None:
+    """Apply the imports that were too large for the request that brought them, or that somebody was killed over."""
+    for import_id in inventory.unfinished_imports():
+        document = inventory.finish_import(import_id, on_step=lambda _: None)
+        logger.info("The import %s of %d rows is %s", import_id, document.rows, document.status)
+
+
+def expire_holds() -> None:
+    """Expire the holds past their deadline, and the orders that hung on them."""
+    while transactions.run(lambda: orders.expire_due(limit=BATCH, now=timezone.now())):
+        pass
+
+
+def clear_keys() -> None:
+    """Delete the idempotency keys that are past their time."""
+    while transactions.run(partial(idempotency.clear, limit=BATCH)):
+        pass
+
+
+def _attempt(chore: Callable[[], None]) -> None:
+    """A restarted database or a lock that could not be had is no reason to stop: the next round finds what is left."""
+    try:
+        chore()
+    except Error:
+        logger.exception("%s failed; once more in a moment", chore.__name__)
+        connection.close()

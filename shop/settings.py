@@ -178,7 +178,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1/",
-    "ENUM_NAME_OVERRIDES": {"OrderStatus": "orders.models.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "OrderStatus": "orders.models.Status",
+        "ImportMode": "inventory.services.MODES",
+        "ImportStatus": "inventory.services.IMPORT_STATUSES",
+    },
 }
 
 # --- The shop --------------------------------------------------------------------------------------------------------

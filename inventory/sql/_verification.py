@@ -112,6 +112,29 @@ CHECKS: dict[str, tuple[str, str]] = {
           FROM inventory_countline l LEFT JOIN inventory_count c ON c.id = l.count_id WHERE c.id IS NULL
         """,
     ),
+    "imports": (
+        "The units of an import are not what its movements say, or it has ended and left rows behind.",
+        """
+        SELECT COALESCE(i.id, m.import_id) AS import_id, i.status, f.units_in, f.units_out,
+               m.units_in AS in_by_ledger, m.units_out AS out_by_ledger, r.rows_left
+          FROM inventory_stockimport i
+          FULL JOIN (
+            SELECT import_id, sum(GREATEST(on_hand_delta, 0)) AS units_in, -sum(LEAST(on_hand_delta, 0)) AS units_out
+              FROM inventory_movement WHERE import_id IS NOT NULL GROUP BY import_id
+          ) m ON m.import_id = i.id
+          LEFT JOIN (
+            SELECT stock_import_id, count(*) AS rows_left FROM inventory_importrow WHERE fault = '' GROUP BY 1
+          ) r ON r.stock_import_id = i.id AND i.finished_at IS NOT NULL
+         CROSS JOIN LATERAL (
+            SELECT COALESCE(sum((value ->> 0)::bigint), 0) AS units_in,
+                   COALESCE(sum((value ->> 1)::bigint), 0) AS units_out
+              FROM jsonb_each(i.by_warehouse)
+         ) f
+         WHERE i.id IS NULL OR r.rows_left > 0
+            OR NOT i.is_dry_run
+               AND (f.units_in, f.units_out) <> (COALESCE(m.units_in, 0), COALESCE(m.units_out, 0))
+        """,
+    ),
     "guard_triggers": (
         "A trigger that guards the books is missing, disabled or empty, or a foreign key's is disabled.",
         """

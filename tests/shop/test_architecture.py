@@ -16,7 +16,7 @@ from inventory import services as inventory
 from orders import services as orders
 from products import services as products
 from shop import answers
-from shop.toolkit import idempotency, refusals
+from shop.toolkit import idempotency, refusals, sheets
 from users import services as users
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def refusals_of(*modules) -> set[type]:
 def test_every_exception_of_a_service_has_an_http_answer():
     named = refusals_of(users, products, inventory, orders)
 
-    of_the_toolkit = {refusals.InvalidCursor, *refusals_of(idempotency)}
+    of_the_toolkit = {refusals.InvalidCursor, sheets.UnreadableFile, *refusals_of(idempotency)}
     assert named | of_the_toolkit == set(answers.REFUSALS)
     assert len(named) > 15
 

@@ -282,11 +282,12 @@ def children(running: Running) -> list[psutil.Process]:
 
 
 def test_the_worker_finishes_large_imports_and_another_comes_when_it_dies(house):
-    running = Running(house, free_port(), DJANGO_SUPERUSER_PASSWORD="correct horse battery")
+    login = {"email": "stock@example.com", "password": "nine lives of a cat"}
+    made = {"DJANGO_SUPERUSER_EMAIL": login["email"], "DJANGO_SUPERUSER_PASSWORD": login["password"]}
+    running = Running(house, free_port(), **made)
     running.wait_for_banner()
     _, worker = children(running)
     worker.kill()
-    login = {"email": "admin@example.com", "password": "correct horse battery"}
     token = httpx.post(f"{running.base}/api/v1/auth/token", json=login).json()["access"]
     products = httpx.get(f"{running.base}/api/v1/products").json()["results"]
     rows = "".join(f"{product['sku']},MAIN,1,{number}\n" for product in products for number in range(100))

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from inventory.sql._verification import CHECKS as INVENTORY_CHECKS
 from shop import verification
 from tests import factories
+from tests.inventory.imports import loaded
 
 WITHOUT_GUARDS = "SET LOCAL session_replication_role = replica;"  # no triggers, no foreign keys
 
@@ -49,6 +50,7 @@ CORRUPTIONS = {
     ),
     "references": (SECOND_RESERVATION, {"endings", "guard_constraints"}),
     "orphans": ("DELETE FROM inventory_reservation", {"claims", "orders_covered", "orders_follow_reservations"}),
+    "imports": ("UPDATE inventory_stockimport SET by_warehouse = '{}'", set()),
     "guard_triggers": ("ALTER TABLE inventory_movement DISABLE TRIGGER inventory_movement_append_only", set()),
     "guard_constraints": (drop("inventory_movement", "inventory_movement_chain"), set()),
     "guard_indexes": (
@@ -70,6 +72,7 @@ def findings() -> set[str]:
 def books(database) -> None:
     product = factories.product(stock=10)
     factories.order(factories.user(), (product.id, 3))
+    loaded(f"sku,quantity\n{product.sku},12\n")
 
 
 def test_right_books_have_no_finding_but_that_a_throw_away_server_is_not_durable(books):

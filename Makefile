@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz bench-reading bench-ledger bench-idempotency lint lock clean install install-dev
+.PHONY: help run test fuzz bench-reading bench-ledger bench-idempotency bench-import lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -28,6 +28,9 @@ bench-ledger: install-dev ## what do the guards of the ledger cost a checkout?
 
 bench-idempotency: install-dev ## what does an Idempotency-Key cost a checkout?
 	@exec $(BIN)/python -m benchmarks.idempotency_cost
+
+bench-import: install-dev ## how fast is an import, beside the bare work, and do sales go on? SKUS=100000
+	@exec $(BIN)/python -m benchmarks.import_stock --skus $(or $(SKUS),100000)
 
 lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .

@@ -159,7 +159,8 @@ class Change:
     reference: str = ""
 
 
-# The only statement that changes a quantity: the row and its ledger entries in one, so neither is without the other.
+# The only statement that changes a quantity, beside the MERGE of an import, which does the same for a set: the row and
+# its ledger entries in one, so neither is without the other.
 # Several changes of one row become as many movements, in the order given: an UPDATE ... FROM that met one row twice
 # would apply one of them and lose the rest.
 # The time is one for all of them, and the clock's, not now(): that is when the transaction began, which may be before

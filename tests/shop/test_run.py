@@ -298,7 +298,7 @@ def test_the_worker_finishes_large_imports_and_another_comes_when_it_dies(house)
         assert accepted.status_code == 202
         url = f"/imports/{accepted.json()['id']}"
         wait_until(lambda: api.get(url).json()["status"] == "applied", seconds=SECONDS)
-        assert api.get(url).json()["changed"] == 1200
+        assert api.get(url).json()["done"] == 1200
     assert "The worker ended with exit code -9; here is another." in running.output()
     running.stop()
     assert processes_of(house) == []

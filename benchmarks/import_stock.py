@@ -3,17 +3,25 @@
 The same file of SKUs x 10 warehouses, once into empty stock and once changing every row, loaded in turns: by the bare
 work (`\\copy` into a staging table, then one statement that merges it and writes the ledger; no check, no chunks, no
 document, every row locked until the end) and by `manage.py import_stock`, each on its own copy of the same database.
+Then once more, while buyers check out over HTTP.
 """
 
+import contextlib
 import csv
 import os
+import random
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote
+
+import httpx
 
 from benchmarks import ROOT, migrated_server
 from shop import embedded
@@ -67,8 +75,7 @@ def write_file(path: Path, skus: int, *, turn: int) -> None:
 
 def main(skus: int) -> None:
     with migrated_server() as url, TemporaryDirectory(prefix="shop-bench-") as folder:
-        host = unquote(url.split("@")[1].rsplit("/", 1)[0])
-        server = ["-h", host, "-U", embedded.SUPERUSER]
+        server = ["-h", unquote(url.split("@")[1].rsplit("/", 1)[0]), "-U", embedded.SUPERUSER]
 
         def psql(database: str, *statements: str) -> None:
             commands = [part for statement in statements for part in ("-c", statement)]
@@ -79,6 +86,7 @@ def main(skus: int) -> None:
         for name in ("bare", "ours"):
             psql("postgres", f"CREATE DATABASE {name} TEMPLATE shop")
         psql("bare", STAGING)
+        os.environ["DATABASE_URL"] = url.rsplit("/", 1)[0] + "/ours"
         print(f"{skus * WAREHOUSES:,} rows ({skus:,} SKUs x {WAREHOUSES} warehouses)")
         for turn, title in enumerate(("into empty stock", "changing every row")):
             path = Path(folder) / f"{turn}.csv"
@@ -86,34 +94,102 @@ def main(skus: int) -> None:
             started = time.monotonic()
             psql("bare", f"\\copy bare FROM '{path}' CSV HEADER", BARE)
             bare = time.monotonic() - started
-            ours, memory = load(path, url)
-            print(
-                f"  {title:<20} bare {bare:7.1f} s   import_stock {ours:7.1f} s   {ours / bare:5.2f} x   "
-                f"peak memory {memory:.0f} MB",
-                flush=True,
-            )
-        load_again = subprocess.run(
-            [sys.executable, "manage.py", "verify_stock"], cwd=ROOT, env={**os.environ, "DATABASE_URL": ours_url(url)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        print("  " + (load_again.stdout.strip().splitlines() or [load_again.stderr])[-1])
+            ours, memory = finished(load(path))
+            figures = f"bare {bare:7.1f} s   import_stock {ours:7.1f} s   {ours / bare:5.2f} x   peak {memory:.0f} MB"
+            print(f"  {title:<20} {figures}", flush=True)
+        path = Path(folder) / "2.csv"
+        write_file(path, skus, turn=2)
+        sales_meanwhile(path, skus)
+        verified = subprocess.run([*MANAGE, "verify_stock"], cwd=ROOT, capture_output=True, text=True, check=False)
+        print("  " + (verified.stdout + verified.stderr).strip().splitlines()[-1])
 
 
-def ours_url(url: str) -> str:
-    return url.rsplit("/", 1)[0] + "/ours"
+MANAGE = [sys.executable, "manage.py"]
+Loading = tuple["subprocess.Popen[bytes]", float]
 
 
-def load(path: Path, url: str) -> tuple[float, float]:
-    """Run the command as an operator does; return its seconds and its peak memory in MB."""
-    started = time.monotonic()
-    command = [sys.executable, "manage.py", "import_stock", str(path)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "DATABASE_URL": ours_url(url)}, stdout=subprocess.DEVNULL
-    )
+def load(path: Path) -> Loading:
+    """Start the command as an operator does."""
+    command = [*MANAGE, "import_stock", str(path)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), time.monotonic()
+
+
+def finished(loading: Loading) -> tuple[float, float]:
+    """Wait for the command; return its seconds and its peak memory in MB."""
+    process, started = loading
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
     if status:
         sys.exit(f"import_stock ended with {status}")
     return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def sales_meanwhile(path: Path, skus: int) -> None:
+    """Sell one unit of random products at a steady rate over HTTP, before an import and while it runs."""
+    port = 8765
+    server = subprocess.Popen(
+        [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
+         "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
+        cwd=ROOT,
+    )  # fmt: skip
+    try:
+        client = buyer(f"http://127.0.0.1:{port}/api/v1")
+        sell(client, skus, until=lambda seconds: seconds > 5)  # nobody's first steps count
+        quiet = sell(client, skus, until=lambda seconds: seconds > QUIET_SECONDS)
+        process, started = load(path)
+        busy = sell(client, skus, until=lambda _: process.poll() is not None)
+        if process.returncode:
+            sys.exit(f"import_stock ended with {process.returncode}")
+        print(f"  {RATE} checkouts a second, meanwhile an import of {time.monotonic() - started:.0f} s")
+        for name, found in (("quiet", quiet), ("import", busy)):
+            latencies = sorted(seconds for seconds, _ in found)
+            p50, p99 = latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100]
+            errors = sum(status >= 500 for _, status in found)
+            print(
+                f"    {name:<8} {len(found):6} sold   p50 {p50 * 1e3:6.1f} ms   p99 {p99 * 1e3:6.1f} ms   5xx {errors}"
+            )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+RATE, BUYERS, QUIET_SECONDS = 40, 4, 30
+Sales = list[tuple[float, int]]
+
+
+def buyer(base: str) -> httpx.Client:
+    """Return a client that is logged in, once the server answers."""
+    client = httpx.Client(base_url=base, timeout=30)
+    for _ in range(100):
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/products?page_size=1").status_code == 200:
+                break
+        time.sleep(0.1)
+    account = {"email": "buyer@example.com", "password": "nine lives of a cat"}
+    client.post("/users", json={**account, "name": "Buyer"})
+    client.headers["authorization"] = "Bearer " + client.post("/auth/token", json=account).json()["access"]
+    return client
+
+
+def sell(client: httpx.Client, skus: int, *, until: Callable[[float], bool]) -> Sales:
+    """Check out at RATE from BUYERS threads; return latency and status of each."""
+    started, sales = time.monotonic(), list[tuple[float, int]]()
+
+    def buy(number: int) -> None:
+        for turn in count():
+            due = started + (turn * BUYERS + number) / RATE
+            time.sleep(max(0, due - time.monotonic()))
+            if until(time.monotonic() - started):
+                return
+            begun = time.monotonic()
+            body = {"items": [{"product_id": random.randint(1, skus), "quantity": 1}]}
+            status = client.post("/orders", json=body).status_code
+            sales.append((time.monotonic() - begun, status))
+
+    with ThreadPoolExecutor(BUYERS) as pool:
+        for future in [pool.submit(buy, number) for number in range(BUYERS)]:
+            future.result()
+    return sales
 
 
 if __name__ == "__main__":

@@ -130,13 +130,13 @@ def _check(document: models.StockImport) -> None:
 
 
 def _apply_chunk(document: models.StockImport) -> None:
-    chunk = sql.lock_chunk(document.pk, after=document.position, size=CHUNK_ROWS)
-    if chunk.last_line is None:
+    chunk = sql.next_chunk(document.pk, after=document.position, size=CHUNK_ROWS)
+    if chunk is None:
         _end(document, ImportStatus.APPLIED)
         document.save()
-        return None
-    left = chunk.rows
-    while left:
+        return
+    # Locked afresh each time: between two calls somebody may have made a row that was not there.
+    while sql.lock_chunk(document.pk, chunk):
         figures, refused = sql.merge_chunk(
             document.pk,
             chunk,
@@ -149,11 +149,10 @@ def _apply_chunk(document: models.StockImport) -> None:
         _add(document, figures)
         document.refused += refused
         if refused and not document.skips_refused:
-            return _abort(document)
-        left -= refused + figures.new + figures.changed + figures.unchanged
+            _abort(document)
+            return
     document.position = chunk.last_line
     document.save()
-    return None
 
 
 def _add(document: models.StockImport, figures: sql.Figures) -> None:

@@ -207,35 +207,48 @@ def count_refused(import_id: UUID) -> int:
     return int(refused)
 
 
-# In key order, like every lock on stock; rows that are not there yet are made by the merge.
-LOCK_CHUNK = """
-WITH chunk AS (
-    SELECT line, product_id, warehouse_id, fault FROM inventory_importrow
-     WHERE stock_import_id = %(id)s AND line > %(after)s ORDER BY line LIMIT %(size)s
-), locked AS (
-    SELECT s.product_id FROM inventory_stock s
-     WHERE (s.product_id, s.warehouse_id) IN (SELECT product_id, warehouse_id FROM chunk WHERE fault = '')
-     ORDER BY s.product_id, s.warehouse_id FOR NO KEY UPDATE OF s
-)
-SELECT max(line), count(*) FILTER (WHERE fault = ''), (SELECT count(*) FROM locked) FROM chunk
+class Chunk(NamedTuple):
+    """Consecutive rows of an import: those behind the line `after`, up to `last_line`."""
+
+    after: int
+    last_line: int
+
+
+NEXT_CHUNK = """
+SELECT max(line) FROM (
+    SELECT line FROM inventory_importrow WHERE stock_import_id = %s AND line > %s ORDER BY line LIMIT %s
+) next
 """
 
 
-class Chunk(NamedTuple):
-    """Consecutive rows of an import, whose stock rows are locked."""
-
-    after: int
-    last_line: int | None
-    rows: int
-
-
-def lock_chunk(import_id: UUID, *, after: int, size: int) -> Chunk:
-    """Take the next `size` rows of an import behind the line `after`, and lock their stock rows in key order."""
+def next_chunk(import_id: UUID, *, after: int, size: int) -> Chunk | None:
+    """Return the next `size` rows of an import behind the line `after`; None when there are none."""
     with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"id": import_id, "after": after, "size": size}
-        cursor.execute(LOCK_CHUNK, parameters)
-        last_line, rows, _ = cursor.fetchone()
-    return Chunk(after, last_line, rows)
+        cursor.execute(NEXT_CHUNK, [import_id, after, size])
+        (last_line,) = cursor.fetchone()
+    return None if last_line is None else Chunk(after, last_line)
+
+
+# In key order, like every lock on stock; rows that are not there yet are made by the merge.
+LOCK_CHUNK = """
+WITH chunk AS (
+    SELECT product_id, warehouse_id FROM inventory_importrow
+     WHERE stock_import_id = %s AND line > %s AND line <= %s AND fault = ''
+), locked AS (
+    SELECT s.product_id FROM inventory_stock s
+     WHERE (s.product_id, s.warehouse_id) IN (SELECT product_id, warehouse_id FROM chunk)
+     ORDER BY s.product_id, s.warehouse_id FOR NO KEY UPDATE OF s
+)
+SELECT count(*), (SELECT count(*) FROM locked) FROM chunk
+"""
+
+
+def lock_chunk(import_id: UUID, chunk: Chunk) -> int:
+    """Lock the stock rows of a chunk in key order; return how many of its rows are still to be applied."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_CHUNK, [import_id, *chunk])
+        rows, _ = cursor.fetchone()
+    return int(rows)
 
 
 # Beside POST_MOVEMENTS the only statement that changes a quantity: the decision is made from rows that are locked, and
@@ -254,7 +267,7 @@ WITH next AS (
                                  safety_stock, backorder_limit, reorder_point)
     SELECT product_id, warehouse_id, delta, (delta <> 0)::int, 0, 0, 0, 0, 0, 0 FROM judged, go
      WHERE go.ok AND is_new AND fault = '' ORDER BY product_id, warehouse_id
-        ON CONFLICT DO NOTHING -- somebody was first; the next call finds the row as they left it
+        ON CONFLICT DO NOTHING -- somebody was first; locked, the row is the next call's
     RETURNING product_id, warehouse_id, seq, on_hand, reserved, committed, unavailable
 ), head AS (
     UPDATE inventory_stock s SET on_hand = s.on_hand + j.delta, seq = s.seq + 1

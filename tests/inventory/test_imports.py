@@ -1,6 +1,9 @@
 """`stage_import`, `advance_import`, `finish_import`, `undo_import`: stock from files, as safe as a bank transfer."""
 
 import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -295,6 +298,7 @@ def test_a_row_that_becomes_wrong_half_way_takes_the_whole_file_back(database, s
     assert errors(done) == ["9 expected_on_hand '10': 9 are on hand now; look again at the quantity, and expect 9"]
     assert [on_hand(product.id)["MAIN"] for product in products] == [5, 10, 10, 10, 10, 10, 10, 9]
     assert done.undone_by is not None
+    assert inventory.get_import(done.undone_by).rows == 6  # of the chunk with the wrong row nothing was written
     assert errors(inventory.get_import(done.undone_by)) == ["2 quantity '-10': 10 would go of 5 on hand"]
     assert_books_are_right()
 
@@ -401,3 +405,60 @@ def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
     mended = loaded(f"sku;quantity;note;error\nMUG;5;;{row[3]}\n", on_error="skip")
     assert (mended.status, on_hand(mug.id)) == ("applied", {"MAIN": 5})
     assert inventory.refused_sheet(mended.id)[0] == columns
+
+
+def test_an_import_during_sales_loses_no_unit(database, small_chunks):
+    products = [factories.product(sku=f"S{number}", stock=30) for number in range(6)]
+    rows = [f"S{number},{delta},{turn}\n" for turn, delta in enumerate((7, -9, 4, -20)) for number in range(6)]
+    document = staged("sku,quantity,reference\n" + "".join(rows), mode="adjust", on_error="skip")
+    sold = Counter[int]()
+
+    def buy() -> None:
+        for turn in range(40):
+            product = products[turn % 6]
+            with suppress(inventory.InsufficientStock):
+                sell(product.id, 2)
+                sold[product.id] += 2
+
+    with ThreadPoolExecutor(5) as pool:
+        buyers = [pool.submit(in_threads, buy, times=1) for _ in range(4)]
+        done = pool.submit(in_threads, lambda: finished(document), times=1).result()[0]
+        for buyer in buyers:
+            buyer.result()
+
+    added = Counter[int]()
+    for product_id, delta, *_ in movements_of(done):
+        added[product_id] += delta
+    assert done.changed + done.refused == 24
+    assert sold.total() > 0
+    for product in products:
+        assert on_hand(product.id) == {"MAIN": 30 + added[product.id] - sold[product.id]}
+    assert_books_are_right()
+
+
+def test_a_row_that_becomes_wrong_before_the_first_chunk_leaves_nothing(database):
+    mug, pot = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
+    document = staged("sku,quantity,expected_on_hand\nMUG,20,10\nPOT,20,10\n")
+    transactions.run(lambda: inventory.advance_import(document.id))  # the check
+    sell(pot.id, 1)
+
+    done = finished(document)
+
+    assert (done.status, done.changed, done.refused, done.undone_by) == ("refused", 0, 1, None)
+    assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 10}, {"MAIN": 9})
+
+
+def test_imports_that_open_the_same_stock_rows_at_once_all_count(database):
+    products = [factories.product(sku=f"S{number}", stock={}) for number in range(300)]
+    text = "sku,quantity\n" + "".join(f"S{number},1\n" for number in range(300))
+    documents = [staged(text, mode="adjust", again=True) for _ in range(4)]
+    for document in documents:
+        transactions.run(lambda found=document.id: inventory.advance_import(found))
+    waiting = iter(documents)
+
+    outcomes = in_threads(lambda: finished(next(waiting)), times=4)
+
+    assert [outcome.done for outcome in outcomes] == [300] * 4
+    assert sum(outcome.new for outcome in outcomes) == 300
+    assert {tuple(on_hand(product.id).items()) for product in products} == {(("MAIN", 4),)}
+    assert_books_are_right()

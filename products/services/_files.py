@@ -175,7 +175,7 @@ class _Reader:
         if not text:
             raise _Fault("price", "a price is needed")
         try:
-            price = amount(text, self._mark)
+            price = amount(text, decimal_mark=self._mark, decimals=money.EXPONENTS[currency])
         except InvalidNumber as error:
             raise _Fault("price", str(error)) from error
         if not money.fits(price, currency):

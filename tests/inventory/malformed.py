@@ -76,17 +76,26 @@ def strings(count: int) -> bytes:
     return f'<sst xmlns="{main}">{"".join(f"<si><t>{number}</t></si>" for number in range(count))}</sst>'.encode()
 
 
-def flipped(data: bytes, seed: int) -> bytes:
+def flipped(data: bytes, seed: int, *, times: int = 40) -> bytes:
     """Break some bytes of a file behind its head."""
     chance, broken = random.Random(seed), bytearray(data)
-    for _ in range(40):
-        broken[chance.randrange(60, len(broken))] = chance.randrange(256)
+    for _ in range(times):
+        broken[chance.randrange(4, len(broken))] = chance.randrange(256)
     return bytes(broken)
 
 
 WIDE = f'<row r="1">{text_cell("A1", "sku")}</row><row r="1048576">{text_cell("XFD1048576", "x")}</row>'
 UNNUMBERED = f"<row>{'<c/>' * 16384}</row>" + "<row><c/></row>" * 2000
 ENTITIES = '<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;">]>'
+
+LOWER_CASE = f'{HEADER_ROW}<row r="2"><c r="xfd1048576"><v>1</v></c></row>'
+LEADING_ZEROS = f'{HEADER_ROW}<row r="2"><c r="C0000900000"><v>1</v></c></row>'
+REFERENCES = HEADER_ROW + "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(2, 3000))
+LONG_TEXT = (
+    f'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>{"x" * 100_000}</t></si></sst>'
+)
+ERROR_CELL = f'{HEADER_ROW}<row r="2">{text_cell("A2", "MUG")}<c r="B2" t="e"><v>#REF!</v></c></row>'
+DATE = f'{HEADER_ROW}<row r="2">{text_cell("A2", "MUG")}<c r="B2" s="1"><v>-1e300</v></c></row>'
 
 MALFORMED: dict[str, tuple[bytes, str]] = {
     # no table at all
@@ -115,7 +124,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "no quantity": (b"sku,warehouse\nMUG,MAIN\n", "no column quantity"),
     "misspelled column": (b"sku,quantity,warehose\nMUG,5,MAIN\n", "'warehose' is not known"),
     "column twice": (b"sku,quantity,SKU\nMUG,5,POT\n", "there twice"),
-    "a thousand columns": (b"sku,quantity," + b",".join(b"c%d" % n for n in range(1000)) + b"\n", "1002 columns"),
+    "a thousand columns": (b"sku,quantity," + b",".join(b"c%d" % n for n in range(1000)) + b"\n", "1,002 columns"),
     "available alone, by location": (b"Handle,Title,SKU,HS Code,COO,Shop,Cellar\nmug,Mug,MUG,,,5,6\n", "each location"),
     # rows
     "unclosed quotes": (HEADER + b'"MUG,5\nPOT,6\n', "unexpected end of data"),
@@ -137,12 +146,15 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "unknown sku": (HEADER + b"' OR 1=1 --,5\n", "no product with the SKU"),
     "same row twice": (GOOD + b"MUG,5\n", "same SKU"),
     "copy's end of data": (HEADER + b"\\.,5\n", "no product with the SKU \\."),
+    "a thousand cells in a row": (GOOD + b"," * 1000 + b"\n", "Line 3 has 1,001 columns"),
+    "cells of a megabyte": (HEADER + (b'"' + b"x\n" * 60_000 + b'",') * 9 + b"1\n", "row of more than"),
     # gzip
     "gzip cut off": (gzip.compress(GOOD * 1000)[:40], "cannot be unpacked"),
     "gzip with a wrong checksum": (gzip.compress(GOOD)[:-8] + bytes(8), "cannot be unpacked"),
     "gzip of nothing": (gzip.compress(b""), "empty"),
     "gzip in gzip": (gzip.compress(gzip.compress(GOOD)), "archive inside"),
     "gzip of a workbook": (gzip.compress(workbook()), "archive inside"),
+    "blank lines without end": (gzip.compress(b"\r\n" * 11_000_000), "more than 10,000,000 lines"),
     "gzip bomb": (gzip.compress(b"a" * 50_000_000), "more than 1,048,576 characters"),
     # workbooks
     "old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), ".xls"),
@@ -162,6 +174,24 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "a million shared strings": (workbook(more={"xl/sharedStrings.xml": strings(1_000_000)}), "different texts"),
     "one cell far away": (workbook(WIDE), "cells are read"),
     "wide and long without numbers": (workbook(UNNUMBERED), "cells are read"),
+    "a cell far away in lower case": (workbook(LOWER_CASE), "no name of a cell"),
+    "a cell far away with zeros": (workbook(LEADING_ZEROS), "no name of a cell"),
+    "a long text a thousand times": (
+        workbook(REFERENCES, more={"xl/sharedStrings.xml": LONG_TEXT.encode()}),
+        "exceed 134,217,728 characters",
+    ),
+    "parts in capitals": (
+        archive({"xl/workbook.xml": WORKBOOK, "xl/worksheets/sheet1.XML": sheet(WIDE)}),
+        "cells are read",
+    ),
+    "a tag without end": (workbook(more={"xl/x.xml": b'<a b="' + b"x" * 100_000_000}), "a tag of more than"),
+    "an error in a cell": (workbook(ERROR_CELL), "The cell B2 has an error"),
+    "an unknown encoding": (workbook(more={"xl/x.xml": b'<?xml version="1.0" encoding="foo"?><a/>'}), "broken"),
+    "an encoding of several bytes": (
+        workbook(more={"xl/x.xml": b'<?xml version="1.0" encoding="shift_jis"?><a/>'}),
+        "broken",
+    ),
+    "a number beyond all": (workbook(DATE), "whole number"),
     "entities": (workbook(prolog=ENTITIES), "entities"),
     "no xml": (workbook(more={"xl/worksheets/sheet1.xml": b"not xml"}), "broken"),
     "no sheet": (workbook(more={"xl/workbook.xml": b"<workbook><sheets/></workbook>"}), "workbook"),

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from shop.toolkit.sheets import UnreadableFile, open_sheet
 from tests import factories
 from tests.conftest import environment, fetch
-from tests.inventory.malformed import GOOD, MALFORMED, workbook
+from tests.inventory.malformed import GOOD, MALFORMED, flipped, workbook
 
 
 @pytest.fixture
@@ -57,6 +59,8 @@ except UnreadableFile as refusal:
 @pytest.mark.parametrize(
     "name",
     ["gzip bomb", "unpacks to too much", "a million shared strings", "one cell far away", "lies about its size",
+     "a cell far away in lower case", "a long text a thousand times", "parts in capitals", "a tag without end",
+     "blank lines without end", "cells of a megabyte",
      "wide and long without numbers", "line without end", "cell without end"],
 )  # fmt: skip
 def test_what_is_made_to_eat_memory_is_refused_with_little_of_it(tmp_path, name):
@@ -79,3 +83,16 @@ def test_the_command_itself_prints_one_sentence_and_no_traceback(mug, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: levels.csv: The file has the columns sku, quantity, warehose")
     assert "Traceback" not in done.stderr
+
+
+def test_a_broken_workbook_is_unreadable_whatever_is_broken_in_it(tmp_path):
+    whole, path = workbook(), tmp_path / "levels.xlsx"
+    outcomes = Counter()
+    for seed in range(400):
+        path.write_bytes(flipped(whole, seed, times=seed % 7 + 1))
+        try:
+            with open_sheet(path, max_bytes=1 << 20) as sheet:
+                outcomes["read", len(list(sheet.rows))] += 1
+        except UnreadableFile:
+            outcomes["unreadable"] += 1
+    assert outcomes["unreadable"] > 100

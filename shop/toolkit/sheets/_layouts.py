@@ -1,10 +1,9 @@
 """Which column of a file is which field: by the names of the columns, or by what the caller says of them."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shop.toolkit.sheets._text import UnreadableFile
+from shop.toolkit.sheets._text import UnreadableFile, fold
 
 ERROR = "error"  # what is wrong with a row, in the files of refused rows; a file that is loaded may have it
 
@@ -64,13 +63,15 @@ class Layout:
 def _with_errors(refused: Iterable[tuple[list[str], RefusedRow]], width: int, place: int) -> Iterator[list[str]]:
     for cells, row in refused:
         mendable = [*cells, *[""] * width][:width]
+        surplus = cells[width if place >= 0 else width - 1 :]
         mendable[place] = row.sentence
-        yield mendable
+        # Behind everything else, where they are refused again as long as they are there.
+        yield mendable + surplus
 
 
 def folded(columns: Iterable[str]) -> dict[str, int]:
     """Return the places of columns by their names, however they are written."""
-    return {re.sub(r"[ _-]+", " ", name.casefold()): place for place, name in enumerate(columns)}
+    return {fold(name): place for place, name in enumerate(columns)}
 
 
 def by_name(
@@ -104,7 +105,7 @@ def by_mapping(
     fields, known = (*required, *optional), folded(columns)
     places: dict[str, int] = {}
     for column, field in mapping.items():
-        place = known.get(next(iter(folded([column.strip()]))))
+        place = known.get(fold(column))
         if field not in fields:
             raise UnreadableFile(f"There is no field {field!r} to map {column!r} to; there are {', '.join(fields)}.")
         if place is None:

@@ -7,22 +7,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
-from itertools import chain, islice
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, cast
 from zlib import error as ZlibError  # noqa: N812  # an exception
 
 from shop.toolkit.sheets import _xlsx
-from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, plain
+from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, fold, plain
 
 BLOCK = 1 << 20
 MAX_LINE = 1 << 20  # characters
 MAX_LINES = 10_000_000
 MAX_COLUMNS = 200
-SAMPLE_ROWS = 200
+SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 1 << 20
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ENCODINGS = {
-    "utf-8-sig": "UTF-8",
+    "utf-8-sig": "UTF-8 with a byte order mark",
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
     "utf-16-le": "UTF-16",
@@ -51,10 +51,11 @@ def fingerprint(path: Path) -> str:
 
 
 @contextmanager
-def open_sheet(path: Path, *, max_bytes: int) -> Iterator[Sheet]:
+def open_sheet(path: Path, *, max_bytes: int, max_lines: int = MAX_LINES) -> Iterator[Sheet]:
     """Yield the table in a file, whose kind, encoding, separator and decimal mark are found out.
 
-    `max_bytes` bounds what the file may unpack to. Raises UnreadableFile, now or while the rows are read.
+    `max_bytes` bounds what the file may unpack to, `max_lines` how many lines a CSV file may have. Raises
+    UnreadableFile, now or while the rows are read.
     """
     with path.open("rb") as file:
         kind = file.read(4)
@@ -65,16 +66,16 @@ def open_sheet(path: Path, *, max_bytes: int) -> Iterator[Sheet]:
             yield _workbook(path)
         elif kind.startswith(GZIP):
             with gzip.open(file) as unpacked:
-                yield _csv(_Bounded(unpacked, max_bytes), "gzip, ")
+                yield _csv(_Bounded(unpacked, max_bytes, max_lines), "gzip, ")
         else:
-            yield _csv(_Bounded(file, max_bytes), "")
+            yield _csv(_Bounded(file, max_bytes, max_lines), "")
 
 
 class _Bounded:
-    """A binary file that ends in UnreadableFile instead of going on past `limit` bytes."""
+    """A binary file that ends in UnreadableFile instead of going on past so many bytes or lines."""
 
-    def __init__(self, file: IO[bytes] | gzip.GzipFile, limit: int) -> None:
-        self._file, self._limit = file, limit
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, max_bytes: int, max_lines: int) -> None:
+        self._file, self._limit, self._max_lines = file, max_bytes, max_lines
 
     def blocks(self) -> Iterator[bytes]:
         self._file.seek(0)
@@ -96,7 +97,12 @@ class _Bounded:
         self._file.seek(0)
         text = TextIOWrapper(cast("IO[bytes]", self._file), encoding=encoding, newline="")
         try:
-            while line := text.readline(MAX_LINE):
+            for number in count(1):
+                line = text.readline(MAX_LINE)
+                if not line:
+                    return
+                if number > self._max_lines:
+                    raise UnreadableFile(f"The file has more than {self._max_lines:,} lines; load it in parts.")
                 if len(line) == MAX_LINE:
                     raise UnreadableFile(f"The file has a line of more than {MAX_LINE:,} characters: it is no table.")
                 if "\0" in line:
@@ -110,20 +116,32 @@ class _Bounded:
 def _csv(file: _Bounded, kind: str) -> Sheet:
     encoding = _encoding(file)
     lines = file.lines(encoding)
-    head = []  # up to the first line that says something
-    for line in lines:
-        head.append(line)
+    blank, head = 0, ""
+    for line in lines:  # up to the first one that says something
         if line.strip():
+            head = line
             break
-    separator = _separator(head[-1] if head else "")
-    rows = _csv_rows(chain(head, lines), separator)
+        blank += 1
+    separator = _separator(head)
+    rows = _csv_rows(chain([head], lines), separator, before=blank)
     _, header = next(rows, (0, []))
     if not header:
         raise UnreadableFile("The file is empty; its first line must name the columns.")
-    sample = list(islice(rows, SAMPLE_ROWS))
+    sample = _sample(rows)
     mark = _decimal_mark(cell for _, cells in sample for cell in cells)
     said = f"CSV, {kind}{ENCODINGS[encoding]}, separated by {SEPARATORS[separator]}, decimal {_MARKS[mark]}"
     return Sheet(_columns(header), chain(sample, rows), mark, said)
+
+
+def _sample(rows: Iterator[Row]) -> list[Row]:
+    sample: list[Row] = []
+    characters = 0
+    for row in rows:
+        sample.append(row)
+        characters += sum(map(len, row[1]))
+        if len(sample) == SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
+            break
+    return sample
 
 
 def _encoding(file: _Bounded) -> str:
@@ -188,15 +206,17 @@ def _width(head: str, separator: str) -> int:
         return 0
 
 
-def _csv_rows(lines: Iterator[str], separator: str) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    before = 0
+def _csv_rows(lines: Iterator[str], separator: str, *, before: int) -> Iterator[Row]:
+    """Yield rows that say something, numbered from the line behind `before`."""
+    reader, first = csv.reader(lines, delimiter=separator, strict=True), before
     try:
         for cells in reader:
-            line, before = before + 1, reader.line_num
-            if before > MAX_LINES:
-                raise UnreadableFile(f"The file has more than {MAX_LINES:,} lines; load it in parts.")
-            if any(cells) and not (line == 1 and _SEP.fullmatch(separator.join(cells))):
+            line, before = before + 1, first + reader.line_num
+            if len(cells) > MAX_COLUMNS:
+                raise UnreadableFile(f"Line {line} has {len(cells):,} columns; at most {MAX_COLUMNS} are read.")
+            if before > line and sum(map(len, cells)) > MAX_LINE:
+                raise UnreadableFile(f"Line {line} begins a row of more than {MAX_LINE:,} characters: it is no table.")
+            if any(cells) and not (line == first + 1 and _SEP.fullmatch(separator.join(cells))):
                 yield line, [plain(cell) if cell[:1] == "'" else cell for cell in cells]
     except csv.Error as error:
         raise UnreadableFile(
@@ -206,7 +226,8 @@ def _csv_rows(lines: Iterator[str], separator: str) -> Iterator[Row]:
 
 _SEP = re.compile(r"sep=.?", re.IGNORECASE)
 _MARKS = {".": "point", ",": "comma"}
-_FRACTION = re.compile(r"-?[0-9]+([.,])[0-9]+")
+# Not three digits: those may be thousands.
+_FRACTION = re.compile(r"-?[0-9]+([.,])([0-9]{1,2}|[0-9]{4,})")
 
 
 def _decimal_mark(cells: Iterable[str]) -> str:
@@ -222,9 +243,9 @@ def _columns(header: list[str]) -> list[str]:
     if not columns:
         raise UnreadableFile("The first line names no columns.")
     if len(columns) > MAX_COLUMNS:
-        raise UnreadableFile(f"The file has {len(columns)} columns; at most {MAX_COLUMNS} are read.")
-    folded = [name.casefold() for name in columns]
-    twice = sorted({name for name in columns if name and folded.count(name.casefold()) > 1})
+        raise UnreadableFile(f"The file has {len(columns):,} columns; at most {MAX_COLUMNS} are read.")
+    names = [fold(name) for name in columns]
+    twice = sorted(column for column, name in zip(columns, names, strict=True) if name and names.count(name) > 1)
     if twice:
         raise UnreadableFile(f"The column {twice[0]} is there twice; which of them counts?")
     return columns

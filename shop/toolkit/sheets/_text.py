@@ -50,10 +50,19 @@ def units(text: str) -> int:
     raise InvalidNumber("a whole number is needed, such as 1200, without separators of thousands")
 
 
-def amount(text: str, decimal_mark: str) -> Decimal:
-    """Return an amount of money, 0 or more, with the file's decimal mark. Raises InvalidNumber."""
-    if re.fullmatch(rf"[0-9]{{1,12}}([{decimal_mark}][0-9]{{1,6}})?", text):
-        return Decimal(text.replace(decimal_mark, "."))
-    raise InvalidNumber(
-        f"an amount is needed, such as 9{decimal_mark}90, without a currency or separators of thousands"
-    )
+def amount(text: str, *, decimal_mark: str, decimals: int) -> Decimal:
+    """Return an amount of money, 0 or more, with the file's decimal mark, in a currency of so many decimals.
+
+    Three digits behind the mark are refused where the currency has not three: they may be thousands. Raises
+    InvalidNumber.
+    """
+    found = re.fullmatch(rf"[0-9]{{1,12}}([{decimal_mark}]([0-9]{{1,6}}))?", text)
+    if found is None or (len(found[2] or "") == 3 and decimals != 3):
+        said = f"an amount is needed, such as 9{decimal_mark}90, without a currency or separators of thousands"
+        raise InvalidNumber(said)
+    return Decimal(text.replace(decimal_mark, "."))
+
+
+def fold(name: str) -> str:
+    """Return the name of a column as names are compared: without regard to case, dashes and underscores."""
+    return re.sub(r"[ _-]+", " ", name.strip().casefold())

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from inventory import services as inventory
 from shop.toolkit.converters import CODE
+from shop.toolkit.parsers import unique_keys
 from shop.toolkit.shapes import (
     MAX_LEVEL,
     Flag,
@@ -291,7 +292,7 @@ class MappingField(Text):
 
     def to_internal_value(self, data: Any) -> Any:
         try:
-            mapping = json.loads(super().to_internal_value(data))
+            mapping = json.loads(super().to_internal_value(data), object_pairs_hook=unique_keys)
         except (ValueError, RecursionError):
             self.fail("not_mapping")
         if not isinstance(mapping, dict) or not all(isinstance(field, str) for field in mapping.values()):

@@ -21,8 +21,8 @@ def finish(import_id: UUID) -> inventory.StockImport:
             return inventory.finish_import(import_id, on_step=partial(_show, show))
     except Error as error:
         raise CommandError(
-            f"The import {import_id} was cut off and has written a part: {error}\n"
-            "The same command once more goes on where it stopped."
+            f"The import {import_id} was cut off: {error}\n"
+            "The same command once more goes on where it stopped; so does `manage.py work`."
         ) from error
 
 

@@ -1,6 +1,6 @@
 """The tables of stock. All quantities are whole units; `sql` holds the statements that change them."""
 
-from inventory.models._documents import UNFINISHED, Count, CountLine, ImportRow, ImportStatus, Mode, StockImport
+from inventory.models._documents import LOADED, UNFINISHED, Count, CountLine, ImportRow, ImportStatus, Mode, StockImport
 from inventory.models._reservations import OPEN_STATES, Reservation, ReservationLine, State
 from inventory.models._stock import (
     AVAILABLE,
@@ -17,6 +17,7 @@ from inventory.models._stock import (
 
 __all__ = [
     "AVAILABLE",
+    "LOADED",
     "MAX_LEVEL",
     "MAX_NOTE",
     "MAX_REFERENCE",

@@ -74,6 +74,8 @@ class ImportStatus(models.TextChoices):
 
 
 UNFINISHED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.ABORTING, ImportStatus.UNDOING)
+# Whose file is in the books, or on its way there.
+LOADED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.APPLIED)
 
 
 class StockImport(models.Model):
@@ -89,6 +91,7 @@ class StockImport(models.Model):
     file_name = models.CharField(max_length=255)
     file_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256.")
     understood_as = models.CharField(max_length=500, help_text="Encoding, separator, layout: what was found out.")
+    options = models.JSONField(default=dict, help_text="How it was asked for: going on takes the same.")
     columns = models.JSONField(help_text="The file's own, for the file of refused rows.")
     places = models.JSONField(help_text="In which of them each field stands.")
     note = models.CharField(max_length=MAX_NOTE, blank=True)
@@ -118,8 +121,7 @@ class StockImport(models.Model):
             # Nobody loads a file twice by mistake, not even at the same moment.
             models.UniqueConstraint(
                 fields=["file_hash"],
-                condition=Q(again=False, is_dry_run=False, undoes__isnull=True)
-                & Q(status__in=[*UNFINISHED, ImportStatus.APPLIED]),
+                condition=Q(again=False, is_dry_run=False, undoes__isnull=True) & Q(status__in=LOADED),
                 name="inventory_import_once",
             ),
         )

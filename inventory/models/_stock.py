@@ -144,7 +144,7 @@ def _before(quantity: str) -> models.GeneratedField:
 
 
 class Movement(models.Model):
-    """One immutable row of the ledger: the change, the balances after it, and why. Written by `sql.post_movements`."""
+    """One immutable row of the ledger: the change, the balances after it, and why. Written with its stock row."""
 
     pk = models.CompositePrimaryKey("product_id", "warehouse_id", "seq")
     product_id = models.BigIntegerField()

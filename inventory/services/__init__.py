@@ -57,6 +57,7 @@ from inventory.services._import_documents import (
     LargestChange,
     NotUndoable,
     StockImport,
+    clear_imports,
     find_unfinished,
     get_import,
     list_imports,
@@ -102,7 +103,7 @@ from inventory.services._reservations import (
     reserve,
     take_back,
 )
-from inventory.services._staging import ImportRequest, stage_import
+from inventory.services._staging import FileLimits, ImportRequest, stage_import
 from inventory.services._verification import Finding, verify
 from inventory.services._warehouses import (
     create_warehouse,
@@ -135,6 +136,7 @@ __all__ = [
     "Demand",
     "ExceedsOpen",
     "Explanation",
+    "FileLimits",
     "Finding",
     "HoldLimitReached",
     "ImportNotFound",
@@ -172,6 +174,7 @@ __all__ = [
     "adjust",
     "advance_import",
     "check",
+    "clear_imports",
     "close_count",
     "confirm",
     "create_warehouse",

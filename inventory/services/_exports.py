@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Case, Q, QuerySet, When
 
 from inventory import models
+from inventory.services._facts import WarehouseNotFound
 from inventory.services._items import IS_LOW
 from inventory.services._layouts import FOR_PEOPLE
 from shop.toolkit.refusals import Refusal
@@ -33,12 +34,14 @@ def export_stock(
 
     `kind` is csv or xlsx. `warehouse` keeps the rows of one; `low_stock` those that are low, or are not; `search`
     matches parts of SKU and name. The columns are those that an import reads. In a transaction of its own. Raises
-    TooManyRows.
+    WarehouseNotFound, TooManyRows.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'")
+        if warehouse is not None and not models.Warehouse.objects.filter(code=warehouse).exists():
+            raise WarehouseNotFound([warehouse])
         rows = _rows(warehouse, low_stock, search)
         if kind == "xlsx" and (count := rows.count()) > MAX_XLSX_ROWS:
             raise TooManyRows(count)

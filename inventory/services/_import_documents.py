@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
+
+from django.db import transaction
 
 from inventory import models, sql
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -13,6 +17,7 @@ from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
 
 LISTED_ERRORS = 20
 READ_AT_ONCE = 5000
+ABANDONED, KEPT = timedelta(hours=1), timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class StockImport:
     mode: str
     on_error: str
     dry_run: bool
+    options: dict[str, Any]
     undoes: UUID | None
     undone_by: UUID | None
     file_name: str
@@ -93,11 +99,12 @@ class AlreadyImported(Refusal):
 
 
 class NotUndoable(Refusal):
-    """Only an import that was applied can be undone."""
+    """Only an import that was applied can be undone, and an undo cannot."""
 
-    def __init__(self, current_status: str) -> None:
+    def __init__(self, current_status: str, *, is_undo: bool) -> None:
         self.current_status = current_status
-        super().__init__(f"The import is {current_status}; only one that was applied can be undone.")
+        what = "itself an undo" if is_undo else current_status
+        super().__init__(f"The import is {what}; only a file that was applied can be taken back.")
 
 
 def get_import(import_id: UUID) -> StockImport:
@@ -106,22 +113,39 @@ def get_import(import_id: UUID) -> StockImport:
 
 
 def find_unfinished(path: Path) -> StockImport | None:
-    """Return the import of this very file that was begun and not finished."""
-    rows = models.StockImport.objects.filter(file_hash=fingerprint(path), status__in=models.UNFINISHED)
+    """Return the import of this very file that was begun, and is neither finished nor being taken back."""
+    waiting = [models.ImportStatus.STAGED, models.ImportStatus.APPLYING]
+    rows = models.StockImport.objects.filter(file_hash=fingerprint(path), status__in=waiting)
     row = rows.filter(is_dry_run=False).order_by("created_at").first()
     return fact(row) if row else None
 
 
 def list_imports(*, page: PageRequest) -> Page[StockImport]:
-    """Return imports, newest first. Raises InvalidCursor."""
+    """Return imports, newest first, without their refused rows. Raises InvalidCursor."""
     rows = models.StockImport.objects.select_related("undone_by")
-    return page_of(rows, order=["-created_at", "-id"], request=page).map(fact)
+    return page_of(rows, order=["-created_at", "-id"], request=page).map(partial(fact, with_refused_rows=False))
 
 
 def unfinished_imports() -> list[UUID]:
     """Return the imports that wait to be advanced, oldest first."""
     rows = models.StockImport.objects.filter(status__in=models.UNFINISHED, is_dry_run=False, undoes__isnull=True)
     return list(rows.order_by("created_at").values_list("pk", flat=True))
+
+
+@transaction.atomic(savepoint=False)
+def clear_imports(*, now: datetime) -> int:
+    """Forget what nobody will ask for: dry runs that were cut off, and refused rows after KEPT; return how many rows.
+
+    The documents of what was loaded stay, and so do the rows that an undo could not take back.
+    """
+    cut_off = models.StockImport.objects.filter(
+        is_dry_run=True, status=models.ImportStatus.STAGED, created_at__lt=now - ABANDONED
+    )
+    old = models.StockImport.objects.filter(finished_at__lt=now - KEPT, undoes__isnull=True)
+    rows, _ = models.ImportRow.objects.filter(stock_import__in=cut_off).delete()
+    cut_off.delete()
+    more, _ = models.ImportRow.objects.filter(stock_import__in=old).delete()
+    return rows + more
 
 
 def refused_rows(import_id: UUID, *, limit: int) -> list[RefusedRow]:
@@ -175,7 +199,7 @@ def _found(row: models.StockImport | None, import_id: UUID) -> models.StockImpor
     return row
 
 
-def fact(row: models.StockImport) -> StockImport:
+def fact(row: models.StockImport, *, with_refused_rows: bool = True) -> StockImport:
     undone_by = getattr(row, "undone_by", None)
     is_finished = row.status not in models.UNFINISHED
     return StockImport(
@@ -184,6 +208,7 @@ def fact(row: models.StockImport) -> StockImport:
         mode=str(row.mode),
         on_error="skip" if row.skips_refused else "abort",
         dry_run=row.is_dry_run,
+        options=row.options,
         undoes=row.undoes_id,
         undone_by=undone_by.pk if undone_by else None,
         file_name=row.file_name,
@@ -207,5 +232,5 @@ def fact(row: models.StockImport) -> StockImport:
         ],
         is_finished=is_finished,
         # Of a finished import only refused rows are left; before that, looking for them would take long.
-        refused_rows=_first_refused(row, LISTED_ERRORS) if is_finished and row.refused else [],
+        refused_rows=_first_refused(row, LISTED_ERRORS) if with_refused_rows and is_finished and row.refused else [],
     )

@@ -16,7 +16,7 @@ from django.utils import timezone
 from inventory import models, sql
 from inventory.models import ImportStatus, Mode
 from inventory.services._import_documents import NotUndoable, StockImport, fact, get_import, locked
-from inventory.services._staging import ImportRequest, stage_import
+from inventory.services._staging import FileLimits, ImportRequest, stage_import
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 
@@ -25,20 +25,20 @@ CHUNK_ROWS = 1000
 LARGEST = 20
 UNDO_COLUMNS = ("sku", "warehouse", "quantity")
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 600  # somebody else may be checking the same million rows
 
 OnStep = Callable[[StockImport], None]
 
 
 @transaction.atomic(savepoint=False)
 def load_import(
-    request: ImportRequest, *, import_id: UUID, path: Path, max_bytes: int, actor_id: int | None
+    request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, actor_id: int | None
 ) -> StockImport:
     """Stage a file, and finish it at once when it is a dry run or one chunk; else whoever finishes imports will.
 
     Shapes and refusals are those of `stage_import`.
     """
-    document = stage_import(request, import_id=import_id, path=path, max_bytes=max_bytes, actor_id=actor_id)
+    document = stage_import(request, import_id=import_id, path=path, limits=limits, actor_id=actor_id)
     if request.dry_run or document.rows <= CHUNK_ROWS:
         while not document.is_finished:
             document = advance_import(import_id)
@@ -92,12 +92,14 @@ def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> Stoc
     ImportNotFound, NotUndoable unless the import was applied.
     """
     document = locked(import_id)
+    if document.undoes_id is not None:
+        raise NotUndoable(document.status, is_undo=True)
     if document.status == ImportStatus.APPLIED:
         _begin_undo(document, undo_id, actor_id, ImportStatus.UNDOING)
     elif document.status in (ImportStatus.UNDONE, ImportStatus.ABORTED) and document.undone_by.refused:
         _retry_undo(document)
     elif document.status not in (ImportStatus.UNDOING, ImportStatus.UNDONE):
-        raise NotUndoable(document.status)
+        raise NotUndoable(document.status, is_undo=False)
     return fact(document)
 
 
@@ -163,7 +165,9 @@ def _add(document: models.StockImport, figures: sql.Figures) -> None:
         before_in, before_out = document.by_warehouse.get(code, (0, 0))
         document.by_warehouse[code] = [before_in + units_in, before_out + units_out]
     largest = [*document.largest, *figures.largest]
-    document.largest = sorted(largest, key=lambda change: -abs(change["to"] - change["from"]))[:LARGEST]
+    document.largest = sorted(largest, key=lambda change: (-abs(change["to"] - change["from"]), change["line"]))[
+        :LARGEST
+    ]
 
 
 def _end(document: models.StockImport, status: ImportStatus) -> None:

@@ -1,6 +1,7 @@
 """How files of stock are laid out: which column says what, and what a row means."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from inventory.models import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE, Mode, Reason
@@ -38,12 +39,12 @@ def recognize(columns: Sequence[str], *, mapping: Mapping[str, str], mode: str) 
     Raises UnreadableFile when columns are missing, unknown, or say something that goes with another mode.
     """
     if mapping:
-        return by_mapping(columns, mapping, required=REQUIRED, optional=OPTIONAL)
-    layout = _shopify(columns)
-    if layout is None:
-        return by_name(columns, required=REQUIRED, optional=OPTIONAL, ignored=FOR_PEOPLE)
-    if mode == Mode.ADJUST:
-        raise UnreadableFile("Shopify's files say what is on hand: load them with the mode set or count.")
+        layout = by_mapping(columns, mapping, required=REQUIRED, optional=OPTIONAL)
+    else:
+        own = partial(by_name, columns, required=REQUIRED, optional=OPTIONAL, ignored=FOR_PEOPLE)
+        layout = _shopify(columns) or own()
+    if mode == Mode.ADJUST and (layout.handle is not None or "expected_on_hand" in layout.places):
+        raise UnreadableFile("This file says what is on hand, not what is added: load it with the mode set or count.")
     return layout
 
 

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, transaction
 
 from inventory import models, sql
 from inventory.models import ImportStatus
@@ -17,7 +16,7 @@ from inventory.services._import_documents import AlreadyImported, StockImport, f
 from inventory.services._layouts import Row, read_rows, recognize
 from shop.toolkit import sheets, transactions
 
-STAGED_AT_ONCE = 5000
+STAGED_AT_ONCE, CHARACTERS_AT_ONCE = 5000, 4 << 20
 
 OnRows = Callable[[int], None]
 
@@ -39,6 +38,20 @@ class ImportRequest:
     mapping: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What must be the same for an import that goes on."""
+        return {"mode": self.mode, "on_error": self.on_error, "warehouse": self.warehouse, "map": dict(self.mapping),
+                "note": self.note}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FileLimits:
+    """What a file may unpack to, and how many lines it may have."""
+
+    max_bytes: int
+    max_lines: int
+
 
 def _no_rows(count: int) -> None: ...
 
@@ -49,24 +62,26 @@ def stage_import(
     *,
     import_id: UUID,
     path: Path,
-    max_bytes: int,
+    limits: FileLimits,
     actor_id: int | None,
     on_rows: OnRows = _no_rows,
 ) -> StockImport:
     """Read a file into a new import that is still to be applied, all rows or none; memory stays constant.
 
-    `path` is a CSV (plain or gzip) or .xlsx file that unpacks to at most `max_bytes`. `on_rows` is told the number of
+    `path` is a CSV (plain or gzip) or .xlsx file. `on_rows` is told the number of
     rows read so far. Rows that cannot be right are refused one by one, in the document. Raises AlreadyImported,
     WarehouseNotFound; UnreadableFile for a file that is no table of a known layout.
     """
+    if len(request.note) > models.MAX_NOTE:
+        raise sheets.UnreadableFile(f"A note has at most {models.MAX_NOTE} characters.")
     sql.take_time()
     file_hash = sheets.fingerprint(path)
     if not (request.again or request.dry_run):
         _refuse_twin(file_hash)
-    with sheets.open_sheet(path, max_bytes=max_bytes) as sheet:
+    with sheets.open_sheet(path, max_bytes=limits.max_bytes, max_lines=limits.max_lines) as sheet:
         layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
         warehouses = _Warehouses()
-        default = warehouses.default(request.warehouse) if "warehouse" not in layout.places else None
+        default = warehouses.default(request.warehouse, layout)
         document = _document(request, import_id, layout, sheet, file_hash, actor_id)
         _save_new(document)
         found = read_rows(sheet, layout, mode=request.mode, find_warehouse=warehouses.find, default_warehouse=default)
@@ -78,15 +93,16 @@ def stage_import(
 
 
 class _Warehouses:
-    """Warehouses by what files call them: their code, or their name where it is one's alone."""
+    """Warehouses by what files call them: their code; or its letters, or their name, where they are one's alone."""
 
     def __init__(self) -> None:
         self._by_code: dict[str, int] = {}
-        self._by_name: dict[str, list[int]] = {}
+        self._by_text: dict[str, set[int]] = {}
         self._active: list[int] = []
         for row in models.Warehouse.objects.all():
-            self._by_code[row.code.casefold()] = row.pk
-            self._by_name.setdefault(row.name.casefold(), []).append(row.pk)
+            self._by_code[row.code] = row.pk
+            for text in (row.code, row.name):
+                self._by_text.setdefault(text.casefold(), set()).add(row.pk)
             if row.is_active:
                 self._active.append(row.pk)
 
@@ -94,21 +110,25 @@ class _Warehouses:
         """Return the id of a warehouse, or why there is none."""
         if not text:
             return "a warehouse is needed"
-        if (found := self._by_code.get(text.casefold())) is not None:
+        if (found := self._by_code.get(text)) is not None:
             return found
-        named = self._by_name.get(text.casefold(), [])
+        named = self._by_text.get(text.casefold(), set())
         if len(named) == 1:
-            return named[0]
+            return next(iter(named))
         if named:
-            return "several warehouses have this name; give the code"
+            return "several warehouses are called so; give the code, as it is written"
         return "there is no such warehouse; create it first, or give the code or name of another"
 
-    def default(self, code: str | None) -> int:
+    def default(self, code: str | None, layout: sheets.Layout) -> int | None:
+        """Return the warehouse of all rows, None where each row has its own."""
+        if "warehouse" in layout.places:
+            if code is not None:
+                raise sheets.UnreadableFile("The file says itself where the units are; name no warehouse beside it.")
+            return None
         if code is not None:
-            found = self._by_code.get(code.casefold())
-            if found is None:
+            if code not in self._by_code:
                 raise WarehouseNotFound([code])
-            return found
+            return self._by_code[code]
         if len(self._active) != 1:
             raise sheets.UnreadableFile("The file does not say where the units are; name one for all of them.")
         return self._active[0]
@@ -116,7 +136,7 @@ class _Warehouses:
 
 def _refuse_twin(file_hash: str) -> None:
     twins = models.StockImport.objects.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
-    if twin := twins.filter(status__in=[*models.UNFINISHED, ImportStatus.APPLIED]).order_by("created_at").first():
+    if twin := twins.filter(status__in=models.LOADED).order_by("created_at").first():
         raise AlreadyImported(twin.pk, twin.status)
 
 
@@ -134,6 +154,7 @@ def _document(
         skips_refused=request.on_error == "skip",
         is_dry_run=request.dry_run,
         again=request.again,
+        options=request.options,
         file_name=request.file_name[-255:],
         file_hash=file_hash,
         understood_as=f"{sheet.understood_as}; {layout.sentence}"[:500],
@@ -147,22 +168,36 @@ def _document(
 def _save_new(document: models.StockImport) -> None:
     try:
         document.save(force_insert=True)
-    except IntegrityError as error:
-        if transactions.violated_constraint(error) == "inventory_import_once":
-            # Somebody loads the same file at this moment; which import it is, they will know.
+    except DatabaseError as error:
+        # Somebody loads the same file at this moment, or has not done so for longer than a lock is waited for.
+        is_twin = transactions.violated_constraint(error) == "inventory_import_once"
+        if is_twin or transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
             raise AlreadyImported(None, ImportStatus.STAGED) from error
         raise
 
 
 def _stage(document: models.StockImport, found: Iterator[Row | None], on_rows: OnRows) -> None:
     """Copy rows into the staging table, some thousands at a time, each with the product that its SKU names."""
-    while batch := list(islice(found, STAGED_AT_ONCE)):
+    for batch in _batches(found):
         rows = [row for row in batch if row is not None]
         products = sql.find_skus({row.sku for row in rows if not row.fault and "\0" not in row.sku})
         sql.copy_rows(document.pk, (_staged(row, products) for row in rows))
         document.rows += len(rows)
         document.skipped += len(batch) - len(rows)
         on_rows(document.rows + document.skipped)
+
+
+def _batches(found: Iterator[Row | None]) -> Iterator[list[Row | None]]:
+    """Yield rows together, as many as need not much memory."""
+    batch: list[Row | None] = []
+    characters = 0
+    for row in found:
+        batch.append(row)
+        characters += 0 if row is None else sum(map(len, row.cells))
+        if len(batch) == STAGED_AT_ONCE or characters > CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    yield batch
 
 
 def _staged(row: Row, products: Mapping[str, int]) -> tuple[Any, ...]:

@@ -38,8 +38,9 @@ def copy_rows(import_id: UUID, rows: Iterable[tuple[Any, ...]]) -> None:
 
 # A document of a million rows is read and checked for longer than a request may last; both lock no stock.
 TAKE_TIME = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'"
-# The planner must know how many rows have come before it plans a check of all of them.
-COUNT_ROWS = "ANALYZE inventory_importrow"
+# The planner should know how many rows have come before it plans a check of all of them. It is a hint, so nobody waits
+# for it.
+COUNT_ROWS = "ANALYZE (SKIP_LOCKED) inventory_importrow"
 
 
 def take_time() -> None:
@@ -57,32 +58,28 @@ def count_rows() -> None:
 # Two rows that set one quantity: nobody can tell which is right. Changes may come one by one, with a reference each.
 MARK_TWINS = """
 WITH twin AS (
-    SELECT product_id, warehouse_id, CASE WHEN %(mode)s = 'adjust' THEN reference ELSE '' END AS reference,
-           min(line) AS first, max(line) AS last
+    SELECT line, count(*) OVER same AS rows, min(line) OVER same AS first, max(line) OVER same AS last
       FROM inventory_importrow WHERE stock_import_id = %(id)s AND fault = ''
-     GROUP BY 1, 2, 3 HAVING count(*) > 1
+    WINDOW same AS (PARTITION BY product_id, warehouse_id, CASE WHEN %(mode)s = 'adjust' THEN reference ELSE '' END)
 )
 UPDATE inventory_importrow r
    SET fault_field = 'sku',
        fault = format('line %%s has the same SKU and warehouse%%s; leave one of them, or sum them',
                       CASE WHEN r.line = t.first THEN t.last ELSE t.first END,
                       CASE WHEN %(mode)s = 'adjust' THEN ' with the same reference' ELSE '' END)
-  FROM twin t
- WHERE r.stock_import_id = %(id)s AND r.fault = '' AND t.product_id = r.product_id AND t.warehouse_id = r.warehouse_id
-   AND t.reference = CASE WHEN %(mode)s = 'adjust' THEN r.reference ELSE '' END
+  FROM twin t WHERE t.rows > 1 AND r.stock_import_id = %(id)s AND r.line = t.line
 """
 # Changes of one row are merged one after the other, so there is a limit to their number.
 MAX_CHANGES_OF_A_ROW = 100
 MARK_CROWDS = f"""
 WITH crowd AS (
-    SELECT product_id, warehouse_id FROM inventory_importrow WHERE stock_import_id = %(id)s AND fault = ''
-     GROUP BY 1, 2 HAVING count(*) > {MAX_CHANGES_OF_A_ROW}
+    SELECT line, count(*) OVER (PARTITION BY product_id, warehouse_id) AS rows
+      FROM inventory_importrow WHERE stock_import_id = %(id)s AND fault = ''
 )
 UPDATE inventory_importrow r
    SET fault_field = 'sku',
        fault = 'more than {MAX_CHANGES_OF_A_ROW} rows change this SKU in this warehouse; sum them'
-  FROM crowd c
- WHERE r.stock_import_id = %(id)s AND r.fault = '' AND c.product_id = r.product_id AND c.warehouse_id = r.warehouse_id
+  FROM crowd c WHERE c.rows > {MAX_CHANGES_OF_A_ROW} AND r.stock_import_id = %(id)s AND r.line = c.line
 """
 
 
@@ -95,7 +92,7 @@ def mark_twins(import_id: UUID, *, mode: str) -> None:
             cursor.execute(MARK_CROWDS, parameters)
 
 
-def _judged(rows: str, *, earlier: str = "0", is_first: str = "true") -> str:
+def _judged(rows: str, *, earlier: str = "0", is_first: str = "true", more: str = "") -> str:
     """Return the query that says of each of `rows` what it would change, or why it may not.
 
     It is what `_refuse_impossible` of the services says of one change, for a set: the loss must not exceed what is
@@ -103,8 +100,8 @@ def _judged(rows: str, *, earlier: str = "0", is_first: str = "true") -> str:
     """
     return f"""
     SELECT r.line, r.product_id, r.warehouse_id, w.code, r.reason, r.reference, r.note,
-           s.product_id IS NULL AND {is_first} AS is_new, b.on_hand, b.delta, f.fault[1] AS fault_field,
-           f.fault[2] AS fault
+           s.seq, s.product_id IS NULL AND {is_first} AS is_new, b.on_hand, b.delta, f.fault[1] AS fault_field,
+           f.fault[2] AS fault{more}
       FROM {rows} r
       LEFT JOIN inventory_warehouse w ON w.id = r.warehouse_id
       LEFT JOIN inventory_stock s ON s.product_id = r.product_id AND s.warehouse_id = r.warehouse_id
@@ -160,19 +157,11 @@ class Figures(NamedTuple):
 
 
 LARGEST = 20
-# In a file of changes a stock row may come again; each change is judged after those before it.
-_CHANGES_SO_FAR = """(
-        SELECT r.*, COALESCE(sum(r.quantity) OVER (row ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)::bigint
-                 AS earlier, row_number() OVER row = 1 AS is_first
-          FROM inventory_importrow r WHERE stock_import_id = %(id)s AND fault = ''
-        WINDOW row AS (PARTITION BY r.product_id, r.warehouse_id ORDER BY r.line))"""
 
 
 def _check(judged: str) -> str:
     return f"""
-WITH judged AS MATERIALIZED ({judged}
-     WHERE r.stock_import_id = %(id)s AND r.fault = ''
-), marked AS (
+WITH RECURSIVE {judged}, marked AS (
     UPDATE inventory_importrow r SET fault_field = j.fault_field, fault = j.fault
       FROM judged j WHERE j.fault <> '' AND r.stock_import_id = %(id)s AND r.line = j.line
 ), good AS (
@@ -181,10 +170,34 @@ WITH judged AS MATERIALIZED ({judged}
 {_figures("good")} FROM good"""
 
 
+_ALL_AT_ONCE = f"""judged AS MATERIALIZED ({_judged("inventory_importrow")}
+     WHERE r.stock_import_id = %(id)s AND r.fault = ''
+)"""
+_NEXT_OF_EACH = """(
+        SELECT m.*, b.so_far, b.is_open FROM judged b
+          JOIN numbered m ON m.product_id = b.product_id AND m.warehouse_id = b.warehouse_id AND m.n = b.n + 1)"""
+_FIRST = _judged("(SELECT * FROM numbered WHERE n = 1)")
+_NEXT = _judged(_NEXT_OF_EACH, earlier="r.so_far", is_first="NOT r.is_open", more=", r.n, r.so_far, r.is_open")
+# In a file of changes a stock row may come again. Its changes are judged one after the other as the merge does it: a
+# refused one changes nothing for those behind it.
+_ONE_AFTER_THE_OTHER = f"""numbered AS MATERIALIZED (
+    SELECT r.*, row_number() OVER (PARTITION BY product_id, warehouse_id ORDER BY line) AS n
+      FROM inventory_importrow r WHERE stock_import_id = %(id)s AND fault = ''
+), judged AS (
+    SELECT j.*, 1::bigint AS n, CASE WHEN j.fault = '' THEN j.delta ELSE 0 END AS so_far,
+           j.is_new AND j.fault = '' AS is_open
+      FROM ({_FIRST}) j
+     UNION ALL
+    SELECT j.line, j.product_id, j.warehouse_id, j.code, j.reason, j.reference, j.note, j.seq, j.is_new, j.on_hand,
+           j.delta, j.fault_field, j.fault, j.n, j.so_far + CASE WHEN j.fault = '' THEN j.delta ELSE 0 END,
+           j.is_open OR j.is_new AND j.fault = ''
+      FROM ({_NEXT}) j
+)"""
+
 CHECK = {
-    "set": _check(_judged("inventory_importrow")),
-    "count": _check(_judged("inventory_importrow")),
-    "adjust": _check(_judged(_CHANGES_SO_FAR, earlier="r.earlier", is_first="r.is_first")),
+    "set": _check(_ALL_AT_ONCE),
+    "count": _check(_ALL_AT_ONCE),
+    "adjust": _check(_ONE_AFTER_THE_OTHER),
 }
 
 
@@ -229,6 +242,12 @@ def next_chunk(import_id: UUID, *, after: int, size: int) -> Chunk | None:
     return None if last_line is None else Chunk(after, last_line)
 
 
+# None of them can be deleted until the commit; like everywhere, before the stock rows.
+SHARE_PLACES = """
+SELECT id FROM inventory_warehouse
+ WHERE id IN (SELECT warehouse_id FROM inventory_importrow WHERE stock_import_id = %s AND line > %s AND line <= %s)
+ ORDER BY id FOR KEY SHARE
+"""
 # In key order, like every lock on stock; rows that are not there yet are made by the merge.
 LOCK_CHUNK = """
 WITH chunk AS (
@@ -246,6 +265,7 @@ SELECT count(*), (SELECT count(*) FROM locked) FROM chunk
 def lock_chunk(import_id: UUID, chunk: Chunk) -> int:
     """Lock the stock rows of a chunk in key order; return how many of its rows are still to be applied."""
     with connection.cursor() as cursor:
+        cursor.execute(SHARE_PLACES, [import_id, *chunk])
         cursor.execute(LOCK_CHUNK, [import_id, *chunk])
         rows, _ = cursor.fetchone()
     return int(rows)
@@ -274,6 +294,7 @@ WITH next AS (
       FROM judged j, go
      WHERE go.ok AND NOT j.is_new AND j.fault = '' AND j.delta <> 0
        AND s.product_id = j.product_id AND s.warehouse_id = j.warehouse_id
+       AND s.seq = j.seq -- a row that came after the lock may have been changed since it was judged: the next call's
     RETURNING s.product_id, s.warehouse_id, s.seq, s.on_hand, s.reserved, s.committed, s.unavailable
 ), moved AS (
     INSERT INTO inventory_movement
@@ -293,7 +314,9 @@ WITH next AS (
 ), done AS (
     DELETE FROM inventory_importrow r USING judged j, go
      WHERE go.ok AND j.fault = '' AND r.stock_import_id = %(id)s AND r.line = j.line
-       AND (NOT j.is_new OR (j.product_id, j.warehouse_id) IN (SELECT product_id, warehouse_id FROM opened))
+       AND (j.delta = 0 AND NOT j.is_new
+            OR (j.product_id, j.warehouse_id) IN (SELECT product_id, warehouse_id FROM opened)
+            OR (j.product_id, j.warehouse_id) IN (SELECT product_id, warehouse_id FROM head))
     RETURNING j.*
 )
 {_figures("done")}, (SELECT count(*) FROM refused) FROM done

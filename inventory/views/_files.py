@@ -23,6 +23,7 @@ from shop.toolkit.uploads import AnyAnswer, Download, UploadParser
 from shop.toolkit.views import ApiView, read
 
 UNPACKED = 10  # times as large as the upload
+MAX_LINES = 1_000_000  # they are read while the client waits: some seconds
 
 
 class ImportListView(ApiView):
@@ -52,7 +53,7 @@ class ImportListView(ApiView):
             inventory.ImportRequest(file_name=file.name, mapping=given.pop("map", {}), **given),
             import_id=new_id(),
             path=Path(file.temporary_file_path()),
-            max_bytes=UNPACKED * settings.MAX_UPLOAD_BYTES,
+            limits=inventory.FileLimits(UNPACKED * settings.MAX_UPLOAD_BYTES, MAX_LINES),
             actor_id=caller_id(request),
         )
         return self.command(load, shape=ImportShape, status=_created)

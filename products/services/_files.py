@@ -38,13 +38,13 @@ class ProductFile:
 
 @dataclass(frozen=True)
 class Row:
-    """A product as a file has it; what the file does not say is None, and stays as it is."""
+    """A product as a file has it; what the file does not say is None: as it is, or of a new product the default."""
 
     line: int
     sku: str
     name: str
     price: Decimal
-    currency: str
+    currency: str | None
     description: str | None
     is_active: bool | None
 
@@ -158,16 +158,16 @@ class _Reader:
         for name in ("sku", "name"):
             if not texts[name]:
                 raise _Fault(name, f"a {name} is needed")
-        currency = texts.get("currency") or self._currency
-        if currency not in money.EXPONENTS:
+        currency = texts.get("currency") or None
+        if (currency or self._currency) not in money.EXPONENTS:
             raise _Fault("currency", "an ISO 4217 currency code such as EUR is needed")
         return Row(
             line=line,
             sku=texts["sku"],
             name=texts["name"],
-            price=self._price(texts["price"], currency),
+            price=self._price(texts["price"], currency or self._currency),
             currency=currency,
-            description=texts.get("description"),
+            description=texts.get("description") or None,
             is_active=_is_active(texts),
         )
 

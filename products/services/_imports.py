@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from inventory import services as inventory
 from products import models
-from products.services._catalogue import SkuExists
+from products.services._catalogue import PriceNotPayable, SkuExists
 from products.services._files import Row
-from shop.toolkit import transactions
+from shop.toolkit import money, transactions
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,18 @@ class Imported:
 
 
 @transaction.atomic(savepoint=False)
-def import_products(rows: Sequence[Row]) -> Imported:
+def import_products(rows: Sequence[Row], *, currency: str) -> Imported:
     """Create the products that are not there, each with its inventory item, and change those that are otherwise.
 
-    Products are known by their SKU, and each SKU is there once. Doing it again changes nothing. The number of
-    statements does not grow with that of the rows. Raises SkuExists when somebody creates one of them at this moment.
+    `currency` is of new products whose row has none. Products are known by their SKU, and each SKU is there once. Doing
+    it again changes nothing. The number of statements does not grow with that of the rows. Raises SkuExists when
+    somebody creates one of them at this moment, PriceNotPayable when a price does not go with its product's currency.
     """
     found = (
         models.Product.objects.select_for_update(no_key=True).filter(sku__in=[row.sku for row in rows]).order_by("pk")
     )
     there = {product.sku: product for product in found}
-    new = [_new(row) for row in rows if row.sku not in there]
+    new = [_new(row, currency) for row in rows if row.sku not in there]
     changed = [there[row.sku] for row in rows if row.sku in there and _change(there[row.sku], row)]
     try:
         models.Product.objects.bulk_create(new)
@@ -53,13 +54,13 @@ def import_products(rows: Sequence[Row]) -> Imported:
 FIELDS = ("name", "description", "price", "currency", "is_active")
 
 
-def _new(row: Row) -> models.Product:
+def _new(row: Row, currency: str) -> models.Product:
     return models.Product(
         sku=row.sku,
         name=row.name,
         description=row.description or "",
         price=row.price,
-        currency=row.currency,
+        currency=row.currency or currency,
         is_active=row.is_active is not False,
     )
 
@@ -70,6 +71,8 @@ def _change(product: models.Product, row: Row) -> bool:
     is_other = any(getattr(product, name) != value for name, value in given.items())
     for name, value in given.items():
         setattr(product, name, value)
+    if not money.fits(product.price, product.currency):
+        raise PriceNotPayable(product.price, product.currency)
     product.updated_at = timezone.now()
     return is_other
 

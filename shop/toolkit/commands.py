@@ -1,11 +1,13 @@
 """What commands that load files share."""
 
+import re
 import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from shop.toolkit.sheets import RefusedRow, write_sheet
 
-MAX_BYTES = 2 << 30  # that a file may unpack to; a million rows are about 50 MB
+# What a file may unpack to; a million rows are about 50 MB.
+MAX_BYTES, MAX_LINES = 2 << 30, 10_000_000
 LISTED_ERRORS = 10
 
 
@@ -52,26 +55,50 @@ class FileCommand(BaseCommand):
             self.stdout.write(f"  {row.sentence}")
         if count > LISTED_ERRORS:
             self.stdout.write(f"  ... and {count - LISTED_ERRORS:,} more")
-        write_sheet(path, "csv", *table)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        write_sheet(unfinished, "csv", *table)
+        unfinished.replace(path)
         self.stdout.write(f"All of them, to be mended and loaded again: {path}")
 
 
 def file_name(argument: str) -> str:
-    """Return what to call a file."""
-    return "standard input" if argument == "-" else Path(argument).name
+    """Return what to call a file; bytes that are no UTF-8 become question marks."""
+    return "standard input" if argument == "-" else Path(argument).name.encode(errors="replace").decode()
 
 
 def errors_path(given: Path | None, argument: str) -> Path:
-    """Return where refused rows go: where the caller said, or into the current folder, named like the file."""
-    return given or Path(f"{file_name(argument).split('.')[0].replace(' ', '-')}.errors.csv")
+    """Return where refused rows go: where the caller said, or into the current folder, named like the file.
+
+    Never onto the file that is loaded: mended rows would be lost. Raises CommandError.
+    """
+    loaded = Path(argument)
+    if given is None:
+        return _free_path(file_name(argument))
+    if not given.parent.is_dir():
+        raise CommandError(f"There is no folder {given.parent} for the refused rows.")
+    if given.exists() and loaded.exists() and given.samefile(loaded):
+        raise CommandError(f"{given} is the file that is loaded; the refused rows need another.")
+    return given
+
+
+def _free_path(name: str) -> Path:
+    stem = re.sub(r"(\.csv|\.gz|\.xlsx|\.errors(-[0-9]+)?)+$", "", name.replace(" ", "-"), flags=re.IGNORECASE)
+    for number in count(1):
+        path = Path(f"{stem}.errors.csv" if number == 1 else f"{stem}.errors-{number}.csv")
+        if not path.exists():
+            return path
+    raise AssertionError("unreachable: counting has no end")
 
 
 @contextmanager
 def on_disk(argument: str) -> Iterator[Path]:
     """Yield the path of a file; standard input is kept in one first, since files are read more than once."""
     if argument != "-":
-        if not Path(argument).is_file():
-            raise CommandError(f"There is no file {argument}.")
+        try:
+            with Path(argument).open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise CommandError(f"{file_name(argument)} cannot be read: {error.strerror}.") from error
         yield Path(argument)
         return
     with tempfile.NamedTemporaryFile() as file:

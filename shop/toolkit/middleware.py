@@ -1,10 +1,22 @@
 """What must hold for every request, the admin's included."""
 
+import codecs
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
 from shop.toolkit.problems import problem
+
+
+def refuse_charsets(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse requests that say they are not in UTF-8: Django would read path and form by whatever codec they name."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.encoding and codecs.lookup(request.encoding).name != "utf-8":
+            return problem(415, "unsupported_media_type", "Unsupported media type", "Text is taken in UTF-8 only.")
+        return get_response(request)
+
+    return middleware
 
 
 def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

@@ -43,7 +43,7 @@ class StrictJSONParser(BaseParser):
         try:
             parsed = json.loads(
                 text,
-                object_pairs_hook=_unique_keys,
+                object_pairs_hook=unique_keys,
                 parse_float=_decimal,
                 parse_int=_integer,
                 parse_constant=_no_constant,
@@ -71,7 +71,8 @@ def _check_values(parsed: Any) -> None:
             raise ParseError(TOO_DEEP)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError when it has a key twice: which of them counts?"""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import FileResponse
+from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import DataAndFiles, MultiPartParser
@@ -36,16 +37,45 @@ class UploadParser(MultiPartParser):
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES:
             raise UploadTooLarge
         request.upload_handlers = [TemporaryFileUploadHandler(request)]
+        watched = _Watched(stream)
         try:
-            parsed = super().parse(stream, media_type, parser_context)
+            parsed = super().parse(cast("IO[Any]", watched), media_type, parser_context)
         except ParseError as error:
             raise ValidationError({"non_field_errors": [str(error)]}, code="malformed_form") from error
+        # A form that was cut off after its file would be taken without the options behind it.
+        if not watched.ended_with(request.content_type):
+            _close(parsed.files)
+            said = "The form ends before its last boundary: send all of it, and its Content-Length."
+            raise ValidationError({"non_field_errors": [said]}, code="malformed_form")
         repeated = [name for part in (parsed.data, parsed.files) for name, given in part.lists() if len(given) > 1]
         if repeated:
-            for file in chain.from_iterable(given for _, given in parsed.files.lists()):
-                file.close()
+            _close(parsed.files)
             raise ValidationError({name: ["Give this field once."] for name in repeated}, code="repeated")
         return parsed
+
+
+class _Watched:
+    """A stream that remembers its end."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream, self._end = stream, b""
+
+    def read(self, size: int = -1) -> bytes:
+        block: bytes = self._stream.read(size)
+        self._end = (self._end + block)[-1000:]
+        return block
+
+    def ended_with(self, content_type: str | None) -> bool:
+        """Tell whether the last boundary of the form has come, once the rest was read."""
+        while self.read(1 << 16):
+            pass
+        boundary = parse_header_parameters(content_type or "")[1].get("boundary", "")
+        return f"--{boundary}--".encode() in self._end
+
+
+def _close(files: Any) -> None:
+    for file in chain.from_iterable(given for _, given in files.lists()):
+        file.close()
 
 
 class AnyAnswer(BaseContentNegotiation):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 from django.db import connections
 
@@ -12,24 +12,31 @@ from inventory import services as inventory
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 
-MAX_BYTES = 1 << 30
+_folder = TemporaryDirectory(prefix="shop-imports-")
+LIMITS = inventory.FileLimits(1 << 30, 1_000_000)
+
+
+def file_of(content: str | bytes) -> Path:
+    """Write a file that is gone with the process."""
+    path = Path(_folder.name) / str(new_id())
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def staged_within(content: str | bytes, **request: object) -> inventory.StockImport:
+    """Stage a file that says `content`, in the caller's transaction."""
+    return inventory.stage_import(
+        inventory.ImportRequest(**{"file_name": "levels.csv", **request}),
+        import_id=new_id(),
+        path=file_of(content),
+        limits=LIMITS,
+        actor_id=7,
+    )
 
 
 def staged(content: str | bytes, **request: object) -> inventory.StockImport:
     """Stage a file that says `content`."""
-    data = content.encode() if isinstance(content, str) else content
-    with NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        stage = partial(
-            inventory.stage_import,
-            inventory.ImportRequest(**{"file_name": "levels.csv", **request}),
-            import_id=new_id(),
-            path=Path(file.name),
-            max_bytes=MAX_BYTES,
-            actor_id=7,
-        )
-        return transactions.run(stage)
+    return transactions.run(partial(staged_within, content, **request))
 
 
 def finished(document: inventory.StockImport) -> inventory.StockImport:

@@ -154,7 +154,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "gzip of nothing": (gzip.compress(b""), "empty"),
     "gzip in gzip": (gzip.compress(gzip.compress(GOOD)), "archive inside"),
     "gzip of a workbook": (gzip.compress(workbook()), "archive inside"),
-    "blank lines without end": (gzip.compress(b"\r\n" * 11_000_000), "more than 10,000,000 lines"),
+    "blank lines without end": (gzip.compress(b"\r\n" * 11_000_000), "lines; load it in parts"),
     "gzip bomb": (gzip.compress(b"a" * 50_000_000), "more than 1,048,576 characters"),
     # workbooks
     "old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), ".xls"),

@@ -1,6 +1,7 @@
 """`manage.py import_stock` and `undo_import`, as an operator meets them."""
 
 import csv
+import os
 import random
 import re
 import signal
@@ -16,6 +17,7 @@ from django.db import connection
 
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
+from tests.inventory.imports import staged
 from tests.inventory.test_concurrency import assert_books_are_right
 
 MANAGE = str(Path(__file__).resolve().parents[2] / "manage.py")
@@ -74,7 +76,7 @@ def test_refused_rows_go_to_a_file_that_is_mended_and_loaded_again(folder):
     said = run(path, "--on-error", "skip")
 
     assert "  line 3, quantity '-1': a number of units from 0 to 1,000,000,000 is needed" in said
-    errors = folder / "levels.errors.csv"
+    errors = folder / "levels.errors-2.csv"  # the first one is still there
     header, row = csv.reader(errors.read_text().splitlines())
     assert header == ["sku", "quantity", "note", "error"]
     assert row[:3] == ["POT", "-1", "'@home"]  # a number stays a number, what a spreadsheet would run is defused
@@ -106,12 +108,39 @@ def test_options_that_cannot_be_are_refused_with_a_sentence(folder):
     path = folder / "levels.csv"
     path.write_text("sku,quantity\nMUG,5\n")
     for arguments, said in (
-        (["none.csv"], "There is no file none.csv"),
+        (["none.csv"], r"none.csv cannot be read: No such file or directory\."),
+        ([folder], "cannot be read: Is a directory"),
+        ([path, "--note", "n" * 501], "A note has at most 500 characters"),
+        ([path, "--errors", folder / "none" / "x.csv"], "There is no folder"),
+        ([path, "--errors", path], "is the file that is loaded"),
         ([path, "--map", "sku"], "write column=field"),
         ([path, "--warehouse", "NONE"], "There is no warehouse NONE"),
     ):
         with pytest.raises(CommandError, match=said):
             run(*arguments)
+    assert fetch("SELECT count(*) FROM inventory_stockimport") == [(0,)]
+
+
+def test_an_import_that_was_cut_off_is_gone_on_with_as_it_was_begun(folder):
+    factories.product(sku="MUG")
+    path = folder / "levels.csv"
+    path.write_text("sku,quantity\nMUG,5\n")
+    staged(path.read_text(), note="January", warehouse="MAIN")
+
+    with pytest.raises(CommandError, match=r"had other options: .*note 'January'.*warehouse 'MAIN'"):
+        run(path)
+    said = run(path, "--note", "January", "--warehouse", "MAIN")
+
+    assert said.startswith("Going on with the import ")
+    assert fetch("SELECT note FROM inventory_movement WHERE import_id IS NOT NULL") == [("January",)]
+
+
+def test_a_name_that_is_no_utf_8_is_a_name_all_the_same(folder):
+    factories.product(sku="MUG")
+    path = os.fsdecode(b"m\xfcg.csv")
+    Path(path).write_text("sku,quantity\nMUG,5\nNONE,1\n")
+    assert run(path, "--on-error", "skip").startswith("m?g.csv: CSV")
+    assert (folder / "m?g.errors.csv").exists()
 
 
 def test_standard_input_is_read_and_progress_is_plain_lines_where_there_is_no_terminal(folder):

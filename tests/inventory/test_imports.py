@@ -1,23 +1,39 @@
 """`stage_import`, `advance_import`, `finish_import`, `undo_import`: stock from files, as safe as a bank transfer."""
 
 import random
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
+from django.db import OperationalError, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from inventory import services as inventory
+from inventory import sql
 from inventory.services import _imports, _staging
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.imports import errors, finished, in_threads, loaded, on_hand, staged, undone
+from tests.inventory.imports import (
+    LIMITS,
+    errors,
+    file_of,
+    finished,
+    in_threads,
+    loaded,
+    on_hand,
+    staged,
+    staged_within,
+    undone,
+)
 from tests.inventory.test_concurrency import assert_books_are_right
 
 
@@ -316,9 +332,20 @@ def test_a_dry_run_says_what_the_real_run_does_and_writes_nothing(database):
         for number in range(33)
         for place in ("MAIN", "EAST")
     ]
+    changes = [
+        f"S{number},{place},{chance.randrange(-9, 9)},R{turn}"
+        for turn in range(4)
+        for number in range(33)
+        for place in ("MAIN", "EAST")
+    ]
+    texts = {
+        "set": ["sku,warehouse,quantity,expected_on_hand", *rows, ""],
+        "count": ["sku,warehouse,quantity,expected_on_hand", *rows, ""],
+        "adjust": ["sku,warehouse,quantity,reference", *changes, ""],
+    }
     before = fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")
-    for mode in ("set", "count"):
-        text = "\n".join(["sku,warehouse,quantity,expected_on_hand", *rows, ""])
+    for mode, lines in texts.items():
+        text = "\n".join(lines)
 
         dry = loaded(text, mode=mode, on_error="skip", dry_run=True)
         assert (dry.status, fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")) == ("checked", before)
@@ -462,3 +489,125 @@ def test_imports_that_open_the_same_stock_rows_at_once_all_count(database):
     assert sum(outcome.new for outcome in outcomes) == 300
     assert {tuple(on_hand(product.id).items()) for product in products} == {(("MAIN", 4),)}
     assert_books_are_right()
+
+
+def test_a_stock_row_that_comes_between_lock_and_merge_is_left_to_the_next_merge(database):
+    """Judged unlocked, it may change before it is written; set to 8 must be 8 whatever came in between."""
+    mug = factories.product(sku="MUG", stock={})
+    document = staged("sku,quantity\nMUG,8\n")
+    transactions.run(lambda: inventory.advance_import(document.id))
+    adjust = {"product_id": mug.id, "warehouse": "MAIN", "reason": "found", "note": "", "reference": ""}
+    chunk, options = sql.Chunk(0, 2), {"mode": "set", "highest": 10**9, "skips": False, "note": "", "actor_id": None}
+    is_changed, may_commit = threading.Event(), threading.Event()
+
+    def take_one_and_wait() -> None:
+        inventory.adjust(**adjust, delta=-1, actor_id=None)
+        is_changed.set()
+        may_commit.wait(5)
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert sql.lock_chunk(document.id, chunk) == 1
+        in_threads(lambda: transactions.run(lambda: inventory.adjust(**adjust, delta=5, actor_id=None)), times=1)
+        other = pool.submit(in_threads, lambda: transactions.run(take_one_and_wait), times=1)
+        is_changed.wait(5)
+        threading.Timer(0.3, may_commit.set).start()
+
+        figures, refused = sql.merge_chunk(document.id, chunk, **options)
+        other.result()
+        assert (figures.changed, figures.new, refused) == (0, 0, 0)
+        assert sql.lock_chunk(document.id, chunk) == 1
+        figures, refused = sql.merge_chunk(document.id, chunk, **options)
+        assert (figures.changed, sql.lock_chunk(document.id, chunk)) == (1, 0)
+    assert on_hand(mug.id) == {"MAIN": 8}
+
+
+def test_a_warehouse_cannot_be_deleted_under_a_chunk(database):
+    factories.warehouse("EAST")
+    factories.product(sku="MUG")
+    document = staged("sku,warehouse,quantity\nMUG,EAST,8\n")
+    transactions.run(lambda: inventory.advance_import(document.id))
+
+    with transaction.atomic():
+        transactions_done = sql.lock_chunk(document.id, sql.Chunk(0, 2))
+        deleted = in_threads(refusal_of(lambda: inventory.delete_warehouse("EAST")), times=1)[0]
+    assert (transactions_done, type(deleted)) == (1, OperationalError)
+
+    inventory.delete_warehouse("EAST")
+    done = finished(document)
+    assert errors(done) == ["2 warehouse 'EAST': this warehouse has been deleted meanwhile"]
+
+
+def refusal_of(work):
+    def run() -> object:
+        try:
+            return transactions.run(work)
+        except Exception as error:
+            return error
+
+    return run
+
+
+def test_a_file_that_says_what_is_on_hand_is_no_list_of_changes(database):
+    factories.product(sku="MUG", stock=5)
+    with pytest.raises(UnreadableFile, match="load it with the mode set or count"):
+        staged("sku,quantity,expected_on_hand\nMUG,5,5\n", mode="adjust")
+
+
+def test_warehouses_whose_codes_differ_by_case_are_two(database):
+    for code in ("east", "EAST"):
+        factories.warehouse(code)
+    mug = factories.product(sku="MUG", stock={})
+
+    done = loaded("sku,warehouse,quantity\nMUG,east,3\nMUG,EAST,4\nMUG,East,5\n", on_error="skip")
+
+    assert on_hand(mug.id) == {"east": 3, "EAST": 4}
+    assert errors(done) == ["4 warehouse 'East': several warehouses are called so; give the code, as it is written"]
+
+
+def test_a_warehouse_beside_a_column_of_them_is_a_contradiction(database):
+    factories.product(sku="MUG")
+    with pytest.raises(UnreadableFile, match="says itself where the units are"):
+        staged("sku,warehouse,quantity\nMUG,MAIN,5\n", warehouse="MAIN")
+
+
+def test_cells_that_are_too_many_are_refused_again_until_they_are_mended(database):
+    mug = factories.product(sku="MUG", stock=7)
+    columns, rows = inventory.refused_sheet(loaded("sku,quantity\nMUG,1,200\n").id)
+    (row,) = rows
+    assert columns == ["sku", "quantity", "error"]
+    assert (row[:2], row[3:]) == (["MUG", "1"], ["200"])
+    assert loaded(",".join(columns) + "\n" + ",".join(f'"{cell}"' for cell in row) + "\n").status == "refused"
+    assert on_hand(mug.id) == {"MAIN": 7}
+
+
+def test_the_same_file_that_somebody_is_still_reading_is_being_loaded(database):
+    factories.product(sku="MUG")
+    text = "sku,quantity\nMUG,5\n"
+    with transaction.atomic():
+        inventory.stage_import(
+            inventory.ImportRequest(file_name="x"), import_id=new_id(), path=file_of(text), limits=LIMITS, actor_id=None
+        )
+        (other,) = in_threads(refusal_of(lambda: staged_within(text)), times=1)
+    assert isinstance(other, inventory.AlreadyImported)
+
+
+def test_old_refused_rows_and_dry_runs_that_were_cut_off_are_forgotten(database):
+    factories.product(sku="MUG", stock=5)
+    refused = loaded("sku,quantity\nNONE,1\n")
+    undo = undone_with_refusals()
+    staged("sku,quantity\nMUG,9\n", dry_run=True)
+    now = timezone.now()
+    assert inventory.clear_imports(now=now) == 0
+
+    assert inventory.clear_imports(now=now + timedelta(hours=2)) == 1
+    assert inventory.clear_imports(now=now + timedelta(days=31)) == 1
+
+    assert inventory.get_import(refused.id).refused_rows == []
+    assert len(inventory.get_import(undo.id).refused_rows) == 1
+
+
+def undone_with_refusals() -> inventory.StockImport:
+    pot = factories.product(sku="POT", stock=1)
+    done = loaded("sku,quantity\nPOT,9\n")
+    sell(pot.id, 5)
+    return undone(done)

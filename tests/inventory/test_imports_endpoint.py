@@ -15,8 +15,9 @@ from django.test import Client
 
 from inventory import services as inventory
 from inventory.services import _imports
+from shop.toolkit import transactions
 from tests import factories
-from tests.conftest import fetch
+from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import finished, on_hand
 from tests.inventory.malformed import MALFORMED, workbook
 from tests.inventory.test_concurrency import assert_books_are_right
@@ -156,6 +157,7 @@ def test_an_idempotency_key_gives_the_same_import_once(staff, mug):
         ({"map": '["sku"]'}, "map"),
         ({"map": '{"sku": 1}'}, "map"),
         ({"map": "[" * 9000}, "map"),
+        ({"map": '{"a": "sku", "a": "quantity"}'}, "map"),
         ({"note": "n" * 501}, "note"),
         ({"note": "a\0b"}, "note"),
         ({"color": "red"}, "color"),
@@ -260,3 +262,59 @@ def test_what_is_not_there_or_not_undoable(staff, mug):
     assert (response.status_code, response.json()["code"]) == (409, "invalid_transition")
     assert response.json()["current_status"] == "refused"
     assert fetch("SELECT count(*) FROM inventory_stockimport") == [(1,)]
+
+
+def test_a_form_that_was_cut_off_is_refused_whole(staff, mug):
+    """Django takes a form whose end is missing; the options behind the file would be missing with it."""
+    form = form_of(staff)
+    end = b'\r\n--x\r\nContent-Disposition: form-data; name="dry_run"\r\n\r\ntrue\r\n--x--\r\n'
+    whole = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="levels.csv"\r\n'
+        b"Content-Type: text/csv\r\n\r\n" + TEXT.encode() + end
+    )
+    kind = "multipart/form-data; boundary=x"
+    for missing in (0, 1, 2, 4, 6, 10, 30, len(end) - 2, len(end) - 8):
+        response = form.generic("POST", URL, whole[: len(whole) - missing], content_type=kind)
+        if missing < 4:  # the line end behind the last boundary is no part of the form
+            assert response.json()["status"] == "checked"
+        else:
+            assert response.status_code == 400, missing
+    assert on_hand(mug.id) == {"MAIN": 2}
+
+
+@pytest.mark.parametrize("charset", ["idna", "utf-7", "latin-1", "rot13"])
+def test_text_is_taken_in_utf_8_only(staff, mug, charset):
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    response = form_of(staff).generic("POST", URL, b"--x--", content_type=kind)
+    assert response.status_code in (400, 415)
+    assert on_hand(mug.id) == {"MAIN": 2}
+
+
+def test_a_list_takes_as_many_statements_for_many_imports_as_for_one(staff, mug):
+    counts = []
+    for more in (1, 12):
+        for number in range(more):
+            upload(staff, f"sku,quantity\nNONE,{number + more}\n")
+        with counted_statements() as statements:
+            assert len(staff.get(URL).json()["results"]) >= more
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+
+
+def test_an_undo_cannot_be_undone_and_a_retry_does_not_mind_the_file_being_loaded_again(staff, mug):
+    first = upload(staff).json()
+    transactions.run(lambda: inventory.sell(product_id=mug.id, quantity=4, note="", reference="", actor_id=None))
+    undo_id = staff.post(f"{URL}/{first['id']}/undo").json()["undone_by"]
+    refused = staff.post(f"{URL}/{undo_id}/undo")
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")
+    assert upload(staff).status_code == 201  # MUG is 5 again
+
+    assert staff.post(f"{URL}/{first['id']}/undo").json()["status"] == "undone"
+
+    assert on_hand(mug.id) == {"MAIN": 2}
+    assert_books_are_right()
+
+
+def test_an_export_of_a_warehouse_that_is_not_there_is_a_404(staff, mug):
+    response = staff.get("/api/v1/inventory/exports/stock.csv?warehouse=main")
+    assert (response.status_code, response.json()["code"]) == (404, "warehouse_not_found")

@@ -107,7 +107,7 @@ TEXT = "sku;warehouse;quantity\r\nMÜG;Köln;5\r\n"
     ("content", "said"),
     [
         (TEXT.encode(), "CSV, UTF-8, separated by semicolon"),
-        (TEXT.encode("utf-8-sig"), "CSV, UTF-8, separated by semicolon"),
+        (TEXT.encode("utf-8-sig"), "CSV, UTF-8 with a byte order mark, separated by semicolon"),
         (TEXT.encode("utf-16"), "CSV, UTF-16, separated by semicolon"),
         (TEXT.encode("utf-16-be"), "CSV, UTF-16, separated by semicolon"),
         (TEXT.encode("cp1252"), "CSV, Windows-1252, separated by semicolon"),

@@ -42,6 +42,7 @@ def test_an_adjustment_adds_and_is_in_the_ledger_with_who_and_why(staff):
         "unavailable": 0,
         "reference": "R-1",
         "actor_id": staff.get("/api/v1/users/me").json()["id"],
+        "import_id": None,
         "note": "dropped",
     }
 

@@ -94,7 +94,9 @@ BAD_ROWS = {
     "MUG,Mug,,": "line 2, price '': a price is needed",
     "MUG,Mug,-1,": "line 2, price '-1': an amount is needed, such as 9.90, without a currency or separators",
     "MUG,Mug,€5,": "line 2, price '€5': an amount is needed",
-    "MUG,Mug,1.999,": "line 2, price '1.999': EUR has 2 decimals",
+    "MUG,Mug,1.9999,": "line 2, price '1.9999': EUR has 2 decimals",
+    'MUG,Mug,"1,200",': "line 2, price '1,200': an amount is needed, such as 9.90, without",
+    "MUG,Mug,1.200,": "line 2, price '1.200': an amount is needed",  # twelve hundred, or one and a bit?
     "MUG,Mug,1.5,JPY": "line 2, price '1.5': JPY has 0 decimals",
     "MUG,Mug,1,XYZ": "line 2, currency 'XYZ': an ISO 4217 currency code such as EUR is needed",
     f"{'M' * 65},Mug,1,": "at most 64 characters are taken",
@@ -160,7 +162,31 @@ def test_statements_do_not_grow_with_the_file(folder):
 
 
 def test_a_product_that_somebody_creates_meanwhile_is_a_refusal(database):
-    row = products.Row(2, "MUG", "Mug", Decimal(5), "EUR", None, None)
-    assert transactions.run(lambda: products.import_products([row])) == products.Imported(new=1)
-    assert transactions.run(lambda: products.import_products([row])) == products.Imported(unchanged=1)
+    row = products.Row(2, "MUG", "Mug", Decimal(5), None, None, None)
+    assert transactions.run(lambda: products.import_products([row], currency="EUR")) == products.Imported(new=1)
+    assert transactions.run(lambda: products.import_products([row], currency="EUR")) == products.Imported(unchanged=1)
     assert products.list_products(page=PageRequest(), with_archived=True).results[0].name == "Mug"
+
+
+def test_what_a_file_does_not_say_stays_as_it_is(folder):
+    load(folder, "sku,name,price,currency,description,is_active\nMUG,Mug,5,USD,Blue,no\n")
+    load(folder, "sku,name,price,currency,description\nMUG,Cup,6,,\n", "--currency", "JPY")
+    assert catalogue() == [("MUG", "Cup", Decimal("6.0000"), "USD", False)]
+    assert fetch("SELECT description FROM products_product") == [("Blue",)]
+    with pytest.raises(CommandError, match="cannot be paid: USD has 2 decimals"):
+        load(folder, "sku,name,price\nMUG,Cup,6.555\n", "--currency", "KWD")
+
+
+def test_the_file_that_is_loaded_is_never_written_over(folder):
+    text = "sku,name,price\nMUG,Mug,x\nPOT,Pot,5\n"
+    path = folder / "products.errors.csv"
+    for name in ("products.csv", "products.errors.csv", "products.errors-2.csv"):
+        (folder / name).write_text(text)
+        with pytest.raises(CommandError):
+            call_command("import_products", name, stdout=StringIO())
+        assert (folder / name).read_text() == text
+    assert path.read_text() == text
+    with pytest.raises(CommandError, match="is the file that is loaded"):
+        call_command("import_products", "products.csv", errors=folder / "products.csv")
+    with pytest.raises(CommandError, match="There is no folder"):
+        call_command("import_products", "products.csv", errors=folder / "none" / "x.csv")

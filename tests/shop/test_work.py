@@ -38,7 +38,7 @@ def test_a_chore_that_meets_a_restarted_database_is_logged_and_tried_again_later
     with caplog.at_level(logging.ERROR):
         work._attempt(fails)
 
-    assert "fails failed; once more in a moment" in caplog.text
+    assert "A chore failed; once more in a moment" in caplog.text
 
 
 def test_a_dry_run_is_nobodys_to_finish(database):

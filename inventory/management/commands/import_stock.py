@@ -45,10 +45,10 @@ class Command(commands.FileCommand):
         parser.add_argument("--note", default="", help="for the movements of rows without one")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        errors_path = commands.errors_path(options["errors"], options["file"])
         with commands.on_disk(options["file"]) as path:
-            import_id = self._begin(path, options)
-            document = finish(import_id)
-        report(self, document, commands.errors_path(options["errors"], options["file"]))
+            document = finish(self._begin(path, options))
+        report(self, document, errors_path)
         if document.status in ("refused", "aborted"):
             raise CommandError(_why_not(document))
         done = "Dry run: nothing was written." if document.dry_run else f"Import {document.id} is {document.status}."
@@ -56,17 +56,6 @@ class Command(commands.FileCommand):
 
     def _begin(self, path: Path, options: dict[str, Any]) -> UUID:
         """Return the import of this file that waits to be gone on with, or a new one with its rows staged."""
-        if not options["dry_run"] and (unfinished := inventory.find_unfinished(path)):
-            if (unfinished.mode, unfinished.on_error) != (options["mode"], options["on_error"]):
-                raise CommandError(
-                    f"An import of this file was begun with --mode {unfinished.mode} --on-error {unfinished.on_error} "
-                    "and was cut off; call it so again to finish it."
-                )
-            self.stdout.write(
-                f"Going on with the import {unfinished.id}, begun {unfinished.created_at:%Y-%m-%d %H:%M}."
-            )
-            return unfinished.id
-        import_id = new_id()
         request = inventory.ImportRequest(
             file_name=commands.file_name(options["file"]),
             mode=options["mode"],
@@ -77,13 +66,24 @@ class Command(commands.FileCommand):
             mapping=commands.mapping(options["mapping"]),
             note=options["note"],
         )
+        if not request.dry_run and (unfinished := inventory.find_unfinished(path)):
+            begun = f"begun {unfinished.created_at:%Y-%m-%d %H:%M}"
+            if unfinished.options != request.options:
+                other = ", ".join(f"{name} {value!r}" for name, value in unfinished.options.items())
+                raise CommandError(
+                    f"The import {unfinished.id} of this file, {begun}, was cut off and had other options: {other}. "
+                    "Call it so again to finish it."
+                )
+            self.stdout.write(f"Going on with the import {unfinished.id}, {begun}.")
+            return unfinished.id
+        import_id = new_id()
         with progress("Reading", total=None, stream=sys.stderr) as show:
             stage = partial(
                 inventory.stage_import,
                 request,
                 import_id=import_id,
                 path=path,
-                max_bytes=commands.MAX_BYTES,
+                limits=inventory.FileLimits(commands.MAX_BYTES, commands.MAX_LINES),
                 actor_id=None,
                 on_rows=show,
             )

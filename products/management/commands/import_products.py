@@ -1,7 +1,9 @@
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -36,11 +38,12 @@ class Command(commands.FileCommand):
         parser.add_argument("--currency", default=settings.DEFAULT_CURRENCY, help="of prices that have none")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        errors_path = commands.errors_path(options["errors"], options["file"])
         with commands.on_disk(options["file"]) as path:
             mapping = commands.mapping(options["mapping"])
             file = products.ProductFile(path, commands.MAX_BYTES, options["currency"], mapping)
             try:
-                refused = self._read(file, options)
+                refused = self._read(file, commands.file_name(options["file"]), errors_path)
                 if refused and options["on_error"] == "abort":
                     raise CommandError(f"Nothing was written: {refused:,} rows are refused (--on-error skip).")
                 done = self._write(file, dry_run=options["dry_run"])
@@ -51,11 +54,11 @@ class Command(commands.FileCommand):
         self.stdout.write(f"  {'refused':<10}{refused:>12,}")
         self.stdout.write("Dry run: nothing was written." if options["dry_run"] else "Done.")
 
-    def _read(self, file: products.ProductFile, options: dict[str, Any]) -> int:
+    def _read(self, file: products.ProductFile, name: str, errors_path: Path) -> int:
         """Look at every row before any is written; keep the refused ones in a file, and return how many."""
         refused, count = [], 0
         with products.read_catalogue(file) as catalogue:
-            self.stdout.write(f"{commands.file_name(options['file'])}: {catalogue.understood_as}")
+            self.stdout.write(f"{name}: {catalogue.understood_as}")
             with progress("Reading", total=None, stream=sys.stderr) as show:
                 for count, (cells, row) in enumerate(catalogue.rows, start=1):  # the last is the total
                     if isinstance(row, products.RefusedRow):
@@ -63,8 +66,9 @@ class Command(commands.FileCommand):
                     show(count)
         self.stdout.write(f"{count:,} rows")
         if refused:
-            path = commands.errors_path(options["errors"], options["file"])
-            self.keep_refused(path, len(refused), [row for _, row in refused], catalogue.layout.mendable(refused))
+            self.keep_refused(
+                errors_path, len(refused), [row for _, row in refused], catalogue.layout.mendable(refused)
+            )
         return len(refused)
 
     def _write(self, file: products.ProductFile, *, dry_run: bool) -> products.Imported:
@@ -75,13 +79,14 @@ class Command(commands.FileCommand):
         ):
             rows = (row for _, row in catalogue.rows if isinstance(row, products.Row))
             while batch := list(islice(rows, AT_ONCE)):
-                done += _would_be(batch) if dry_run else transactions.run(partial(products.import_products, batch))
+                write = partial(products.import_products, batch, currency=file.currency)
+                done += _would_be(write) if dry_run else transactions.run(write)
                 show(done.new + done.changed + done.unchanged)
         return done
 
 
-def _would_be(batch: list[products.Row]) -> products.Imported:
+def _would_be(write: Callable[[], products.Imported]) -> products.Imported:
     with transaction.atomic(durable=True):
-        done = products.import_products(batch)
+        done = write()
         transaction.set_rollback(True)
     return done

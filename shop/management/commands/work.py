@@ -4,9 +4,10 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand
-from django.db import Error, connection
+from django.db import connection
 from django.utils import timezone
 
 from inventory import services as inventory
@@ -20,7 +21,8 @@ BATCH = 100
 
 
 class Command(BaseCommand):
-    """Do what nobody waits for, again and again: finish imports, expire overdue holds, clear old idempotency keys.
+    """Do what nobody waits for, again and again: finish imports, expire overdue holds, clear old idempotency
+    keys and rows of imports.
 
     `make run` starts one. Any number may run at once, here and on other machines: each step is done by one of them, and
     one that is killed leaves nothing that another would not go on with.
@@ -33,7 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         while True:
-            for chore in (finish_imports, expire_holds, clear_keys):
+            for chore in (finish_imports, expire_holds, clear_keys, clear_imports):
                 _attempt(chore)
             if options["once"]:
                 return
@@ -43,8 +45,17 @@ class Command(BaseCommand):
 def finish_imports() -> None:
     """Apply the imports that were too large for the request that brought them, or that somebody was killed over."""
     for import_id in inventory.unfinished_imports():
-        document = inventory.finish_import(import_id, on_step=lambda _: None)
-        logger.info("The import %s of %d rows is %s", import_id, document.rows, document.status)
+        _attempt(partial(_finish_import, import_id))
+
+
+def _finish_import(import_id: UUID) -> None:
+    document = inventory.finish_import(import_id, on_step=lambda _: None)
+    logger.info("The import %s of %d rows is %s", import_id, document.rows, document.status)
+
+
+def clear_imports() -> None:
+    """Forget the rows of imports that nobody will ask for any more."""
+    transactions.run(lambda: inventory.clear_imports(now=timezone.now()))
 
 
 def expire_holds() -> None:
@@ -60,9 +71,9 @@ def clear_keys() -> None:
 
 
 def _attempt(chore: Callable[[], None]) -> None:
-    """A restarted database or a lock that could not be had is no reason to stop: the next round finds what is left."""
+    """Whatever one chore meets (a restarted database, a lock, a bug) must not keep the others from being done."""
     try:
         chore()
-    except Error:
-        logger.exception("%s failed; once more in a moment", chore.__name__)
+    except Exception:
+        logger.exception("A chore failed; once more in a moment")
         connection.close()

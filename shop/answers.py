@@ -120,6 +120,9 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
         lambda refusal: {"import_id": refusal.import_id, "current_status": refusal.status},
     ),
     inventory.ImportNotFound: Answer(404, "not_found", "Import not found"),
+    inventory.NotApprovable: Answer(
+        409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
+    ),
     inventory.NotUndoable: Answer(
         409, "invalid_transition", "Invalid transition", lambda refusal: {"current_status": refusal.current_status}
     ),

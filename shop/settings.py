@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import dj_database_url
 import environ
+from django.urls import reverse_lazy
 
 from shop.toolkit.money import EXPONENTS
 
@@ -80,6 +81,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Apps ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -97,6 +99,7 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
+    "shop.toolkit.middleware.refuse_large",
     "shop.toolkit.middleware.refuse_charsets",
     "shop.toolkit.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
@@ -150,6 +153,64 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# --- Admin -----------------------------------------------------------------------------------------------------------
+
+
+def _page(title: str, icon: str, view: str, permission: str) -> dict[str, object]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{view}_changelist"),
+        "permission": lambda request: request.user.has_perm(permission),
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "Shop",
+    "SITE_HEADER": "Shop",
+    "SITE_SYMBOL": "inventory_2",
+    "SITE_URL": "/api/docs",
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    # Blue: the theme's own purple is too dark to be read on its dark pages.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(67% .19 256)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": "Stock",
+                "items": [
+                    _page("Items", "inventory_2", "inventory_item", "inventory.view_item"),
+                    _page("Imports", "upload_file", "inventory_stockimport", "inventory.view_stockimport"),
+                    _page("Reservations", "lock_clock", "inventory_reservation", "inventory.view_reservation"),
+                    _page("Warehouses", "warehouse", "inventory_warehouse", "inventory.view_warehouse"),
+                ],
+            },
+            {
+                "title": "Shop",
+                "items": [
+                    _page("Orders", "receipt_long", "orders_order", "orders.view_order"),
+                    _page("Products", "sell", "products_product", "products.view_product"),
+                    _page("Users", "group", "users_user", "users.view_user"),
+                ],
+            },
+        ],
+    },
+}
 
 # --- API -------------------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ def database(_database) -> Iterator[None]:
 
 
 def empty_tables() -> None:
-    kept = {"django_migrations", "django_content_type", "auth_permission"}
+    kept = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
     with connection.cursor() as cursor:
         tables = [name for name in connection.introspection.table_names(cursor) if name not in kept]
         for name in TRIGGER_GUARDED:

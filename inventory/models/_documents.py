@@ -86,6 +86,7 @@ class StockImport(models.Model):
     mode = models.CharField(max_length=16, choices=Mode.choices)
     skips_refused = models.BooleanField(help_text="Whether refused rows are left out; else one refuses the whole file.")
     is_dry_run = models.BooleanField(default=False)
+    is_reviewed = models.BooleanField(default=False, help_text="Of a dry run: somebody may approve it.")
     again = models.BooleanField(default=False, help_text="Loaded although the same file had been loaded before.")
     undoes = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="undone_by")
     file_name = models.CharField(max_length=255)

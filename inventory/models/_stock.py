@@ -26,7 +26,7 @@ class Item(models.Model):
     """Inventory's record of one product; `sku`, `name` and `is_active` are labels kept by products."""
 
     product_id = models.BigIntegerField(primary_key=True)
-    sku = models.CharField(max_length=64, unique=True)
+    sku = models.CharField("SKU", max_length=64, unique=True)
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True, help_text="Whether the product is on sale.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

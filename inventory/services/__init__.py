@@ -55,6 +55,7 @@ from inventory.services._import_documents import (
     ImportNotFound,
     ImportUnits,
     LargestChange,
+    NotApprovable,
     NotUndoable,
     StockImport,
     clear_imports,
@@ -65,7 +66,15 @@ from inventory.services._import_documents import (
     refused_sheet,
     unfinished_imports,
 )
-from inventory.services._imports import advance_import, finish_import, load_import, undo_at_once, undo_import
+from inventory.services._imports import (
+    advance_import,
+    approve_at_once,
+    approve_import,
+    finish_import,
+    load_import,
+    undo_at_once,
+    undo_import,
+)
 from inventory.services._items import ORDERINGS, get_item, list_items
 from inventory.services._ledger import (
     adjust,
@@ -151,6 +160,7 @@ __all__ = [
     "Level",
     "LevelOutOfRange",
     "Movement",
+    "NotApprovable",
     "NotTheOwner",
     "NotUndoable",
     "Preview",
@@ -173,6 +183,8 @@ __all__ = [
     "WarehouseNotFound",
     "adjust",
     "advance_import",
+    "approve_at_once",
+    "approve_import",
     "check",
     "clear_imports",
     "close_count",

@@ -17,7 +17,7 @@ from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
 
 LISTED_ERRORS = 20
 READ_AT_ONCE = 5000
-ABANDONED, KEPT = timedelta(hours=1), timedelta(days=30)
+ABANDONED, UNAPPROVED, KEPT = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class StockImport:
     mode: str
     on_error: str
     dry_run: bool
+    is_reviewed: bool
     options: dict[str, Any]
     undoes: UUID | None
     undone_by: UUID | None
@@ -98,6 +99,14 @@ class AlreadyImported(Refusal):
         super().__init__(f"This very file was loaded already, {which}; say so if you mean to load it again.")
 
 
+class NotApprovable(Refusal):
+    """Only a dry run that was made for review can be approved, and once."""
+
+    def __init__(self, current_status: str) -> None:
+        self.current_status = current_status
+        super().__init__(f"The import is {current_status}; only a dry run that waits for review can be approved.")
+
+
 class NotUndoable(Refusal):
     """Only an import that was applied can be undone, and an undo cannot."""
 
@@ -134,15 +143,17 @@ def unfinished_imports() -> list[UUID]:
 
 @transaction.atomic(savepoint=False)
 def clear_imports(*, now: datetime) -> int:
-    """Forget what nobody will ask for: dry runs that were cut off, and refused rows after KEPT; return how many rows.
+    """Forget what nobody will ask for: dry runs that were cut off or not approved, and
+    refused rows after KEPT; return how many rows.
 
     The documents of what was loaded stay, and so do the rows that an undo could not take back.
     """
-    cut_off = models.StockImport.objects.filter(
-        is_dry_run=True, status=models.ImportStatus.STAGED, created_at__lt=now - ABANDONED
-    )
+    dry_runs = models.StockImport.objects.filter(is_dry_run=True)
+    cut_off = dry_runs.filter(status=models.ImportStatus.STAGED, created_at__lt=now - ABANDONED)
+    unapproved = dry_runs.filter(is_reviewed=True, finished_at__lt=now - UNAPPROVED)
     old = models.StockImport.objects.filter(finished_at__lt=now - KEPT, undoes__isnull=True)
-    rows, _ = models.ImportRow.objects.filter(stock_import__in=cut_off).delete()
+    rows, _ = models.ImportRow.objects.filter(stock_import__in=cut_off | unapproved).delete()
+    unapproved.update(is_reviewed=False)
     cut_off.delete()
     more, _ = models.ImportRow.objects.filter(stock_import__in=old).delete()
     return rows + more
@@ -208,6 +219,7 @@ def fact(row: models.StockImport, *, with_refused_rows: bool = True) -> StockImp
         mode=str(row.mode),
         on_error="skip" if row.skips_refused else "abort",
         dry_run=row.is_dry_run,
+        is_reviewed=row.is_reviewed,
         options=row.options,
         undoes=row.undoes_id,
         undone_by=undone_by.pk if undone_by else None,

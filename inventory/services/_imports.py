@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from inventory import models, sql
 from inventory.models import ImportStatus, Mode
-from inventory.services._import_documents import NotUndoable, StockImport, fact, get_import, locked
-from inventory.services._staging import FileLimits, ImportRequest, stage_import
+from inventory.services._import_documents import NotApprovable, NotUndoable, StockImport, fact, get_import, locked
+from inventory.services._staging import FileLimits, ImportRequest, refuse_twin, save_loaded, stage_import
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 
@@ -39,9 +39,13 @@ def load_import(
     Shapes and refusals are those of `stage_import`.
     """
     document = stage_import(request, import_id=import_id, path=path, limits=limits, actor_id=actor_id)
-    if request.dry_run or document.rows <= CHUNK_ROWS:
+    return _finish_if_small(document)
+
+
+def _finish_if_small(document: StockImport) -> StockImport:
+    if document.dry_run or document.rows <= CHUNK_ROWS:
         while not document.is_finished:
-            document = advance_import(import_id)
+            document = advance_import(document.id)
     return document
 
 
@@ -82,6 +86,31 @@ def advance_import(import_id: UUID) -> StockImport:
         advance_import(document.undone_by.pk)
         document.refresh_from_db()
     return fact(document)
+
+
+@transaction.atomic(savepoint=False)
+def approve_import(import_id: UUID) -> StockImport:
+    """Have a dry run that was made for review applied; it is checked again first, and finished like any other.
+
+    Raises ImportNotFound, NotApprovable when it is not one that waits for this, AlreadyImported.
+    """
+    document = locked(import_id)
+    if not (document.status == ImportStatus.CHECKED and document.is_reviewed):
+        raise NotApprovable(document.status)
+    refuse_twin(document.file_hash, again=document.again)
+    document.status, document.is_dry_run, document.finished_at = ImportStatus.STAGED, False, None
+    document.new = document.changed = document.unchanged = document.refused = 0
+    document.by_warehouse, document.largest = {}, []
+    # What was refused then may be right by now: it is judged again.
+    sql.retry_refused(document.pk)
+    save_loaded(document)
+    return fact(document)
+
+
+@transaction.atomic(savepoint=False)
+def approve_at_once(import_id: UUID) -> StockImport:
+    """Do the same, and finish it when it is one chunk; else whoever finishes imports will."""
+    return _finish_if_small(approve_import(import_id))
 
 
 @transaction.atomic(savepoint=False)
@@ -171,7 +200,8 @@ def _add(document: models.StockImport, figures: sql.Figures) -> None:
 
 
 def _end(document: models.StockImport, status: ImportStatus) -> None:
-    sql.drop_rows(document.pk)
+    if not (status == ImportStatus.CHECKED and document.is_reviewed):
+        sql.drop_rows(document.pk)
     document.status, document.finished_at = status, timezone.now()
     if (undone := document.undoes) is not None:
         was_aborting = undone.status == ImportStatus.ABORTING

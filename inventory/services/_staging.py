@@ -26,7 +26,8 @@ class ImportRequest:
     """How a file is to be taken.
 
     `mode` is set, adjust or count; `on_error` abort (one refused row refuses all) or skip; `mapping` says which column
-    is which field; `warehouse` is for files without a column of them; `again` takes a file that was loaded before.
+    is which field; `warehouse` is for files without a column of them; `again` takes a file that was loaded before. With
+    `review` a dry run keeps its rows, for `approve_import`.
     """
 
     file_name: str
@@ -34,6 +35,7 @@ class ImportRequest:
     on_error: str = "abort"
     dry_run: bool = False
     again: bool = False
+    review: bool = False
     warehouse: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -51,6 +53,11 @@ class FileLimits:
 
     max_bytes: int
     max_lines: int
+
+    @classmethod
+    def of_upload(cls, upload_bytes: int) -> "FileLimits":
+        """Return those of an upload of at most so many bytes: its lines are read while the client waits."""
+        return cls(max_bytes=10 * upload_bytes, max_lines=1_000_000)
 
 
 def _no_rows(count: int) -> None: ...
@@ -76,14 +83,14 @@ def stage_import(
         raise sheets.UnreadableFile(f"A note has at most {models.MAX_NOTE} characters.")
     sql.take_time()
     file_hash = sheets.fingerprint(path)
-    if not (request.again or request.dry_run):
-        _refuse_twin(file_hash)
+    if not request.dry_run:
+        refuse_twin(file_hash, again=request.again)
     with sheets.open_sheet(path, max_bytes=limits.max_bytes, max_lines=limits.max_lines) as sheet:
         layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
         warehouses = _Warehouses()
         default = warehouses.default(request.warehouse, layout)
         document = _document(request, import_id, layout, sheet, file_hash, actor_id)
-        _save_new(document)
+        save_loaded(document)
         found = read_rows(sheet, layout, mode=request.mode, find_warehouse=warehouses.find, default_warehouse=default)
         _stage(document, found, on_rows)
     if not document.rows:
@@ -134,7 +141,10 @@ class _Warehouses:
         return self._active[0]
 
 
-def _refuse_twin(file_hash: str) -> None:
+def refuse_twin(file_hash: str, *, again: bool) -> None:
+    """Refuse a file that is in the books or on its way there, unless it is meant. Raises AlreadyImported."""
+    if again:
+        return
     twins = models.StockImport.objects.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
     if twin := twins.filter(status__in=models.LOADED).order_by("created_at").first():
         raise AlreadyImported(twin.pk, twin.status)
@@ -153,6 +163,7 @@ def _document(
         mode=request.mode,
         skips_refused=request.on_error == "skip",
         is_dry_run=request.dry_run,
+        is_reviewed=request.review,
         again=request.again,
         options=request.options,
         file_name=request.file_name[-255:],
@@ -165,9 +176,10 @@ def _document(
     )
 
 
-def _save_new(document: models.StockImport) -> None:
+def save_loaded(document: models.StockImport) -> None:
+    """Save an import whose file nobody else may be loading. Raises AlreadyImported."""
     try:
-        document.save(force_insert=True)
+        document.save()
     except DatabaseError as error:
         # Somebody loads the same file at this moment, or has not done so for longer than a lock is waited for.
         is_twin = transactions.violated_constraint(error) == "inventory_import_once"

@@ -124,7 +124,7 @@ CHECKS: dict[str, tuple[str, str]] = {
           ) m ON m.import_id = i.id
           LEFT JOIN (
             SELECT stock_import_id, count(*) AS rows_left FROM inventory_importrow WHERE fault = '' GROUP BY 1
-          ) r ON r.stock_import_id = i.id AND i.finished_at IS NOT NULL
+          ) r ON r.stock_import_id = i.id AND i.finished_at IS NOT NULL AND NOT i.is_dry_run
          CROSS JOIN LATERAL (
             SELECT COALESCE(sum((value ->> 0)::bigint), 0) AS units_in,
                    COALESCE(sum((value ->> 1)::bigint), 0) AS units_out

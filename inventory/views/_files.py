@@ -22,9 +22,6 @@ from shop.toolkit.sheets import fingerprint, write_sheet
 from shop.toolkit.uploads import AnyAnswer, Download, UploadParser
 from shop.toolkit.views import ApiView, read
 
-UNPACKED = 10  # times as large as the upload
-MAX_LINES = 1_000_000  # they are read while the client waits: some seconds
-
 
 class ImportListView(ApiView):
     access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_stockimport")]}
@@ -53,7 +50,7 @@ class ImportListView(ApiView):
             inventory.ImportRequest(file_name=file.name, mapping=given.pop("map", {}), **given),
             import_id=new_id(),
             path=Path(file.temporary_file_path()),
-            limits=inventory.FileLimits(UNPACKED * settings.MAX_UPLOAD_BYTES, MAX_LINES),
+            limits=inventory.FileLimits.of_upload(settings.MAX_UPLOAD_BYTES),
             actor_id=caller_id(request),
         )
         return self.command(load, shape=ImportShape, status=_created)

@@ -1,9 +1,23 @@
-from django.contrib import admin
+"""The ground of the staff's screens: rows to look at, and pages whose form is one call of a service."""
+
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import OperationalError
 from django.db.models import Model
-from django.http import HttpRequest
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.generic import FormView
+from unfold.admin import ModelAdmin
+from unfold.views import UnfoldModelAdminViewMixin
+
+from shop.toolkit import transactions
+from shop.toolkit.refusals import Refusal
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(ModelAdmin):
     """Rows to look at. What changes them is a service, so that nothing happens behind its back."""
 
     show_full_result_count = False  # counting every row of a large table would be the slowest part of the page
@@ -16,3 +30,62 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class ServicePage(UnfoldModelAdminViewMixin, FormView):
+    """A page with a form that is one call of a service, in one transaction. A refusal is an error above the form.
+
+    A subclass names `permission_required`, `title`, `submit` and its form, does the work in `act`, and says in `target`
+    where to go then. Every step is in the admin's history, beside what the service itself writes down.
+    """
+
+    template_name = "toolkit/service_page.html"
+    submit: ClassVar[str]
+    raise_exception = True
+
+    def act(self, given: dict[str, Any]) -> str:
+        """Call the service; return what was done, in a sentence."""
+        raise NotImplementedError
+
+    def target(self) -> str:
+        """Return the address to go to when it is done."""
+        raise NotImplementedError
+
+    def history_object(self) -> Model:
+        """Return the row whose history tells of it."""
+        raise NotImplementedError
+
+    def explain(self, refusal: Refusal) -> str:
+        """Return what to say of a refusal."""
+        return str(refusal)
+
+    def form_valid(self, form: Form) -> HttpResponse:
+        try:
+            done = transactions.run(lambda: self._act_and_log(form.cleaned_data))
+        except Refusal as refusal:
+            form.add_error(None, self.explain(refusal))
+            return self.form_invalid(form)
+        except OperationalError as error:
+            if transactions.sqlstate(error) not in (transactions.LOCK_NOT_AVAILABLE, *transactions.REPEATABLE):
+                raise
+            form.add_error(None, "Too many want the same just now; try again.")
+            return self.form_invalid(form)
+        messages.success(self.request, done)
+        return redirect(self.target())
+
+    def _act_and_log(self, given: dict[str, Any]) -> str:
+        done = self.act(given)
+        LogEntry.objects.log_actions(self.actor_id, [self.history_object()], CHANGE, change_message=done)
+        return done
+
+    def form_invalid(self, form: Form) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+    @property
+    def actor_id(self) -> int:
+        """Return the id of the member of staff whose page this is."""
+        assert self.request.user.pk is not None, "the admin lets nobody in without an account"
+        return self.request.user.pk
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(submit_label=self.submit, back=self.target(), **kwargs)

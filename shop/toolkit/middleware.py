@@ -3,9 +3,12 @@
 import codecs
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from shop.toolkit.problems import problem
+
+FORM_BYTES = 1 << 20  # of the other fields of a form, and of what is between them
 
 
 def refuse_charsets(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -14,6 +17,18 @@ def refuse_charsets(get_response: Callable[[HttpRequest], HttpResponse]) -> Call
     def middleware(request: HttpRequest) -> HttpResponse:
         if request.encoding and codecs.lookup(request.encoding).name != "utf-8":
             return problem(415, "unsupported_media_type", "Unsupported media type", "Text is taken in UTF-8 only.")
+        return get_response(request)
+
+    return middleware
+
+
+def refuse_large(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse what is larger than any upload may be, before a form is read to find its token."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
+            said = f"At most {settings.MAX_UPLOAD_BYTES:,} bytes are taken; split it, or pack it by gzip."
+            return problem(413, "payload_too_large", "Payload too large", said)
         return get_response(request)
 
     return middleware

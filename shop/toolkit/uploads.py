@@ -1,12 +1,14 @@
 """Files that clients send and get: uploads on disk with a limit, downloads from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import IO, Any, cast
 
 from django.conf import settings
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import FileResponse
 from django.utils.http import parse_header_parameters
@@ -52,6 +54,19 @@ class UploadParser(MultiPartParser):
             _close(parsed.files)
             raise ValidationError({name: ["Give this field once."] for name in repeated}, code="repeated")
         return parsed
+
+
+@contextmanager
+def on_disk(file: Any) -> Iterator[Path]:
+    """Yield the path of an uploaded file, which a form may have left in memory."""
+    if isinstance(file, TemporaryUploadedFile):
+        yield Path(file.temporary_file_path())
+        return
+    with NamedTemporaryFile() as copy:
+        for chunk in file.chunks():
+            copy.write(chunk)
+        copy.flush()
+        yield Path(copy.name)
 
 
 class _Watched:

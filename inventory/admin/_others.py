@@ -9,12 +9,6 @@ class WarehouseAdmin(ReadOnlyAdmin):
     list_display = ("code", "name", "priority", "is_active")
 
 
-@admin.register(models.Item)
-class ItemAdmin(ReadOnlyAdmin):
-    list_display = ("product_id", "sku", "name")
-    search_fields = ("sku", "name")
-
-
 @admin.register(models.Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
     list_display = ("reference", "state", "created_at", "expires_at", "ended_at")

@@ -1,0 +1,192 @@
+"""The pages that change the stock of one item: each is one form and one call of a service."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Model
+from django.http import Http404
+from django.urls import reverse
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from inventory import models
+from inventory import services as inventory
+from inventory.admin._actors import actors
+from shop.toolkit.admin import ServicePage
+from shop.toolkit.ids import new_id
+from shop.toolkit.pages import PageRequest
+from shop.toolkit.refusals import Refusal
+
+MAX_UNITS = 1_000_000
+
+
+def _warehouses() -> list[tuple[str, str]]:
+    rows = models.Warehouse.objects.order_by("priority", "id")
+    return [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
+
+
+def _warehouse_field(label: str) -> forms.ChoiceField:
+    return forms.ChoiceField(label=label, choices=_warehouses, widget=UnfoldAdminSelectWidget)
+
+
+def _units_field(label: str, lowest: int, **options: Any) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, min_value=lowest, max_value=MAX_UNITS, widget=UnfoldAdminIntegerFieldWidget, **options
+    )
+
+
+def _reason_field(*reasons: str) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label="Reason", choices=[(reason, reason) for reason in reasons], widget=UnfoldAdminSelectWidget
+    )
+
+
+class _NoteForm(forms.Form):
+    note = forms.CharField(label="Note", max_length=models.MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
+    reference = forms.CharField(
+        label="Reference",
+        max_length=models.MAX_REFERENCE,
+        required=False,
+        help_text="A delivery note, a ticket.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+
+class ReceiveForm(_NoteForm):
+    field_order = ("warehouse", "quantity")
+    warehouse = _warehouse_field("Warehouse")
+    quantity = _units_field("Units that arrived", 1)
+
+
+class AdjustForm(_NoteForm):
+    field_order = ("warehouse", "delta", "reason")
+    warehouse = _warehouse_field("Warehouse")
+    delta = _units_field("Units to add", -MAX_UNITS, help_text="Negative to take off.")
+    reason = _reason_field("correction", "found", "lost", "damaged", "return")
+
+    def clean_delta(self) -> int:
+        delta: int = self.cleaned_data["delta"]
+        if delta == 0:
+            raise forms.ValidationError("An adjustment of 0 changes nothing.")
+        return delta
+
+
+class SetForm(_NoteForm):
+    field_order = ("warehouse", "quantity", "expected_on_hand", "reason")
+    warehouse = _warehouse_field("Warehouse")
+    quantity = _units_field("Units on hand", 0)
+    expected_on_hand = _units_field("Units on hand until now", 0, help_text="As you saw them: else nothing is set.")
+    reason = _reason_field("correction", "found", "lost", "damaged", "count")
+
+
+class WriteOffForm(_NoteForm):
+    field_order = ("warehouse", "quantity", "reason")
+    warehouse = _warehouse_field("Warehouse")
+    quantity = _units_field("Units that are gone", 1)
+    reason = _reason_field("damaged", "lost")
+
+
+class TransferForm(forms.Form):
+    from_warehouse = _warehouse_field("From")
+    to_warehouse = _warehouse_field("To")
+    quantity = _units_field("Units", 1)
+    note = forms.CharField(label="Note", max_length=models.MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
+
+
+class _StockPage(ServicePage):
+    permission_required = ("inventory.view_item", "inventory.change_stock")
+    verb = ""
+
+    @property
+    def product_id(self) -> int:
+        product_id: int = self.kwargs["product_id"]
+        return product_id
+
+    @property
+    def title(self) -> str:
+        return f"{self.verb}: {self.item}"
+
+    @property
+    def item(self) -> models.Item:
+        row = models.Item.objects.filter(pk=self.product_id).first()
+        if row is None:
+            raise Http404
+        return row
+
+    def history_object(self) -> Model:
+        return self.item
+
+    def target(self) -> str:
+        return reverse("admin:inventory_item_change", args=[self.product_id])
+
+    def explain(self, refusal: Refusal) -> str:
+        if isinstance(refusal, inventory.StockPromised):
+            promised = ", ".join(f"{promise.quantity} for {promise.reference}" for promise in refusal.promises[:5])
+            return f"{refusal} ({promised})"
+        if isinstance(refusal, inventory.InsufficientStock):
+            return (
+                f"There are {refusal.shortages[0].available} units that may go, not {refusal.shortages[0].requested}."
+            )
+        return str(refusal)
+
+
+class ReceivePage(_StockPage):
+    form_class, verb, submit = ReceiveForm, "Receive", "Receive"
+
+    def act(self, given: dict[str, Any]) -> str:
+        level = inventory.Level(given.pop("warehouse"), given.pop("quantity"))
+        inventory.receive(product_id=self.product_id, levels=[level], actor_id=self.actor_id, **given)
+        return f"Received {level.quantity} into {level.warehouse}."
+
+
+class AdjustPage(_StockPage):
+    form_class, verb, submit = AdjustForm, "Adjust", "Adjust"
+
+    def act(self, given: dict[str, Any]) -> str:
+        movement = inventory.adjust(product_id=self.product_id, actor_id=self.actor_id, **given)
+        return (
+            f"Adjusted by {given['delta']:+} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
+        )
+
+
+class WriteOffPage(_StockPage):
+    form_class, verb, submit = WriteOffForm, "Write off", "Write off"
+
+    def act(self, given: dict[str, Any]) -> str:
+        quantity = given.pop("quantity")
+        movement = inventory.adjust(product_id=self.product_id, delta=-quantity, actor_id=self.actor_id, **given)
+        return f"Wrote off {quantity} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
+
+
+class TransferPage(_StockPage):
+    form_class, verb, submit = TransferForm, "Transfer", "Transfer"
+
+    def act(self, given: dict[str, Any]) -> str:
+        quantity = given.pop("quantity")
+        demand = [inventory.Demand(self.product_id, quantity)]
+        inventory.transfer(transfer_id=new_id(), items=demand, actor_id=self.actor_id, **given)
+        return f"Moved {quantity} from {given['from_warehouse']} to {given['to_warehouse']}."
+
+
+class SetPage(_StockPage):
+    form_class, verb, submit = SetForm, "Set", "Set"
+
+    def get_initial(self) -> dict[str, Any]:
+        stocks = inventory.get_item(self.product_id).stocks
+        return {"warehouse": stocks[0].warehouse, "expected_on_hand": stocks[0].on_hand} if stocks else {}
+
+    def act(self, given: dict[str, Any]) -> str:
+        movement = inventory.set_on_hand(product_id=self.product_id, actor_id=self.actor_id, **given)
+        return f"Set to {movement.on_hand} in {given['warehouse']} ({given['reason']}, {movement.on_hand_delta:+})."
+
+    def explain(self, refusal: Refusal) -> str:
+        if not isinstance(refusal, inventory.StaleQuantity):
+            return super().explain(refusal)
+        warehouse = self.request.POST["warehouse"]
+        page = PageRequest(size=1)
+        last = inventory.list_movements(self.product_id, page=page, warehouse=warehouse).results
+        if not last:
+            return str(refusal)
+        names = actors([last[0].actor_id])
+        by = f" by {names[last[0].actor_id]}" if names else ""
+        what = f"{last[0].kind} ({last[0].on_hand_delta:+})"
+        return f"{refusal} The last change was {what}{by} at {last[0].created_at:%H:%M} UTC."

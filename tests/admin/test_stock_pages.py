@@ -1,0 +1,301 @@
+"""The staff's screens of stock: what each shows, what it does, and what is refused to whom."""
+
+import re
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from inventory import services as inventory
+from shop.toolkit import transactions
+from tests import factories
+from tests.conftest import counted_statements, fetch
+from tests.inventory.imports import on_hand
+from tests.inventory.test_concurrency import assert_books_are_right, overdue
+from users import models as user_models
+
+GROUPS = ("Inventory viewer", "Inventory clerk", "Inventory manager", "Catalogue manager", "Order desk")
+ITEMS, IMPORTS = "/admin/inventory/item/", "/admin/inventory/stockimport/"
+
+
+def signed_in(*groups: str, is_superuser: bool = False) -> Client:
+    account = factories.user(is_staff=True, is_superuser=is_superuser)
+    row = user_models.User.objects.get(pk=account.id)
+    row.groups.set(Group.objects.filter(name__in=groups))
+    client = Client()
+    client.force_login(row)
+    client.email = account.email
+    return client
+
+
+@pytest.fixture
+def mug(database):
+    return factories.product(sku="MUG", stock=10)
+
+
+@pytest.fixture
+def clerk(mug) -> Client:
+    return signed_in("Inventory clerk")
+
+
+@pytest.fixture
+def manager(mug) -> Client:
+    return signed_in("Inventory manager")
+
+
+STEPS = {
+    "receive": ({"warehouse": "MAIN", "quantity": 5, "reference": "DN-7"}, {"MAIN": 15}, "receive", "received"),
+    "adjust": ({"warehouse": "MAIN", "delta": -3, "reason": "lost", "note": "shelf 4"}, {"MAIN": 7}, "adjust", "lost"),
+    "set": (
+        {"warehouse": "MAIN", "quantity": 4, "expected_on_hand": 10, "reason": "count"},
+        {"MAIN": 4},
+        "adjust",
+        "count",
+    ),
+    "write-off": ({"warehouse": "MAIN", "quantity": 2, "reason": "damaged"}, {"MAIN": 8}, "adjust", "damaged"),
+    "transfer": (
+        {"from_warehouse": "MAIN", "to_warehouse": "EAST", "quantity": 6},
+        {"MAIN": 4, "EAST": 6},
+        "transfer",
+        "transfer",
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_in_stock_ledger_and_history_with_who_and_why(clerk, mug, step):
+    factories.warehouse("EAST")
+    given, expected, kind, reason = STEPS[step]
+
+    assert clerk.get(f"{ITEMS}{mug.id}/{step}/").status_code == 200
+    response = clerk.post(f"{ITEMS}{mug.id}/{step}/", given)
+
+    assert (response.status_code, response.headers["Location"]) == (302, f"{ITEMS}{mug.id}/change/")
+    assert on_hand(mug.id) == expected
+    assert fetch(
+        "SELECT DISTINCT kind, reason, email FROM inventory_movement JOIN users_user u ON u.id = actor_id"
+    ) == [(kind, reason, clerk.email)]
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.user.email) == (str(mug.id), clerk.email)
+    assert entry.change_message
+    page = clerk.get(f"{ITEMS}{mug.id}/change/").content.decode()
+    assert clerk.email in page
+    assert entry.change_message in page  # said once, above
+    assert_books_are_right()
+
+
+REFUSED = [
+    ("receive", {"warehouse": "MAIN", "quantity": 0}, "greater than or equal to 1"),
+    ("receive", {"warehouse": "NONE", "quantity": 1}, "Select a valid choice"),
+    ("adjust", {"warehouse": "MAIN", "delta": 0, "reason": "lost"}, "changes nothing"),
+    ("adjust", {"warehouse": "MAIN", "delta": -8, "reason": "lost"}, "These units are promised"),
+    ("adjust", {"warehouse": "MAIN", "delta": -99, "reason": "sold"}, "Select a valid choice"),
+    ("write-off", {"warehouse": "MAIN", "quantity": 8, "reason": "lost"}, "4 for "),
+    ("transfer", {"from_warehouse": "MAIN", "to_warehouse": "MAIN", "quantity": 1}, "two different warehouses"),
+    ("set", {"warehouse": "MAIN", "quantity": 1, "reason": "count"}, "This field is required"),
+    (
+        "set",
+        {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "reason": "count"},
+        "These units are promised",
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "given", "said"), REFUSED)
+def test_what_cannot_be_is_said_above_the_form_and_changes_nothing(clerk, mug, step, given, said):
+    factories.reservation((mug.id, 4))
+
+    response = clerk.post(f"{ITEMS}{mug.id}/{step}/", given)
+
+    assert response.status_code == 422
+    assert said in response.content.decode()
+    assert on_hand(mug.id) == {"MAIN": 10}
+    assert LogEntry.objects.count() == 0
+
+
+def test_a_stale_form_says_what_changed_and_by_whom(clerk, mug):
+    other = signed_in("Inventory clerk")
+    other.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
+
+    response = clerk.post(
+        f"{ITEMS}{mug.id}/set/", {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "reason": "count"}
+    )
+
+    said = response.content.decode()
+    assert "15 units are on hand, which is not what was expected" in said
+    assert f"The last change was receive (+5) by {other.email}" in said
+    assert on_hand(mug.id) == {"MAIN": 15}
+
+
+def test_the_list_has_totals_filters_search_and_order(clerk, mug):
+    factories.warehouse("EAST")
+    pot = factories.product(sku="POT", stock={"MAIN": 1, "EAST": 2})
+    factories.product(sku="OUT", stock=0)
+    held = factories.reservation((pot.id, 3))
+    overdue(held.id)
+
+    def skus(query: str = "") -> list[str]:
+        page = clerk.get(f"{ITEMS}?{query}").content.decode()
+        return re.findall(r'<a href="[^"]*/change/[^"]*"[^>]*>\s*(MUG|POT|OUT)\s*<', page)
+
+    assert skus() == ["MUG", "OUT", "POT"]
+    assert skus("o=-3")[0] == "MUG"
+    assert skus("level=out") == ["OUT", "POT"]
+    assert set(skus("level=low")) == {"OUT", "POT"}
+    assert skus("level=overdue") == ["POT"]
+    assert skus("warehouse=EAST") == ["POT"]
+    assert skus("q=mu") == ["MUG"]
+
+
+def test_the_page_of_an_item_explains_its_stock(clerk, mug):
+    hold = factories.reservation((mug.id, 4))
+    page = clerk.get(f"{ITEMS}{mug.id}/change/").content.decode()
+    assert "6 available" in page
+    assert hold.reference in page
+    assert "initial stock" in page
+    assert clerk.get(f"{ITEMS}999/change/").status_code == 302  # Django's own answer: back, with a message
+    assert clerk.get(f"{ITEMS}999/receive/").status_code == 404
+    assert clerk.get(f"{ITEMS}{mug.id}/explode/").status_code == 404
+
+
+def test_statements_of_a_page_do_not_grow_with_its_rows(clerk, mug):
+    factories.warehouse("EAST")
+    counts: dict[str, list[int]] = {ITEMS: [], f"{ITEMS}{mug.id}/change/": [], IMPORTS: []}
+    manager = signed_in("Inventory manager")
+    for more in (1, 20):
+        for _ in range(more):
+            factories.product(stock={"MAIN": 3, "EAST": 4})
+            transactions.run(
+                lambda: inventory.receive(
+                    product_id=mug.id, levels=[inventory.Level("EAST", 1)], actor_id=None, reference="", note=""
+                )
+            )
+            upload(manager, f"sku,quantity\nNONE,{factories.product().id}\n")
+        for path, found in counts.items():
+            with counted_statements() as statements:
+                assert manager.get(path).status_code == 200
+            found.append(len(statements))
+    for path, (few, many) in counts.items():
+        assert few == many, path
+
+
+def upload(client: Client, text: str, **fields: str):
+    file = SimpleUploadedFile("levels.csv", text.encode())
+    return client.post(f"{IMPORTS}upload/", {"file": file, "mode": "set", **fields})
+
+
+def test_a_file_is_checked_looked_at_written_and_taken_back(manager, mug):
+    checked = upload(manager, "sku,quantity\nMUG,25\n")
+    page = manager.get(checked.headers["Location"]).content.decode()
+    assert "+15" in page
+    assert "Write these changes" in page
+    assert "Take it back" not in page
+    assert on_hand(mug.id) == {"MAIN": 10}
+
+    base = checked.headers["Location"].removesuffix("change/")
+    assert manager.get(f"{base}approve/").status_code == 200
+    assert manager.post(f"{base}approve/").status_code == 302
+    assert on_hand(mug.id) == {"MAIN": 25}
+    page = manager.get(checked.headers["Location"]).content.decode()
+    assert "Write these changes" not in page
+    assert "Take it back" in page
+
+    assert manager.post(f"{base}undo/").status_code == 302
+    assert on_hand(mug.id) == {"MAIN": 10}
+    again = manager.post(f"{base}approve/")
+    assert (again.status_code, "only a dry run that waits" in again.content.decode()) == (422, True)
+    assert_books_are_right()
+
+
+def test_refused_rows_are_shown_and_keep_the_file_from_being_written(manager, mug):
+    checked = upload(manager, "sku,quantity\nMUG,25\nNONE,1\n")
+    page = manager.get(checked.headers["Location"]).content.decode()
+    assert "there is no product with the SKU NONE" in page
+    assert "Write these changes" not in page
+    base = checked.headers["Location"].removesuffix("change/")
+    assert manager.post(f"{base}approve/").status_code == 302  # posted anyway
+    assert on_hand(mug.id) == {"MAIN": 10}
+    errors = manager.get(reverse("admin:inventory_stockimport_errors", args=[base.split("/")[-2]]))
+    assert b"NONE,1" in b"".join(errors.streaming_content)
+
+    skipping = upload(manager, "sku,quantity\nMUG,25\nNONE,1\n", skip="on")
+    manager.post(skipping.headers["Location"].replace("change/", "approve/"))
+    assert on_hand(mug.id) == {"MAIN": 25}
+
+
+def test_an_unreadable_file_is_said_above_the_form(manager, mug, settings):
+    response = upload(manager, "color,quantity\nred,1\n")
+    assert (response.status_code, "no column sku" in response.content.decode()) == (422, True)
+    settings.MAX_UPLOAD_BYTES = 100
+    assert upload(manager, "sku,quantity\n" + "MUG,1\n" * 30).status_code == 422
+    settings.MAX_UPLOAD_BYTES = -(1 << 20)
+    assert upload(manager, "sku,quantity\nMUG,1\n").status_code == 413
+
+
+def test_stock_is_exported_from_the_list_of_imports(manager, mug):
+    response = manager.get(reverse("admin:inventory_stockimport_export_csv"))
+    assert b"MUG,MAIN,10,10" in b"".join(response.streaming_content)
+    response = manager.get(reverse("admin:inventory_stockimport_export_xlsx"))
+    assert b"".join(response.streaming_content).startswith(b"PK")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_a_group_may_not_do_has_no_button_and_is_refused_when_posted_anyway(mug, group):
+    client = signed_in(group)
+    may_change = group in ("Inventory clerk", "Inventory manager")
+    may_load = group == "Inventory manager"
+    sees_imports = group.startswith("Inventory")
+
+    page = client.get(f"{ITEMS}{mug.id}/change/").content.decode()
+    assert ("Write off" in page) == may_change
+    for step, (given, *_) in STEPS.items():
+        assert client.get(f"{ITEMS}{mug.id}/{step}/").status_code == (200 if may_change else 403)
+        if not may_change:
+            assert client.post(f"{ITEMS}{mug.id}/{step}/", given).status_code == 403
+    response = client.get(IMPORTS)
+    assert response.status_code == (200 if sees_imports else 403)
+    assert ("Load a file" in response.content.decode()) == may_load
+    assert upload(client, "sku,quantity\nMUG,25\n").status_code == (302 if may_load else 403)
+    if may_load:
+        return
+    import_id = upload(signed_in("Inventory manager"), "sku,quantity\nMUG,26\n").headers["Location"].split("/")[-3]
+    for step in ("approve", "undo"):
+        assert client.post(f"{IMPORTS}{import_id}/{step}/").status_code == 403
+    assert on_hand(mug.id) == {"MAIN": 10}
+
+
+def test_rows_cannot_be_edited_as_rows_even_by_a_superuser(mug):
+    client = signed_in(is_superuser=True)
+    for path in (f"{ITEMS}add/", f"{IMPORTS}add/", f"{ITEMS}{mug.id}/delete/"):
+        assert client.get(path).status_code == 403
+    client.post(f"{ITEMS}{mug.id}/change/", {"sku": "ELSE", "name": "Else", "is_active": "on"})
+    assert fetch("SELECT sku FROM inventory_item") == [("MUG",)]
+
+
+def test_who_is_no_staff_is_asked_to_sign_in(mug):
+    client = Client()
+    client.force_login(user_models.User.objects.get(pk=factories.user().id))
+    for path in (ITEMS, f"{ITEMS}{mug.id}/receive/", f"{IMPORTS}upload/"):
+        assert client.get(path).headers["Location"].startswith("/admin/login/")
+
+
+def test_an_import_that_is_not_there_is_a_404(manager):
+    unknown = "00000000-0000-7000-8000-000000000000"
+    for object_id in (unknown, "abc"):
+        assert manager.get(reverse("admin:inventory_stockimport_errors", args=[object_id])).status_code == 404
+    assert manager.post(f"{IMPORTS}{unknown}/approve/").status_code in (404, 422)
+
+
+def test_every_button_leads_to_its_page(manager, mug):
+    for step in STEPS:
+        button = reverse(f"admin:inventory_item_step_{step.replace('-', '_')}", args=[mug.id])
+        assert manager.get(button).headers["Location"] == f"{ITEMS}{mug.id}/{step}/"
+    assert manager.get(reverse("admin:inventory_stockimport_load_file")).headers["Location"] == f"{IMPORTS}upload/"
+    import_id = upload(manager, "sku,quantity\nMUG,25\n").headers["Location"].split("/")[-3]
+    for step in ("approve", "undo"):  # each shown where it leads on
+        button = reverse(f"admin:inventory_stockimport_{step}", args=[import_id])
+        assert manager.get(button).headers["Location"] == f"{IMPORTS}{import_id}/{step}/"
+        manager.post(f"{IMPORTS}{import_id}/{step}/")

@@ -1,0 +1,119 @@
+"""The staff's screens of orders: the steps of an order, what is refused, and to whom."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from tests import factories
+from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.conftest import counted_statements, fetch
+from tests.inventory.test_concurrency import assert_books_are_right
+
+ORDERS = "/admin/orders/order/"
+
+
+@pytest.fixture
+def desk(database) -> Client:
+    return signed_in("Order desk")
+
+
+@pytest.fixture
+def order(database):
+    factories.warehouse("EAST", priority=200)
+    mug = factories.product(sku="MUG", stock={"MAIN": 2, "EAST": 5})
+    pot = factories.product(sku="POT", stock=9)
+    return factories.order(factories.user(), (mug.id, 4), (pot.id, 1))
+
+
+def step(client: Client, order, name: str, **given: object):
+    return client.post(f"{ORDERS}{order.id}/{name}/", given)
+
+
+def status(order) -> str:
+    return fetch("SELECT status FROM orders_order WHERE id = %s", order.id)[0][0]
+
+
+def test_an_order_goes_its_way_step_by_step(desk, order):
+    mug, pot = order.items
+    page = desk.get(f"{ORDERS}{order.id}/change/").content.decode()
+    assert "Pick list, by warehouse" in page
+    assert page.index("EAST") < page.index("MAIN")
+
+    assert step(desk, order, "confirm", payment_reference="pay_7").status_code == 302
+    assert status(order) == "confirmed"
+    form = desk.get(f"{ORDERS}{order.id}/fulfill/").content.decode()
+    assert 'value="4"' in form  # all that is open stands there already
+    assert step(desk, order, "fulfill", **{f"units_{mug.product_id}": 3}).status_code == 302
+    assert status(order) == "partially_fulfilled"
+    assert step(desk, order, "return", **{f"units_{mug.product_id}": 1}, note="a crack").status_code == 302
+    assert step(desk, order, "cancel", reason="changed their mind").status_code == 302
+
+    assert status(order) == "cancelled"
+    assert fetch("SELECT fulfilled, returned, cancelled FROM orders_orderline ORDER BY product_id") == [
+        (3, 1, 1),
+        (0, 0, 1),
+    ]
+    assert fetch("SELECT sum(unavailable) FROM inventory_stock") == [(1,)]  # not resalable: nobody ticked that
+    page = desk.get(f"{ORDERS}{order.id}/change/").content.decode()
+    for said in ("changed their mind", "a crack", desk.email):
+        assert said in page
+    assert LogEntry.objects.filter(user__email=desk.email, object_id=str(order.id)).count() == 4
+    assert pot.product_id
+    assert_books_are_right()
+
+
+def test_what_cannot_be_is_said_above_the_form(desk, order):
+    mug, _ = order.items
+    for name, given, said in (
+        ("fulfill", {f"units_{mug.product_id}": 1}, "pending"),
+        ("fulfill", {f"units_{mug.product_id}": 5}, "less than or equal to 4"),
+        ("fulfill", {}, "Give the units of one product at least"),
+        ("return", {f"units_{mug.product_id}": 1}, "Give the units of one product at least"),
+        ("cancel", {"reason": "x" * 501}, "at most 500 characters"),
+    ):
+        response = step(desk, order, name, **given)
+        assert (response.status_code, said in response.content.decode()) == (422, True), name
+    assert status(order) == "pending"
+    assert step(desk, order, "explode").status_code == 404
+    unknown = "00000000-0000-7000-8000-000000000000"
+    assert desk.post(f"{ORDERS}{unknown}/cancel/").status_code in (404, 422)
+    assert desk.get(f"{ORDERS}{unknown}/fulfill/").status_code == 404
+
+
+def test_only_steps_that_lead_on_have_a_button(desk, order):
+    def buttons() -> set[str]:
+        page = desk.get(f"{ORDERS}{order.id}/change/").content.decode()
+        names = ("confirm", "fulfill", "cancel", "return")
+        return {name for name in names if reverse(f"admin:orders_order_step_{name}", args=[order.id]) in page}
+
+    assert buttons() == {"confirm", "cancel"}
+    button = desk.get(reverse("admin:orders_order_step_confirm", args=[order.id]))
+    assert button.headers["Location"] == f"{ORDERS}{order.id}/confirm/"
+    step(desk, order, "confirm")
+    assert buttons() == {"fulfill", "cancel"}
+    step(desk, order, "fulfill", **{f"units_{line.product_id}": line.quantity for line in order.items})
+    assert (status(order), buttons()) == ("fulfilled", {"return"})
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_others_than_the_order_desk_may_not_touch_orders(order, group):
+    client = signed_in(group)
+    may = group == "Order desk"
+    assert client.get(ORDERS).status_code == (200 if may else 403)
+    for name in ("confirm", "fulfill", "cancel", "return"):
+        assert client.get(f"{ORDERS}{order.id}/{name}/").status_code == (200 if may else 403)
+        if not may:
+            assert step(client, order, name).status_code == 403
+    assert status(order) == "pending"
+
+
+def test_statements_of_an_order_do_not_grow_with_its_lines(desk):
+    counts = []
+    for lines in (1, 30):
+        products = [factories.product(stock=5) for _ in range(lines)]
+        made = factories.order(factories.user(), *((product.id, 1) for product in products))
+        with counted_statements() as statements:
+            assert desk.get(f"{ORDERS}{made.id}/change/").status_code == 200
+        counts.append(len(statements))
+    assert counts[0] == counts[1]

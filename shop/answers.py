@@ -49,6 +49,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     idempotency.InProgress: Answer(409, "request_in_progress", "Request in progress"),
     idempotency.KeyReused: Answer(422, "idempotency_key_reused", "Idempotency key reused"),
     users.UserNotFound: Answer(404, "user_not_found", "User not found"),
+    users.OwnAccess: Answer(403, "permission_denied", "Permission denied"),
     users.EmailExists: Answer(409, "email_exists", "Email exists"),
     users.WeakPassword: Answer(
         400,

@@ -1,10 +1,12 @@
 """Who is who. Users register, log in, and stay logged in by a family of refresh tokens that ends as one."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -46,6 +48,13 @@ class UserNotFound(Refusal):
 
     def __init__(self, user_id: int) -> None:
         super().__init__(f"There is no user {user_id}.")
+
+
+class OwnAccess(Refusal):
+    """Nobody changes their own access."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody changes their own access; ask another superuser.")
 
 
 class EmailExists(Refusal):
@@ -96,6 +105,24 @@ def ensure_superuser(*, email: str, password: str) -> bool:
         return False
     models.User.objects.create_superuser(email, password)
     return True
+
+
+@transaction.atomic(savepoint=False)
+def set_access(user_id: int, *, is_active: bool, is_staff: bool, groups: Collection[str], actor_id: int) -> User:
+    """Say whether an account may come in, whether it is staff, and of which groups, named by their names.
+
+    An account that is switched off is out at once: every request looks. Raises UserNotFound, OwnAccess for the actor's
+    own account, so that nobody locks themselves out.
+    """
+    if user_id == actor_id:
+        raise OwnAccess
+    row = models.User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if row is None:
+        raise UserNotFound(user_id)
+    row.is_active, row.is_staff = is_active, is_staff
+    row.save(update_fields=["is_active", "is_staff"])
+    row.groups.set(Group.objects.filter(name__in=groups))
+    return _user(row)
 
 
 def has_superuser() -> bool:

@@ -70,6 +70,7 @@ class UploadPage(ServicePage):
 
     permission_required = ("inventory.view_stockimport", LOAD)
     form_class, title, submit = UploadForm, "Load stock from a file", "Check it"
+    makes_the_row = True
 
     def act(self, given: dict[str, Any]) -> str:
         self.import_id = new_id()

@@ -36,11 +36,13 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
     """A page with a form that is one call of a service, in one transaction. A refusal is an error above the form.
 
     A subclass names `permission_required`, `title`, `submit` and its form, does the work in `act`, and says in `target`
-    where to go then. Every step is in the admin's history, beside what the service itself writes down.
+    where to go then; `makes_the_row` when the row's history begins here. Every step is in the admin's history, beside
+    what the service itself writes down.
     """
 
     template_name = "toolkit/service_page.html"
     submit: ClassVar[str]
+    makes_the_row = False
     raise_exception = True
 
     def act(self, given: dict[str, Any]) -> str:
@@ -74,8 +76,10 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
         return redirect(self.target())
 
     def _act_and_log(self, given: dict[str, Any]) -> str:
+        row = None if self.makes_the_row else self.history_object()
         done = self.act(given)
-        LogEntry.objects.log_actions(self.actor_id, [self.history_object()], CHANGE, change_message=done)
+        # Of a row that is deleted the history is kept as well.
+        LogEntry.objects.log_actions(self.actor_id, [row or self.history_object()], CHANGE, change_message=done)
         return done
 
     def form_invalid(self, form: Form) -> HttpResponse:

@@ -81,6 +81,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Apps ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "shop",  # before the theme, whose first page it replaces
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -91,7 +92,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "shop",
     "shop.toolkit",
     "users",
     "inventory",
@@ -172,6 +172,7 @@ UNFOLD = {
     "SITE_SYMBOL": "inventory_2",
     "SITE_URL": "/api/docs",
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "shop.dashboard.context",
     "SHOW_BACK_BUTTON": True,
     # Blue: the theme's own purple is too dark to be read on its dark pages.
     "COLORS": {

@@ -201,6 +201,13 @@ class Movement(models.Model):
                 fields=["product_id", "-created_at", "-warehouse_id", "-seq"], name="inventory_movement_newest"
             ),
             models.Index(fields=["product_id", "warehouse_id", "-created_at", "-seq"], name="inventory_movement_as_of"),
+            # What was sold, by day and by product, without looking at the rows.
+            models.Index(
+                fields=["created_at"],
+                include=["product_id", "on_hand_delta"],
+                condition=Q(kind=Kind.SHIP),
+                name="inventory_movement_shipped",
+            ),
             # What an import did, in the order in which it is undone.
             models.Index(
                 fields=["import_id", "product_id", "warehouse_id"],

@@ -12,6 +12,7 @@ from inventory.services._counts import (
     open_count,
     record_count,
 )
+from inventory.services._dashboard import Health, Sales, sales, stock_health
 from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
     Allocation,
@@ -121,6 +122,7 @@ from inventory.services._warehouses import (
     list_warehouses,
     update_warehouse,
 )
+from inventory.sql import Mover
 from shop.toolkit.sheets import RefusedRow
 
 IMPORT_STATUSES: list[str] = list(ImportStatus.values)
@@ -147,6 +149,7 @@ __all__ = [
     "Explanation",
     "FileLimits",
     "Finding",
+    "Health",
     "HoldLimitReached",
     "ImportNotFound",
     "ImportRequest",
@@ -160,6 +163,7 @@ __all__ = [
     "Level",
     "LevelOutOfRange",
     "Movement",
+    "Mover",
     "NotApprovable",
     "NotTheOwner",
     "NotUndoable",
@@ -170,6 +174,7 @@ __all__ = [
     "Reservation",
     "ReservationLine",
     "ReservationNotFound",
+    "Sales",
     "SameWarehouse",
     "Shortage",
     "StaleQuantity",
@@ -227,12 +232,14 @@ __all__ = [
     "reservation_states",
     "reservations",
     "reserve",
+    "sales",
     "sell",
     "set_apart",
     "set_on_hand",
     "set_policy",
     "shortages",
     "stage_import",
+    "stock_health",
     "take_back",
     "transfer",
     "undo_at_once",

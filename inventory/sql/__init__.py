@@ -4,6 +4,7 @@ Locks on stock rows are taken in `_stock`, `_reservations` and `_imports` and no
 primary key, and always after the lock on a reservation, a count or an import, never before.
 """
 
+from inventory.sql._dashboard import Mover, health, movers, sold_by_day
 from inventory.sql._imports import (
     Chunk,
     Figures,
@@ -64,6 +65,7 @@ __all__ = [
     "Levels",
     "Line",
     "MovementRow",
+    "Mover",
     "RefusedRow",
     "StockRow",
     "add_to_lines",
@@ -78,6 +80,7 @@ __all__ = [
     "end_reservations",
     "extend_reservation",
     "find_skus",
+    "health",
     "list_refused",
     "lock_chunk",
     "lock_due",
@@ -88,6 +91,7 @@ __all__ = [
     "lock_stock",
     "mark_twins",
     "merge_chunk",
+    "movers",
     "next_chunk",
     "open_reservation",
     "overdue_units",
@@ -96,6 +100,7 @@ __all__ = [
     "read_stock",
     "retry_refused",
     "share_warehouses",
+    "sold_by_day",
     "stage_undo",
     "take_time",
 ]

@@ -15,7 +15,7 @@ from orders.services._facts import (
     Wish,
 )
 from orders.services._lifecycle import cancel_order, confirm_order, expire_due, fulfill_order, place_order, return_items
-from orders.services._reading import get_order, list_orders
+from orders.services._reading import count_by_status, get_order, list_orders
 
 __all__ = [
     "HoldLimitReached",
@@ -32,6 +32,7 @@ __all__ = [
     "cancel_order",
     "checkout",
     "confirm_order",
+    "count_by_status",
     "expire_due",
     "fulfill_order",
     "get_order",

@@ -2,12 +2,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from inventory import services as inventory
 from orders import models
 from orders.services._facts import Order, OrderEvent, OrderLine, OrderNotFound, Share
 from shop.toolkit import money
+from shop.toolkit.ids import first_id_at
 from shop.toolkit.pages import Page, PageRequest, page_of
 from users import services as users
 
@@ -47,6 +48,14 @@ def list_orders(
     # The ids are ordered by time, so they are the order of creation and a key at once.
     found_page = page_of(rows, order=["-id"], request=page)
     return Page(orders_of(found_page.results), found_page.next, found_page.previous)
+
+
+def count_by_status(*, since: datetime) -> dict[str, int]:
+    """Return how many of the orders made since then are in each status, in the order of their lives."""
+    # By the key, which begins with the time and has an index.
+    rows = models.Order.objects.filter(pk__gte=first_id_at(since)).order_by()
+    counts = dict(rows.values_list("status").annotate(count=Count("pk")))
+    return {status.value: counts.get(status, 0) for status in models.Status}
 
 
 def visible(visible_to: int | None) -> QuerySet[models.Order]:

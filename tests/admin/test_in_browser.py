@@ -12,6 +12,8 @@ from django.contrib.auth.models import Group
 from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from inventory import services as inventory
+from shop.toolkit import transactions
 from tests import factories
 from tests.inventory.imports import on_hand
 from users import models as user_models
@@ -45,8 +47,12 @@ def _database_beside_the_browser(monkeypatch) -> Iterator[None]:
 
 @pytest.fixture
 def manager(server) -> str:
+    return member_of("Inventory manager")
+
+
+def member_of(group: str) -> str:
     account = factories.user(is_staff=True)
-    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Inventory manager"))
+    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name=group))
     return account.email
 
 
@@ -113,6 +119,13 @@ PAGES = (
     "/admin/inventory/item/{id}/set/",
     "/admin/inventory/stockimport/",
     "/admin/inventory/stockimport/upload/",
+    "/admin/inventory/warehouse/create/",
+)
+ORDER_PAGES = (
+    "/admin/",
+    "/admin/orders/order/",
+    "/admin/orders/order/{id}/change/",
+    "/admin/orders/order/{id}/fulfill/",
 )
 
 
@@ -122,18 +135,22 @@ def test_every_page_fits_loads_nothing_from_elsewhere_and_has_no_serious_fault(
     browser, server, manager, scheme, viewport
 ):
     mug = factories.product(sku="MUG", stock=10)
+    transactions.run(lambda: inventory.sell(product_id=mug.id, quantity=3, note="", reference="", actor_id=None))
+    order = factories.order(factories.user(), (mug.id, 2))
     context = browser.new_context(viewport=viewport, base_url=server, color_scheme=scheme)
-    page = context.new_page()
-    requests, errors = [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    sign_in(page, manager)
-    faults = []
-    for path in PAGES:
-        page.goto(path.format(id=mug.id))
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
-        found = Axe().run(page).response["violations"]
-        faults += [(path, fault["id"], fault["nodes"][0]["html"][:150]) for fault in found if is_serious(fault)]
+    requests, errors, faults = [], [], []
+    for email, paths, key in ((manager, PAGES, mug.id), (member_of("Order desk"), ORDER_PAGES, order.id)):
+        context.clear_cookies()
+        page = context.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        sign_in(page, email)
+        for path in paths:
+            page.goto(path.format(id=key))
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
+            found = Axe().run(page).response["violations"]
+            faults += [(path, fault["id"], fault["nodes"][0]["html"][:150]) for fault in found if is_serious(fault)]
+        page.close()
     context.close()
 
     assert faults == []

@@ -1,0 +1,66 @@
+"""The first page of the staff: what needs somebody, what was ordered today, what sells, what will be out soon."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from inventory import services as inventory
+from orders import services as orders
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add to the page what its reader may see: stock to those who see items, orders to those who see orders."""
+    context["title"] = "Today"
+    if request.user.has_perm("inventory.view_item"):
+        context |= _stock()
+    if request.user.has_perm("orders.view_order"):
+        context["orders_today"] = _orders_today()
+    return context
+
+
+def _stock() -> dict[str, Any]:
+    health, sales = inventory.stock_health(), inventory.sales()
+    items = reverse("admin:inventory_item_changelist")
+    imports = reverse("admin:inventory_stockimport_changelist")
+    return {
+        "cards": [
+            ("Low", health.low, f"{items}?level=low"),
+            ("Out of stock", health.out, f"{items}?level=out"),
+            ("Overdue holds", health.overdue_holds, f"{items}?level=overdue"),
+            ("Unfinished imports", health.unfinished_imports, imports),
+        ],
+        "sold_by_day": json.dumps(_bars([day for day, _ in sales.by_day], [units for _, units in sales.by_day])),
+        "has_sales": any(units for _, units in sales.by_day),
+        "top": json.dumps(_bars([mover.sku for mover in sales.top], [mover.sold for mover in sales.top])),
+        "soon_out": {
+            "headers": ["SKU", "name", "days of cover", "available", "sold in 30 days"],
+            "rows": [_soon_out(mover) for mover in sales.soon_out],
+        },
+    }
+
+
+def _bars(labels: list[str], units: list[int]) -> dict[str, Any]:
+    bars = {"label": "units", "data": units, "backgroundColor": "var(--color-primary-600)"}
+    return {"labels": labels, "datasets": [bars]}
+
+
+def _soon_out(mover: inventory.Mover) -> list[Any]:
+    link = format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+        reverse("admin:inventory_item_change", args=[mover.product_id]),
+        mover.sku,
+    )
+    return [link, mover.name, mover.days_of_cover, mover.available, mover.sold]
+
+
+def _orders_today() -> list[tuple[str, int, str]]:
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    listed = reverse("admin:orders_order_changelist")
+    return [
+        (status.replace("_", " "), count, f"{listed}?status__exact={status}")
+        for status, count in orders.count_by_status(since=today).items()
+    ]

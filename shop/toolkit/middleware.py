@@ -26,12 +26,18 @@ def refuse_large(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
     """Refuse what is larger than any upload may be, before a form is read to find its token."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
+        if content_length(request) > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
             said = f"At most {settings.MAX_UPLOAD_BYTES:,} bytes are taken; split it, or pack it by gzip."
             return problem(413, "payload_too_large", "Payload too large", said)
         return get_response(request)
 
     return middleware
+
+
+def content_length(request: HttpRequest) -> int:
+    """Return the length that a request tells of its body; 0 where it tells none that is a number."""
+    told = request.META.get("CONTENT_LENGTH") or ""
+    return int(told) if told.isascii() and told.isdigit() else 0
 
 
 def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

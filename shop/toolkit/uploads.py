@@ -17,6 +17,8 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 
+from shop.toolkit.middleware import content_length
+
 
 class UploadTooLarge(APIException):
     status_code = 413
@@ -36,7 +38,7 @@ class UploadParser(MultiPartParser):
     ) -> "DataAndFiles[Any, Any]":
         assert parser_context is not None, "REST framework always tells the context"
         request = parser_context["request"]
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES:
+        if content_length(request) > settings.MAX_UPLOAD_BYTES:
             raise UploadTooLarge
         request.upload_handlers = [TemporaryFileUploadHandler(request)]
         watched = _Watched(stream)

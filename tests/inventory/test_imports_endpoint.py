@@ -318,3 +318,11 @@ def test_an_undo_cannot_be_undone_and_a_retry_does_not_mind_the_file_being_loade
 def test_an_export_of_a_warehouse_that_is_not_there_is_a_404(staff, mug):
     response = staff.get("/api/v1/inventory/exports/stock.csv?warehouse=main")
     assert (response.status_code, response.json()["code"]) == (404, "warehouse_not_found")
+
+
+def test_a_length_that_is_no_number_is_no_crash(staff, mug):
+    for told in ("abc", "-1", "1e9", "\u0665"):
+        response = form_of(staff).generic(
+            "POST", URL, b"--x--", CONTENT_LENGTH=told, content_type="multipart/form-data"
+        )
+        assert response.status_code == 400

@@ -138,7 +138,7 @@ class _UnitsPage(_OrderPage):
         order = orders.get_order(self.kwargs["order_id"], visible_to=None)
         return {**super().get_form_kwargs(), "order": order, "room": self.room}
 
-    def form_valid(self, form: UnitsForm) -> HttpResponse:  # type: ignore[override]  # the form of this page
+    def form_valid(self, form: UnitsForm) -> HttpResponse:
         self.units = form.units()
         return super().form_valid(form)
 

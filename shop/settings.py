@@ -197,6 +197,7 @@ UNFOLD = {
                 "items": [
                     _page("Items", "inventory_2", "inventory_item", "inventory.view_item"),
                     _page("Imports", "upload_file", "inventory_stockimport", "inventory.view_stockimport"),
+                    _page("Counts", "fact_check", "inventory_count", "inventory.view_count"),
                     _page("Reservations", "lock_clock", "inventory_reservation", "inventory.view_reservation"),
                     _page("Warehouses", "warehouse", "inventory_warehouse", "inventory.view_warehouse"),
                 ],

@@ -24,7 +24,8 @@ def _warehouses() -> list[tuple[str, str]]:
     return [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
 
 
-def _warehouse_field(label: str) -> forms.ChoiceField:
+def warehouse_field(label: str) -> forms.ChoiceField:
+    """Return a choice of all warehouses, those that are served from first on top."""
     return forms.ChoiceField(label=label, choices=_warehouses, widget=UnfoldAdminSelectWidget)
 
 
@@ -53,13 +54,13 @@ class _NoteForm(forms.Form):
 
 class ReceiveForm(_NoteForm):
     field_order = ("warehouse", "quantity")
-    warehouse = _warehouse_field("Warehouse")
+    warehouse = warehouse_field("Warehouse")
     quantity = _units_field("Units that arrived", 1)
 
 
 class AdjustForm(_NoteForm):
     field_order = ("warehouse", "delta", "reason")
-    warehouse = _warehouse_field("Warehouse")
+    warehouse = warehouse_field("Warehouse")
     delta = _units_field("Units to add", -MAX_UNITS, help_text="Negative to take off.")
     reason = _reason_field("correction", "found", "lost", "damaged", "return")
 
@@ -72,7 +73,7 @@ class AdjustForm(_NoteForm):
 
 class SetForm(_NoteForm):
     field_order = ("warehouse", "quantity", "expected_on_hand", "reason")
-    warehouse = _warehouse_field("Warehouse")
+    warehouse = warehouse_field("Warehouse")
     quantity = _units_field("Units on hand", 0)
     expected_on_hand = _units_field("Units on hand until now", 0, help_text="As you saw them: else nothing is set.")
     reason = _reason_field("correction", "found", "lost", "damaged", "count")
@@ -80,14 +81,14 @@ class SetForm(_NoteForm):
 
 class WriteOffForm(_NoteForm):
     field_order = ("warehouse", "quantity", "reason")
-    warehouse = _warehouse_field("Warehouse")
+    warehouse = warehouse_field("Warehouse")
     quantity = _units_field("Units that are gone", 1)
     reason = _reason_field("damaged", "lost")
 
 
 class TransferForm(forms.Form):
-    from_warehouse = _warehouse_field("From")
-    to_warehouse = _warehouse_field("To")
+    from_warehouse = warehouse_field("From")
+    to_warehouse = warehouse_field("To")
     quantity = _units_field("Units", 1)
     note = forms.CharField(label="Note", max_length=models.MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
 

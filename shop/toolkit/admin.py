@@ -53,6 +53,10 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
         """Return the address to go to when it is done."""
         raise NotImplementedError
 
+    def done_at(self) -> str:
+        """Return the same, where another page follows a success than a change of mind."""
+        return self.target()
+
     def history_object(self) -> Model:
         """Return the row whose history tells of it."""
         raise NotImplementedError
@@ -61,7 +65,7 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
         """Return what to say of a refusal."""
         return str(refusal)
 
-    def form_valid(self, form: Form) -> HttpResponse:
+    def form_valid(self, form: Any) -> HttpResponse:
         try:
             done = transactions.run(lambda: self._act_and_log(form.cleaned_data))
         except Refusal as refusal:
@@ -73,7 +77,7 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
             form.add_error(None, "Too many want the same just now; try again.")
             return self.form_invalid(form)
         messages.success(self.request, done)
-        return redirect(self.target())
+        return redirect(self.done_at())
 
     def _act_and_log(self, given: dict[str, Any]) -> str:
         row = None if self.makes_the_row else self.history_object()

@@ -120,6 +120,8 @@ PAGES = (
     "/admin/inventory/stockimport/",
     "/admin/inventory/stockimport/upload/",
     "/admin/inventory/warehouse/create/",
+    "/admin/inventory/count/",
+    "/admin/inventory/count/open/",
 )
 ORDER_PAGES = (
     "/admin/",

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -19,7 +18,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from inventory import services as inventory
 from orders import models
 from orders import services as orders
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage
+from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, actors
 
 
 def _text(label: str, longest: int, **options: Any) -> forms.CharField:
@@ -241,7 +240,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
 def _detail(order: orders.Order) -> dict[str, Any]:
     """Return what the page of an order shows: its lines, the pick list by warehouse, its history."""
-    accounts = {row.pk: str(row) for row in get_user_model().objects.filter(pk__in={e.actor_id for e in order.events})}
+    accounts = actors(event.actor_id for event in order.events)
     lines = order.items
     picks = [(share.warehouse, line.sku, line.name, share.quantity) for line in lines for share in line.allocations]
     return {
@@ -257,7 +256,7 @@ def _detail(order: orders.Order) -> dict[str, Any]:
         "events": {
             "headers": ["when", "what", "by", "why"],
             "rows": [
-                [f"{event.created_at:%Y-%m-%d %H:%M:%S}", event.event, accounts.get(event.actor_id or 0, ""),
+                [f"{event.created_at:%Y-%m-%d %H:%M:%S}", event.event, accounts.get(event.actor_id, ""),
                  event.reason]
                 for event in order.events
             ],

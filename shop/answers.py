@@ -26,7 +26,7 @@ RETRY_AFTER_SECONDS = "1"
 QUERY_CANCELED = "57014"
 # Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
 GONE = ("08", "57P0", "25P03", "25006")
-BUSY = {transactions.LOCK_NOT_AVAILABLE, QUERY_CANCELED, *transactions.REPEATABLE}
+BUSY = {QUERY_CANCELED, *transactions.CONTENDED}
 
 
 @dataclass(frozen=True)

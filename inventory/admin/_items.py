@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,8 +15,7 @@ from unfold.decorators import action, display
 from inventory import models
 from inventory import services as inventory
 from inventory.admin import _stock_pages as pages
-from inventory.admin._actors import actors
-from shop.toolkit.admin import ReadOnlyAdmin
+from shop.toolkit.admin import ReadOnlyAdmin, actors
 from shop.toolkit.pages import PageRequest
 
 LISTED_MOVEMENTS = 50
@@ -27,7 +26,6 @@ PAGES = {
     "write-off": pages.WriteOffPage,
     "transfer": pages.TransferPage,
 }
-IS_LOW = Q(free__lte=F("reorder_point")) | Q(warehouse__is_active=False)
 
 
 class WarehouseFilter(admin.SimpleListFilter):
@@ -55,7 +53,7 @@ class LevelFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
         available = _stocks().alias(free=models.AVAILABLE)
         if self.value() == "low":
-            return queryset.filter(Exists(available.filter(IS_LOW)) | ~Exists(_stocks()), is_active=True)
+            return queryset.filter(Exists(available.filter(models.IS_LOW)) | ~Exists(_stocks()), is_active=True)
         if self.value() == "out":
             return queryset.filter(~Exists(available.filter(free__gt=0, warehouse__is_active=True)), is_active=True)
         if self.value() == "overdue":

@@ -10,8 +10,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from inventory import models
 from inventory import services as inventory
-from inventory.admin._actors import actors
-from shop.toolkit.admin import ServicePage
+from shop.toolkit.admin import ServicePage, actors
 from shop.toolkit.ids import new_id
 from shop.toolkit.pages import PageRequest
 from shop.toolkit.refusals import Refusal

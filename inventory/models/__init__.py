@@ -4,6 +4,7 @@ from inventory.models._documents import LOADED, UNFINISHED, Count, CountLine, Im
 from inventory.models._reservations import OPEN_STATES, Reservation, ReservationLine, State
 from inventory.models._stock import (
     AVAILABLE,
+    IS_LOW,
     MAX_LEVEL,
     MAX_NOTE,
     MAX_REFERENCE,
@@ -17,6 +18,7 @@ from inventory.models._stock import (
 
 __all__ = [
     "AVAILABLE",
+    "IS_LOW",
     "LOADED",
     "MAX_LEVEL",
     "MAX_NOTE",

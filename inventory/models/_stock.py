@@ -48,6 +48,8 @@ AVAILABLE = Greatest(
     0,
     output_field=models.IntegerField(),
 )
+# Which of those rows are low, where AVAILABLE is there as `free`: nothing is sold from an inactive warehouse.
+IS_LOW = Q(free__lte=F("reorder_point")) | Q(warehouse__is_active=False)
 
 
 def _level(quantity: str) -> models.CheckConstraint:

@@ -8,7 +8,6 @@ from django.db.models import Case, Q, QuerySet, When
 
 from inventory import models
 from inventory.services._facts import WarehouseNotFound
-from inventory.services._items import IS_LOW
 from inventory.services._layouts import FOR_PEOPLE
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
@@ -56,5 +55,5 @@ def _rows(warehouse: str | None, low_stock: bool | None, search: str) -> "QueryS
     if search:
         rows = rows.filter(Q(product__sku__icontains=search) | Q(product__name__icontains=search))
     if low_stock is not None:
-        rows = rows.filter(IS_LOW, product__is_active=True) if low_stock else rows.exclude(IS_LOW)
+        rows = rows.filter(models.IS_LOW, product__is_active=True) if low_stock else rows.exclude(models.IS_LOW)
     return rows.order_by("product__sku", "warehouse__priority", "warehouse_id").values_list(*FIELDS)

@@ -68,8 +68,7 @@ def _patiently(step: Callable[[], StockImport]) -> StockImport:
         try:
             return step()
         except OperationalError as error:
-            is_busy = transactions.sqlstate(error) in (transactions.LOCK_NOT_AVAILABLE, *transactions.REPEATABLE)
-            if not is_busy or time.monotonic() > deadline:
+            if transactions.sqlstate(error) not in transactions.CONTENDED or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 

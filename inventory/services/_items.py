@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from inventory import models
 from inventory.services._facts import Item, ItemNotFound, Stock
@@ -46,12 +46,9 @@ def _with_stock(rows: QuerySet[models.Item], warehouse: str | None, low_stock: b
         rows = rows.filter(Exists(stocks))
     if low_stock is None:
         return rows
-    low = Exists(stocks.alias(free=models.AVAILABLE).filter(IS_LOW)) | ~Exists(stocks)
+    low = Exists(stocks.alias(free=models.AVAILABLE).filter(models.IS_LOW)) | ~Exists(stocks)
     # What is no longer sold needs no reordering.
     return rows.filter(low, is_active=True) if low_stock else rows.exclude(low)
-
-
-IS_LOW = Q(free__lte=F("reorder_point")) | Q(warehouse__is_active=False)
 
 
 def _items(rows: Iterable[models.Item]) -> list[Item]:

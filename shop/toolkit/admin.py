@@ -1,9 +1,11 @@
 """The ground of the staff's screens: rows to look at, and pages whose form is one call of a service."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.db.models import Model
 from django.forms import Form
@@ -15,6 +17,12 @@ from unfold.views import UnfoldModelAdminViewMixin
 
 from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
+
+
+def actors(ids: Iterable[int | None]) -> dict[int | None, str]:
+    """Return who has these ids, as people know them."""
+    wanted = {actor_id for actor_id in ids if actor_id is not None}
+    return {row.pk: str(row) for row in get_user_model().objects.filter(pk__in=wanted)}
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -72,7 +80,7 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
             form.add_error(None, self.explain(refusal))
             return self.form_invalid(form)
         except OperationalError as error:
-            if transactions.sqlstate(error) not in (transactions.LOCK_NOT_AVAILABLE, *transactions.REPEATABLE):
+            if transactions.sqlstate(error) not in transactions.CONTENDED:
                 raise
             form.add_error(None, "Too many want the same just now; try again.")
             return self.form_invalid(form)

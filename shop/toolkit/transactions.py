@@ -14,6 +14,7 @@ BACKOFF_SECONDS = 0.02  # doubled each time, with full jitter: twins that collid
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
 UNIQUE_VIOLATION, LOCK_NOT_AVAILABLE = "23505", "55P03"
 REPEATABLE = {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}
+CONTENDED = {LOCK_NOT_AVAILABLE, *REPEATABLE}  # somebody else was at the same rows; it may be tried again
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz bench-reading bench-ledger bench-idempotency bench-import bench-dashboard lint lock clean install install-dev
+.PHONY: help run test fuzz bench-reading bench-ledger bench-idempotency bench-import bench-admin lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -32,8 +32,8 @@ bench-idempotency: install-dev ## what does an Idempotency-Key cost a checkout?
 bench-import: install-dev ## how fast is an import, beside the bare work, and do sales go on? SKUS=100000
 	@exec $(BIN)/python -m benchmarks.import_stock --skus $(or $(SKUS),100000)
 
-bench-dashboard: install-dev ## how long does the database take for the staff's first page?
-	@exec $(BIN)/python -m benchmarks.dashboard
+bench-admin: install-dev ## how long does the database take for the staff's screens?
+	@exec $(BIN)/python -m benchmarks.admin
 
 lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .

@@ -1,24 +1,20 @@
 """The staff's screens of orders: what was ordered, from where it is picked, and the steps that it may take."""
 
 from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.decorators import action
+from django.views.generic import TemplateView
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from inventory import services as inventory
 from orders import models
 from orders import services as orders
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, actors
+from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button
+from shop.toolkit.refusals import Refusal
 
 
 def _text(label: str, longest: int, **options: Any) -> forms.CharField:
@@ -87,43 +83,33 @@ class ReturnForm(UnitsForm):
 
 class _OrderPage(ServicePage):
     permission_required = ("orders.view_order", "orders.change_order")
+    states: ClassVar[tuple[str, ...]] = ()  # from which the step leads on
 
-    @property
-    def title(self) -> str:
-        return f"{self.submit}: order {self.history_object()}"
+    @classmethod
+    def leads_on(cls, row: models.Order) -> bool:
+        return row.status in cls.states
 
-    def history_object(self) -> Model:
-        row = models.Order.objects.filter(pk=self.kwargs["order_id"]).first()
-        if row is None:
-            raise Http404
-        return row
-
-    def target(self) -> str:
-        return reverse("admin:orders_order_change", args=[self.kwargs["order_id"]])
-
-    def explain(self, refusal: Exception) -> str:
+    def explain(self, refusal: Refusal) -> str:
         shortages = getattr(refusal, "shortages", [])
         short = ", ".join(f"{found.available} of {found.requested} (product {found.product_id})" for found in shortages)
         return f"{refusal} There are {short}." if short else str(refusal)
 
 
 class ConfirmPage(_OrderPage):
-    form_class, submit = ConfirmForm, "Confirm"
+    form_class, states = ConfirmForm, ("pending", "expired")
+    slug, label, icon = "confirm", "Confirm", "check"
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.confirm_order(
-            self.kwargs["order_id"], visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given
-        )
+        orders.confirm_order(self.row.pk, visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given)
         return "Confirmed: its units are promised."
 
 
 class CancelPage(_OrderPage):
-    form_class, submit = CancelForm, "Cancel the order"
+    form_class, states = CancelForm, ("pending", "confirmed", "partially_fulfilled")
+    slug, label, icon = "cancel", "Cancel the order", "close"
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.cancel_order(
-            self.kwargs["order_id"], visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given
-        )
+        orders.cancel_order(self.row.pk, visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given)
         return "Cancelled: what was not shipped is free again."
 
 
@@ -133,8 +119,7 @@ class _UnitsPage(_OrderPage):
         raise NotImplementedError
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        self.history_object()
-        order = orders.get_order(self.kwargs["order_id"], visible_to=None)
+        order = orders.get_order(self.row.pk, visible_to=None)
         return {**super().get_form_kwargs(), "order": order, "room": self.room}
 
     def form_valid(self, form: UnitsForm) -> HttpResponse:
@@ -143,25 +128,27 @@ class _UnitsPage(_OrderPage):
 
 
 class FulfillPage(_UnitsPage):
-    form_class, submit = UnitsForm, "Ship"
+    form_class, states = UnitsForm, ("confirmed", "partially_fulfilled")
+    slug, label, icon = "fulfill", "Ship", "local_shipping"
 
     def room(self, line: orders.OrderLine) -> int:
         return line.quantity - line.fulfilled - line.cancelled
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.fulfill_order(self.kwargs["order_id"], items=self.units, actor_id=self.actor_id, now=timezone.now())
+        orders.fulfill_order(self.row.pk, items=self.units, actor_id=self.actor_id, now=timezone.now())
         return f"Shipped {sum(found.quantity for found in self.units)} units."
 
 
 class ReturnPage(_UnitsPage):
-    form_class, submit = ReturnForm, "Take back"
+    form_class, states = ReturnForm, ("partially_fulfilled", "fulfilled", "cancelled")
+    slug, label, icon = "take-back", "Take back", "undo"
 
     def room(self, line: orders.OrderLine) -> int:
         return line.fulfilled - line.returned
 
     def act(self, given: dict[str, Any]) -> str:
         orders.return_items(
-            self.kwargs["order_id"],
+            self.row.pk,
             items=self.units,
             resalable=given["resalable"],
             note=given["note"],
@@ -171,27 +158,22 @@ class ReturnPage(_UnitsPage):
         return f"Took back {sum(found.quantity for found in self.units)} units."
 
 
-PAGES = {"confirm": ConfirmPage, "fulfill": FulfillPage, "cancel": CancelPage, "return": ReturnPage}
-# From which states a step leads on; the service has the last word.
-LEADS_ON = {
-    "to-confirm": ("pending", "expired"),
-    "to-fulfill": ("confirmed", "partially_fulfilled"),
-    "to-cancel": ("pending", "confirmed", "partially_fulfilled"),
-    "to-return": ("partially_fulfilled", "fulfilled", "cancelled"),
-}
+class PickListPage(AdminPage, TemplateView):
+    """What is still to be picked, by warehouse, on paper."""
 
+    permission_required = ("orders.view_order",)
+    slug, label, icon = "pick-list", "Pick list", "print"
+    template_name = "orders/pick_list.html"
 
-def _step(name: str, description: str, icon: str) -> Callable[..., Any]:
-    """Return the button of an order that leads to a page."""
+    @classmethod
+    def leads_on(cls, row: models.Order) -> bool:
+        return row.status in FulfillPage.states
 
-    def go(self: "OrderAdmin", request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:orders_order_step_page", object_id, name)
-
-    go.__name__ = f"step_{name}"
-    button: Callable[..., Any] = action(
-        description=description, url_path=f"to-{name}", permissions=["change_order"], icon=icon
-    )(go)
-    return button
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        picks: dict[str, list[orders.Pick]] = {}
+        for pick in orders.pick_list(self.row.pk):
+            picks.setdefault(pick.warehouse, []).append(pick)
+        return super().get_context_data(order=self.row, picks=picks, printed_at=timezone.now(), **kwargs)
 
 
 @admin.register(models.Order)
@@ -204,55 +186,34 @@ class OrderAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = ("status", "user", "total", "currency", "payment_reference", "created_at")
     change_form_outer_after_template = "orders/order.html"
-    actions_detail = ("step_confirm", "step_fulfill", "step_cancel", "step_return")
-    step_confirm = _step("confirm", "Confirm", "check")
-    step_fulfill = _step("fulfill", "Ship", "local_shipping")
-    step_cancel = _step("cancel", "Cancel", "close")
-    step_return = _step("return", "Take back", "undo")
+    actions_detail = ("confirm", "pick_list", "fulfill", "cancel", "take_back")
+    confirm = button(ConfirmPage)
+    pick_list = button(PickListPage)
+    fulfill = button(FulfillPage)
+    cancel = button(CancelPage)
+    take_back = button(ReturnPage)
 
-    def has_change_order_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("orders.change_order")
-
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Show the steps that lead on from where the order is."""
-        row = self.get_object(request, object_id)
-        status = row.status if row else ""
-        return [found for found in super().get_actions_detail(request, object_id) if status in LEADS_ON[found.path]]
-
-    def get_urls(self) -> list[URLPattern]:
-        steps = {name: page.as_view(model_admin=self) for name, page in PAGES.items()}
-
-        def step(request: HttpRequest, order_id: UUID, name: str) -> HttpResponseBase:
-            if name not in steps:
-                raise Http404
-            return steps[name](request, order_id=order_id)
-
-        route = path("<uuid:order_id>/<slug:name>/", self.admin_site.admin_view(step), name="orders_order_step_page")
-        return [*super().get_urls()[:-1], route, *super().get_urls()[-1:]]
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        row = self.get_object(request, object_id) if object_id else None
-        context = _detail(orders.get_order(row.pk, visible_to=None)) if row is not None else {}
-        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return _detail(orders.get_order(row.pk, visible_to=None))
 
 
 def _detail(order: orders.Order) -> dict[str, Any]:
     """Return what the page of an order shows: its lines, the pick list by warehouse, its history."""
     accounts = actors(event.actor_id for event in order.events)
-    lines = order.items
-    picks = [(share.warehouse, line.sku, line.name, share.quantity) for line in lines for share in line.allocations]
+    picks = orders.pick_list(order.id)
     return {
         "lines": {
             "headers": ["SKU", "name", "ordered", "shipped", "returned", "cancelled", "price", "total"],
             "rows": [
                 [line.sku, line.name, line.quantity, line.fulfilled, line.returned, line.cancelled,
                  f"{line.unit_price} {order.currency}", f"{line.total_price} {order.currency}"]
-                for line in lines
+                for line in order.items
             ],
         },
-        "picks": {"headers": ["warehouse", "SKU", "name", "units"], "rows": [list(pick) for pick in sorted(picks)]},
+        "picks": {
+            "headers": ["warehouse", "SKU", "name", "units"],
+            "rows": [[pick.warehouse, pick.sku, pick.name, pick.quantity] for pick in picks],
+        },
         "events": {
             "headers": ["when", "what", "by", "why"],
             "rows": [

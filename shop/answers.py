@@ -72,6 +72,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.WarehouseNotFound: Answer(
         404, "warehouse_not_found", "Warehouse not found", lambda refusal: {"warehouses": refusal.codes}
     ),
+    inventory.OwnScope: Answer(403, "permission_denied", "Permission denied"),
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
     inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),

@@ -10,20 +10,21 @@ from django.utils.html import format_html
 
 from inventory import services as inventory
 from orders import services as orders
+from shop import verification
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the page what its reader may see: stock to those who see items, orders to those who see orders."""
     context["title"] = "Today"
     if request.user.has_perm("inventory.view_item"):
-        context |= _stock()
+        context |= _stock(request.user.pk)
     if request.user.has_perm("orders.view_order"):
         context["orders_today"] = _orders_today()
     return context
 
 
-def _stock() -> dict[str, Any]:
-    health, sales = inventory.stock_health(), inventory.sales()
+def _stock(user_id: int | None) -> dict[str, Any]:
+    health, sales = inventory.stock_health(visible_to=user_id), inventory.sales(visible_to=user_id)
     items = reverse("admin:inventory_item_changelist")
     imports = reverse("admin:inventory_stockimport_changelist")
     return {
@@ -31,8 +32,9 @@ def _stock() -> dict[str, Any]:
             ("Low", health.low, f"{items}?level=low"),
             ("Out of stock", health.out, f"{items}?level=out"),
             ("Overdue holds", health.overdue_holds, f"{items}?level=overdue"),
-            ("Unfinished imports", health.unfinished_imports, imports),
+            ("Stale imports", health.stale_imports, f"{imports}?status__in=staged,applying,aborting,undoing"),
         ],
+        "books": _books(),
         "sold_by_day": json.dumps(_bars([day for day, _ in sales.by_day], [units for _, units in sales.by_day])),
         "has_sales": any(units for _, units in sales.by_day),
         "top": json.dumps(_bars([mover.sku for mover in sales.top], [mover.sold for mover in sales.top])),
@@ -41,6 +43,17 @@ def _stock() -> dict[str, Any]:
             "rows": [_soon_out(mover) for mover in sales.soon_out],
         },
     }
+
+
+def _books() -> dict[str, Any]:
+    """Return the last verdict of `verify_stock`, in words."""
+    verdict = verification.last_verdict()
+    if verdict is None:
+        return {"said": "The books were never checked; manage.py verify_stock does it.", "is_broken": False}
+    when = f"{verdict.taken_at:%Y-%m-%d %H:%M} UTC"
+    if verdict.broken:
+        return {"said": f"The books were wrong at {when}: {', '.join(verdict.broken)}.", "is_broken": True}
+    return {"said": f"The books were right at {when}: {verdict.checked} checks.", "is_broken": False}
 
 
 def _bars(labels: list[str], units: list[int]) -> dict[str, Any]:

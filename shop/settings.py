@@ -200,6 +200,7 @@ UNFOLD = {
                     _page("Counts", "fact_check", "inventory_count", "inventory.view_count"),
                     _page("Reservations", "lock_clock", "inventory_reservation", "inventory.view_reservation"),
                     _page("Warehouses", "warehouse", "inventory_warehouse", "inventory.view_warehouse"),
+                    _page("Who works where", "badge", "inventory_warehousescope", "inventory.view_warehousescope"),
                 ],
             },
             {

@@ -1,10 +1,13 @@
 """What holds between the apps: invariants over tables that no single app may read, checked at the composition root."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 
 from inventory import services as inventory
+from shop import models
+from shop.toolkit import transactions
 
 CHECKS = {
     "orders_covered": (
@@ -63,8 +66,39 @@ CHECKS = {
 }
 
 
-def verify() -> Iterator[tuple[str, inventory.Finding | None]]:
-    """Check everything: what inventory verifies of itself, then what holds between the apps."""
+OnCheck = Callable[[str, inventory.Finding | None], None]
+
+
+def verify(*, now: datetime, on_check: OnCheck) -> list[inventory.Finding]:
+    """Check everything in one snapshot, repair nothing, and keep the verdict for the staff's first page.
+
+    `on_check` is told each check's name and its finding, None when it holds, as soon as it is known; what was found is
+    returned. In transactions of its own.
+    """
+    checked, findings = 0, []
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute("SET LOCAL statement_timeout = 0")  # it reads the whole ledger
+        for name, finding in checks():
+            checked += 1
+            findings += [finding] if finding else []
+            on_check(name, finding)
+    transactions.run(lambda: _keep(now, checked, findings))
+    return findings
+
+
+def last_verdict() -> models.Verdict | None:
+    """Return what was found last; None when nobody has looked yet."""
+    return models.Verdict.objects.order_by("-taken_at").first()
+
+
+def _keep(now: datetime, checked: int, findings: list[inventory.Finding]) -> None:
+    models.Verdict.objects.create(taken_at=now, checked=checked, broken=[finding.check for finding in findings])
+
+
+def checks() -> Iterator[tuple[str, inventory.Finding | None]]:
+    """Check what inventory verifies of itself, then what holds between the apps."""
     yield from inventory.verify()
     with connection.cursor() as cursor:
         for name, (sentence, statement) in CHECKS.items():

@@ -5,14 +5,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
-from unfold.decorators import action
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldBooleanSwitchWidget
 
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage
+from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button
 from users import models
 from users import services as users
 
@@ -33,38 +28,22 @@ class AccessForm(forms.Form):
 
 
 class AccessPage(ServicePage):
-    form_class, submit = AccessForm, "Save"
+    form_class = AccessForm
+    slug, label, icon, submit = "access", "Access", "key", "Save"
 
-    def has_permission(self) -> bool:
-        return bool(self.request.user.is_superuser)
-
-    @property
-    def title(self) -> str:
-        return f"Access: {self.account}"
-
-    @property
-    def account(self) -> models.User:
-        row = models.User.objects.filter(pk=self.kwargs["user_id"]).first()
-        if row is None:
-            raise Http404
-        return row
+    @classmethod
+    def allows(cls, user: Any) -> bool:
+        return bool(user.is_superuser)
 
     def get_initial(self) -> dict[str, Any]:
-        account = self.account
-        names = list(account.groups.values_list("name", flat=True))
-        return {"is_active": account.is_active, "is_staff": account.is_staff, "groups": names}
+        names = list(self.row.groups.values_list("name", flat=True))
+        return {"is_active": self.row.is_active, "is_staff": self.row.is_staff, "groups": names}
 
     def act(self, given: dict[str, Any]) -> str:
-        users.set_access(self.kwargs["user_id"], actor_id=self.actor_id, **given)
+        users.set_access(self.row.pk, actor_id=self.actor_id, **given)
         who = "staff" if given["is_staff"] else "no staff"
         groups = ", ".join(given["groups"]) or "no group"
         return f"{'May come in' if given['is_active'] else 'May not come in'}; {who}; {groups}."
-
-    def history_object(self) -> Model:
-        return self.account
-
-    def target(self) -> str:
-        return reverse("admin:users_user_change", args=[self.kwargs["user_id"]])
 
 
 @admin.register(models.User)
@@ -75,14 +54,4 @@ class UserAdmin(ReadOnlyAdmin):
     fields = ("email", "name", "is_active", "is_staff", "is_superuser", "groups", "created_at", "last_login")
     ordering = ("id",)
     actions_detail = ("access",)
-
-    def has_grant_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return bool(request.user.is_superuser)
-
-    @action(description="Access", url_path="to-access", permissions=["grant"], icon="key")
-    def access(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:users_user_access_page", object_id)
-
-    def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(AccessPage.as_view(model_admin=self))
-        return [path("<int:user_id>/access/", page, name="users_user_access_page"), *super().get_urls()]
+    access = button(AccessPage)

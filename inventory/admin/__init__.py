@@ -3,6 +3,6 @@
 from inventory.admin._counts import CountAdmin
 from inventory.admin._imports import StockImportAdmin
 from inventory.admin._items import ItemAdmin
-from inventory.admin._others import ReservationAdmin, WarehouseAdmin
+from inventory.admin._others import ReservationAdmin, WarehouseAdmin, WarehouseScopeAdmin
 
-__all__ = ["CountAdmin", "ItemAdmin", "ReservationAdmin", "StockImportAdmin", "WarehouseAdmin"]
+__all__ = ["CountAdmin", "ItemAdmin", "ReservationAdmin", "StockImportAdmin", "WarehouseAdmin", "WarehouseScopeAdmin"]

@@ -5,24 +5,21 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model, OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
-from unfold.decorators import action, display
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from inventory import models
 from inventory import services as inventory
-from inventory.admin._stock_pages import warehouse_field
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage
+from inventory.admin._stock_pages import WarehouseField, WarehousesPage
+from inventory.services._scopes import scope_of, within
+from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.ids import new_id
-
-ADD, CHANGE = "inventory.add_count", "inventory.change_count"
 
 
 class OpenForm(forms.Form):
-    warehouse = warehouse_field("Warehouse")
+    warehouse = WarehouseField(label="Warehouse")
     note = forms.CharField(label="Note", max_length=models.MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
 
 
@@ -48,49 +45,31 @@ class EnterForm(forms.Form):
         return sku
 
 
-class OpenCountPage(ServicePage):
-    permission_required = ("inventory.view_count", ADD)
-    form_class, title, submit = OpenForm, "Open a count", "Open"
-    makes_the_row = True
+class OpenCountPage(WarehousesPage, ListPage):
+    permission_required = ("inventory.view_count", "inventory.add_count")
+    form_class = OpenForm
+    slug, label, icon, submit = "open", "Open a count", "add", "Open"
 
     def act(self, given: dict[str, Any]) -> str:
-        self.count_id = new_id()
-        inventory.open_count(count_id=self.count_id, actor_id=self.actor_id, **given)
-        return f"Opened a count of {given['warehouse']}."
+        opened = inventory.open_count(count_id=new_id(), actor_id=self.actor_id, **given)
+        self.made = models.Count.objects.get(pk=opened.id)
+        return f"Opened a count of {opened.warehouse}."
 
-    def history_object(self) -> Model:
-        return models.Count.objects.get(pk=self.count_id)
-
-    def target(self) -> str:
-        if hasattr(self, "count_id"):
-            return reverse("admin:inventory_count_enter_page", args=[self.count_id])
-        return reverse("admin:inventory_count_changelist")
+    def done_at(self) -> str:
+        return self.address("enter", self.history_object().pk)
 
 
 class _CountPage(ServicePage):
-    permission_required = ("inventory.view_count", CHANGE)
+    permission_required = ("inventory.view_count", "inventory.change_count")
 
-    @property
-    def count_id(self) -> UUID:
-        count_id: UUID = self.kwargs["count_id"]
-        return count_id
-
-    @property
-    def title(self) -> str:
-        return f"{self.submit}: {self.history_object()}"
-
-    def history_object(self) -> Model:
-        row = models.Count.objects.select_related("warehouse").filter(pk=self.count_id).first()
-        if row is None:
-            raise Http404
-        return row
-
-    def target(self) -> str:
-        return reverse("admin:inventory_count_change", args=[self.count_id])
+    @classmethod
+    def leads_on(cls, row: Any) -> bool:
+        return row.closed_at is None
 
 
 class EnterPage(_CountPage):
-    form_class, submit = EnterForm, "Enter"
+    form_class = EnterForm
+    slug, label, icon, submit = "enter", "Enter counts", "barcode_scanner", "Enter"
 
     def form_valid(self, form: EnterForm) -> HttpResponse:
         if form.cleaned_data["counted"] is None:
@@ -100,18 +79,19 @@ class EnterPage(_CountPage):
 
     def act(self, given: dict[str, Any]) -> str:
         counted = given["counted"]
-        inventory.record_count(self.count_id, product_id=self.product_id, counted=counted, actor_id=self.actor_id)
+        inventory.record_count(self.row.pk, product_id=self.product_id, counted=counted, actor_id=self.actor_id)
         return f"{given['sku']}: {counted} counted."
 
     def done_at(self) -> str:
-        return reverse("admin:inventory_count_enter_page", args=[self.count_id])
+        return self.address("enter", self.row.pk)
 
 
 class ClosePage(_CountPage):
-    form_class, submit = forms.Form, "Close the count"
+    form_class = forms.Form
+    slug, label, icon = "close", "Close the count", "check"
 
     def act(self, given: dict[str, Any]) -> str:
-        closed = inventory.close_count(self.count_id, actor_id=self.actor_id)
+        closed = inventory.close_count(self.row.pk, actor_id=self.actor_id)
         differing = sum(1 for line in closed.lines if line.variance)
         return f"Closed: {len(closed.lines)} products counted, {differing} differed and were corrected."
 
@@ -119,13 +99,16 @@ class ClosePage(_CountPage):
 @admin.register(models.Count)
 class CountAdmin(ReadOnlyAdmin):
     list_display = ("place", "note", "opened_at", "closed_at")
-    list_filter = ("warehouse",)
+    list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
     ordering = ("-opened_at",)
     fields = ("place", "note", "opened_at", "closed_at")
     readonly_fields = ("place",)
-    change_form_outer_after_template = "inventory/count.html"
-    actions_list = ("open_count",)
+    change_form_outer_after_template = "inventory/lines.html"
+    actions_list = ("open",)
     actions_detail = ("enter", "close")
+    open = button(OpenCountPage)
+    enter = button(EnterPage)
+    close = button(ClosePage)
 
     @display(description="warehouse")
     def place(self, row: Any) -> str:
@@ -133,49 +116,11 @@ class CountAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
         codes = models.Warehouse.objects.filter(pk=OuterRef("warehouse_id")).values("code")
-        return super().get_queryset(request).annotate(code=Subquery(codes))
+        rows = super().get_queryset(request).filter(within(scope_of(request.user.pk)))
+        return rows.annotate(code=Subquery(codes))
 
-    def has_open_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(ADD)
-
-    def has_enter_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(CHANGE)
-
-    @action(description="Open a count", url_path="to-open", permissions=["open"], icon="add")
-    def open_count(self, request: HttpRequest) -> HttpResponse:
-        return redirect("admin:inventory_count_open_page")
-
-    @action(description="Enter counts", url_path="to-enter", permissions=["enter"], icon="barcode_scanner")
-    def enter(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_count_enter_page", object_id)
-
-    @action(description="Close the count", url_path="to-close", permissions=["enter"], icon="check")
-    def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_count_close_page", object_id)
-
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        row = self.get_object(request, object_id)
-        return super().get_actions_detail(request, object_id) if row is not None and row.closed_at is None else []
-
-    def get_urls(self) -> list[URLPattern]:
-        def page(route: str, name: str, view: type[ServicePage]) -> URLPattern:
-            return path(
-                route, self.admin_site.admin_view(view.as_view(model_admin=self)), name=f"inventory_count_{name}_page"
-            )
-
-        return [
-            page("open/", "open", OpenCountPage),
-            page("<uuid:count_id>/enter/", "enter", EnterPage),
-            page("<uuid:count_id>/close/", "close", ClosePage),
-            *super().get_urls(),
-        ]
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        row = self.get_object(request, object_id) if object_id else None
-        context = {"lines": _lines(row.pk)} if row is not None else {}
-        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return {"lines_title": "What was counted; what differs first", "lines": _lines(row.pk)}
 
 
 def _lines(count_id: UUID) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Model, OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
-from unfold.decorators import action, display
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.generic import View
+from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -22,12 +22,13 @@ from unfold.widgets import (
 
 from inventory import models
 from inventory import services as inventory
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage
+from inventory.admin._stock_pages import WarehouseField, WarehousesPage
+from inventory.services._import_documents import seen_by
+from shop.toolkit.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import write_sheet
 from shop.toolkit.uploads import Download, on_disk
 
-LOAD, UNDO = "inventory.add_stockimport", "inventory.undo_stockimport"
 MODES = [
     ("set", "What is on hand"),
     ("adjust", "What is to be added"),
@@ -42,12 +43,7 @@ class UploadForm(forms.Form):
         widget=UnfoldAdminFileFieldWidget,
     )
     mode = forms.ChoiceField(label="The quantities are", choices=MODES, widget=UnfoldAdminSelectWidget)
-    warehouse = forms.ChoiceField(
-        label="Warehouse",
-        required=False,
-        choices=lambda: [("", "as the file says"), *models.Warehouse.objects.values_list("code", "code")],
-        widget=UnfoldAdminSelectWidget,
-    )
+    warehouse = WarehouseField(label="Warehouse", required=False)
     skip = forms.BooleanField(
         label="Leave out refused rows", required=False, help_text="Else one refused row refuses the file.",
         widget=UnfoldBooleanSwitchWidget,
@@ -65,15 +61,14 @@ class UploadForm(forms.Form):
         return file
 
 
-class UploadPage(ServicePage):
+class UploadPage(WarehousesPage, ListPage):
     """Reads and checks a file; nothing is written before somebody has seen what would change."""
 
-    permission_required = ("inventory.view_stockimport", LOAD)
-    form_class, title, submit = UploadForm, "Load stock from a file", "Check it"
-    makes_the_row = True
+    permission_required = ("inventory.view_stockimport", "inventory.add_stockimport")
+    form_class = UploadForm
+    slug, label, icon, submit = "upload", "Load a file", "upload", "Check it"
 
     def act(self, given: dict[str, Any]) -> str:
-        self.import_id = new_id()
         file = given["file"]
         request = inventory.ImportRequest(
             file_name=file.name or "file",
@@ -86,57 +81,79 @@ class UploadPage(ServicePage):
             note=given["note"],
         )
         limits = inventory.FileLimits.of_upload(settings.MAX_UPLOAD_BYTES)
-        with on_disk(file) as path_on_disk:
+        with on_disk(file) as path:
             document = inventory.load_import(
-                request, import_id=self.import_id, path=path_on_disk, limits=limits, actor_id=self.actor_id
+                request, import_id=new_id(), path=path, limits=limits, actor_id=self.actor_id
             )
+        self.made = models.StockImport.objects.get(pk=document.id)
         return f"Checked {document.rows:,} rows; nothing is written yet."
 
-    def history_object(self) -> Model:
-        return models.StockImport.objects.get(pk=self.import_id)
-
-    def target(self) -> str:
-        if hasattr(self, "import_id"):
-            return reverse("admin:inventory_stockimport_change", args=[self.import_id])
-        return reverse("admin:inventory_stockimport_changelist")
+    def done_at(self) -> str:
+        return self.address("change", self.history_object().pk)
 
 
-class _ImportPage(ServicePage):
-    """A question about one import."""
-
+class ApprovePage(ServicePage):
+    permission_required = ("inventory.view_stockimport", "inventory.add_stockimport")
     form_class = forms.Form
+    slug, label, icon, submit = "approve", "Write these changes", "check", "Write them"
 
-    def history_object(self) -> Model:
-        row = models.StockImport.objects.filter(pk=self.kwargs["import_id"]).first()
-        if row is None:
-            raise Http404
-        return row
-
-    def target(self) -> str:
-        return reverse("admin:inventory_stockimport_change", args=[self.kwargs["import_id"]])
-
-
-class ApprovePage(_ImportPage):
-    permission_required = ("inventory.view_stockimport", LOAD)
-    title, submit = "Write these changes", "Write them"
+    @classmethod
+    def leads_on(cls, row: models.StockImport) -> bool:
+        waits = row.is_reviewed and row.status == models.ImportStatus.CHECKED
+        return waits and (row.skips_refused or not row.refused)
 
     def act(self, given: dict[str, Any]) -> str:
-        document = inventory.approve_at_once(self.kwargs["import_id"])
+        document = inventory.approve_at_once(self.row.pk, actor_id=self.actor_id)
         if document.status == "refused":
             return f"Nothing was written: {document.refused:,} rows are refused as the stock is now."
         return "Written." if document.is_finished else f"{document.rows:,} rows are being written; reload this page."
 
 
-class UndoPage(_ImportPage):
-    permission_required = ("inventory.view_stockimport", UNDO)
-    title, submit = "Take this import back", "Take it back"
+class UndoPage(ServicePage):
+    permission_required = ("inventory.view_stockimport", "inventory.undo_stockimport")
+    form_class = forms.Form
+    slug, label, icon = "undo", "Take it back", "undo"
+
+    @classmethod
+    def leads_on(cls, row: models.StockImport) -> bool:
+        return row.undoes_id is None and row.status == models.ImportStatus.APPLIED
 
     def act(self, given: dict[str, Any]) -> str:
-        document = inventory.undo_at_once(self.kwargs["import_id"], undo_id=new_id(), actor_id=self.actor_id)
+        document = inventory.undo_at_once(self.row.pk, undo_id=new_id(), actor_id=self.actor_id)
         if not document.is_finished or document.undone_by is None:
             return "It is being taken back; reload this page."
         undo = inventory.get_import(document.undone_by)
         return f"Taken back: {undo.changed:,} rows; {undo.refused:,} whose units are gone are refused."
+
+
+class ErrorsPage(AdminPage, View):
+    permission_required = ("inventory.view_stockimport",)
+    slug, label, icon = "errors", "Refused rows", "download"
+
+    @classmethod
+    def leads_on(cls, row: models.StockImport) -> bool:
+        return row.refused > 0
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        columns, rows = inventory.refused_sheet(self.row.pk, visible_to=self.actor_id)
+        return Download(f"{self.row.pk}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
+
+
+class _ExportPage(OfList, View):
+    permission_required = ("inventory.view_item",)
+    icon, kind = "download", ""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        export = partial(inventory.export_stock, kind=self.kind, visible_to=self.actor_id)
+        return Download("stock", self.kind, export)
+
+
+class ExportCsvPage(_ExportPage):
+    slug, label, kind = "export-csv", "Export CSV", "csv"
+
+
+class ExportXlsxPage(_ExportPage):
+    slug, label, kind = "export-xlsx", "Export XLSX", "xlsx"
 
 
 @admin.register(models.StockImport)
@@ -148,17 +165,14 @@ class StockImportAdmin(ReadOnlyAdmin):
     fields = ("status", "mode", "who", "created_at", "finished_at", "understood_as", "note")
     readonly_fields = ("who",)
     change_form_outer_after_template = "inventory/import.html"
-    actions_list = ("load_file", "export_csv", "export_xlsx")
+    actions_list = ("upload", "export_csv", "export_xlsx")
     actions_detail = ("approve", "undo", "errors")
-
-    def has_load_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(LOAD)
-
-    def has_undo_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(UNDO)
-
-    def has_export_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("inventory.view_item")
+    upload = button(UploadPage)
+    export_csv = button(ExportCsvPage)
+    export_xlsx = button(ExportXlsxPage)
+    approve = button(ApprovePage)
+    undo = button(UndoPage)
+    errors = button(ErrorsPage)
 
     @display(description="by")
     def who(self, row: Any) -> str:
@@ -166,74 +180,11 @@ class StockImportAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.StockImport]:
         accounts = get_user_model().objects.filter(pk=OuterRef("actor_id"))
-        return super().get_queryset(request).annotate(actor=Subquery(accounts.values("email")[:1]))
+        rows = super().get_queryset(request).filter(seen_by(request.user.pk))
+        return rows.annotate(actor=Subquery(accounts.values("email")[:1]))
 
-    @action(description="Load a file", url_path="to-upload", permissions=["load"], icon="upload")
-    def load_file(self, request: HttpRequest) -> HttpResponse:
-        return redirect("admin:inventory_stockimport_upload_page")
-
-    @action(description="Export CSV", url_path="export-csv", permissions=["export"], icon="download")
-    def export_csv(self, request: HttpRequest) -> Download:
-        return Download("stock", "csv", partial(inventory.export_stock, kind="csv"))
-
-    @action(description="Export XLSX", url_path="export-xlsx", permissions=["export"], icon="download")
-    def export_xlsx(self, request: HttpRequest) -> Download:
-        return Download("stock", "xlsx", partial(inventory.export_stock, kind="xlsx"))
-
-    @action(description="Write these changes", url_path="to-approve", permissions=["load"], icon="check")
-    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_stockimport_approve_page", object_id)
-
-    @action(description="Take it back", url_path="to-undo", permissions=["undo"], icon="undo")
-    def undo(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_stockimport_undo_page", object_id)
-
-    @action(description="Refused rows", url_path="errors", permissions=["view"], icon="download")
-    def errors(self, request: HttpRequest, object_id: str) -> Download:
-        row = self.get_object(request, object_id)
-        if row is None:
-            raise Http404
-        columns, rows = inventory.refused_sheet(row.pk)
-        return Download(f"{object_id}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
-
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Show the steps that lead on from where the import is."""
-        row = self.get_object(request, object_id)
-        leads_on = {
-            "to-approve": row is not None and _can_be_approved(row),
-            "to-undo": row is not None and row.undoes_id is None and row.status == models.ImportStatus.APPLIED,
-            "errors": row is not None and row.refused > 0,
-        }
-        return [found for found in super().get_actions_detail(request, object_id) if leads_on[found.path]]
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            path("upload/", view(UploadPage.as_view(model_admin=self)), name="inventory_stockimport_upload_page"),
-            path(
-                "<uuid:import_id>/approve/",
-                view(ApprovePage.as_view(model_admin=self)),
-                name="inventory_stockimport_approve_page",
-            ),
-            path(
-                "<uuid:import_id>/undo/",
-                view(UndoPage.as_view(model_admin=self)),
-                name="inventory_stockimport_undo_page",
-            ),
-            *super().get_urls(),
-        ]
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        row = self.get_object(request, object_id) if object_id else None
-        context = _detail(inventory.get_import(row.pk)) if row is not None else {}
-        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
-
-
-def _can_be_approved(row: models.StockImport) -> bool:
-    waits = row.is_reviewed and row.status == models.ImportStatus.CHECKED
-    return waits and (row.skips_refused or not row.refused)
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return _detail(inventory.get_import(row.pk))
 
 
 def _detail(document: inventory.StockImport) -> dict[str, Any]:

@@ -1,31 +1,37 @@
 """Items: what there is of each product, why so much is available, and the steps that change it."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect
-from django.urls import URLPattern, path
-from unfold.decorators import action, display
+from django.http import HttpRequest
+from django.utils import timezone
+from django.views.generic import TemplateView
+from unfold.decorators import display
 
 from inventory import models
 from inventory import services as inventory
 from inventory.admin import _stock_pages as pages
-from shop.toolkit.admin import ReadOnlyAdmin, actors
+from inventory.services._scopes import Scope, scope_of, within
+from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 from shop.toolkit.pages import PageRequest
+from shop.toolkit.refusals import InvalidCursor
 
-LISTED_MOVEMENTS = 50
-PAGES = {
-    "receive": pages.ReceivePage,
-    "adjust": pages.AdjustPage,
-    "set": pages.SetPage,
-    "write-off": pages.WriteOffPage,
-    "transfer": pages.TransferPage,
-}
+NEWEST, PAGE = 20, 100
+# The theme's own have no legend, which three lines need.
+AXIS = {"grid": {}, "ticks": {"color": "#6b7280", "maxTicksLimit": 8, "precision": 0}}
+HISTORY_OPTIONS = json.dumps(
+    {
+        "animation": False,
+        "maintainAspectRatio": False,
+        "datasets": {"line": {"borderWidth": 2, "pointStyle": False}},
+        "plugins": {"legend": {"align": "end", "labels": {"color": "#6b7280", "boxHeight": 2, "boxWidth": 20}}},
+        "scales": {"x": AXIS, "y": {**AXIS, "beginAtZero": True}},
+    }
+)
 
 
 class WarehouseFilter(admin.SimpleListFilter):
@@ -34,12 +40,14 @@ class WarehouseFilter(admin.SimpleListFilter):
     title, parameter_name = "warehouse", "warehouse"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(models.Warehouse.objects.values_list("code", "code"))
+        rows = models.Warehouse.objects.filter(within(scope_of(request.user.pk), "id"))
+        return list(rows.values_list("code", "code"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
         if not self.value():
             return queryset
-        return queryset.filter(Exists(_stocks().filter(warehouse__code=self.value())))
+        stocks = _stocks(scope_of(request.user.pk))
+        return queryset.filter(Exists(stocks.filter(warehouse__code=self.value())))
 
 
 class LevelFilter(admin.SimpleListFilter):
@@ -51,45 +59,53 @@ class LevelFilter(admin.SimpleListFilter):
         return [("low", "Low"), ("out", "Out of stock"), ("overdue", "With overdue holds")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
-        available = _stocks().alias(free=models.AVAILABLE)
+        scope = scope_of(request.user.pk)
+        available = _stocks(scope).alias(free=models.AVAILABLE)
+        # What is nowhere is low and out; for those who work in some warehouses only, what is not there is neither.
+        concerns = queryset if scope is None else queryset.filter(Exists(_stocks(scope)))
         if self.value() == "low":
-            return queryset.filter(Exists(available.filter(models.IS_LOW)) | ~Exists(_stocks()), is_active=True)
+            return concerns.filter(Exists(available.filter(models.IS_LOW)) | ~Exists(_stocks(scope)), is_active=True)
         if self.value() == "out":
-            return queryset.filter(~Exists(available.filter(free__gt=0, warehouse__is_active=True)), is_active=True)
+            sold = available.filter(free__gt=0, warehouse__is_active=True)
+            return concerns.filter(~Exists(sold), is_active=True)
         if self.value() == "overdue":
             overdue = models.ReservationLine.objects.filter(
-                open__gt=0, reservation__state=models.State.HELD, reservation__expires_at__lte=Now()
+                within(scope), open__gt=0, reservation__state=models.State.HELD, reservation__expires_at__lte=Now()
             )
             return queryset.filter(pk__in=overdue.values("product_id"))
         return queryset
 
 
-def _stocks() -> QuerySet[models.Stock]:
-    return models.Stock.objects.filter(product_id=OuterRef("product_id"))
+def _stocks(scope: Scope) -> QuerySet[models.Stock]:
+    return models.Stock.objects.filter(within(scope), product_id=OuterRef("product_id"))
 
 
-def _total(quantity: Any) -> Coalesce:
-    totals = _stocks().order_by().values("product_id").annotate(total=Sum(quantity)).values("total")
+def _total(stocks: QuerySet[models.Stock], quantity: Any) -> Coalesce:
+    totals = stocks.order_by().values("product_id").annotate(total=Sum(quantity)).values("total")
     return Coalesce(Subquery(totals, output_field=IntegerField()), 0)
 
 
-def _available() -> Coalesce:
-    stocks = _stocks().filter(warehouse__is_active=True).order_by().values("product_id")
-    totals = stocks.annotate(total=Sum(models.AVAILABLE)).values("total")
-    return Coalesce(Subquery(totals, output_field=IntegerField()), 0)
+class MovementsPage(AdminPage, TemplateView):
+    """The whole ledger of an item, page by page."""
 
+    permission_required = ("inventory.view_item", "inventory.view_movement")
+    slug, label, icon = "movements", "Ledger", "receipt_long"
+    template_name = "inventory/movements.html"
 
-def _step(name: str, description: str, icon: str) -> Callable[..., Any]:
-    """Return the button of an item that leads to a page."""
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found = self._movements(self.request.GET.get("cursor"))
+        newer, older = [
+            cursor and link("inventory_item_movements", self.row.pk, label=label, cursor=cursor)
+            for cursor, label in ((found.previous, "Newer"), (found.next, "Older"))
+        ]
+        return super().get_context_data(movements=_movements(found.results), newer=newer, older=older, **kwargs)
 
-    def go(self: "ItemAdmin", request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_item_step", object_id, name)
-
-    go.__name__ = f"step_{name.replace('-', '_')}"
-    button: Callable[..., Any] = action(
-        description=description, url_path=f"to-{name}", permissions=["change_stock"], icon=icon
-    )(go)
-    return button
+    def _movements(self, cursor: str | None) -> Any:
+        try:
+            page = PageRequest(cursor=cursor, size=PAGE)
+            return inventory.list_movements(self.row.pk, page=page, visible_to=self.actor_id)
+        except InvalidCursor:
+            return inventory.list_movements(self.row.pk, page=PageRequest(size=PAGE), visible_to=self.actor_id)
 
 
 @admin.register(models.Item)
@@ -103,23 +119,21 @@ class ItemAdmin(ReadOnlyAdmin):
     list_per_page = 50
     fields = (("sku", "name", "is_active"),)
     change_form_outer_after_template = "inventory/item.html"
-    actions_detail = ("step_receive", "step_adjust", "step_set", "step_write_off", "step_transfer")
-    step_receive = _step("receive", "Receive", "add")
-    step_adjust = _step("adjust", "Adjust", "exposure")
-    step_set = _step("set", "Set", "edit")
-    step_write_off = _step("write-off", "Write off", "delete")
-    step_transfer = _step("transfer", "Transfer", "swap_horiz")
-
-    # Named by a method: a permission named by its code would have the theme ask the database whenever a command starts.
-    def has_change_stock_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("inventory.change_stock")
+    actions_detail = ("receive", "adjust", "set", "write_off", "transfer", "movements")
+    receive = button(pages.ReceivePage)
+    adjust = button(pages.AdjustPage)
+    set = button(pages.SetPage)
+    write_off = button(pages.WriteOffPage)
+    transfer = button(pages.TransferPage)
+    movements = button(MovementsPage)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Item]:
         rows: QuerySet[models.Item] = super().get_queryset(request)
+        stocks = _stocks(scope_of(request.user.pk))
         return rows.annotate(
-            available_units=_available(),
-            on_hand_units=_total("on_hand"),
-            promised_units=_total(F("reserved") + F("committed")),
+            available_units=_total(stocks.filter(warehouse__is_active=True), models.AVAILABLE),
+            on_hand_units=_total(stocks, "on_hand"),
+            promised_units=_total(stocks, F("reserved") + F("committed")),
         )
 
     @display(description="available", ordering="available_units")
@@ -134,73 +148,89 @@ class ItemAdmin(ReadOnlyAdmin):
     def total_promised(self, row: Any) -> int:
         return int(row.promised_units)
 
-    def get_urls(self) -> list[URLPattern]:
-        steps = {name: page.as_view(model_admin=self) for name, page in PAGES.items()}
-
-        def step(request: HttpRequest, object_id: int, name: str) -> HttpResponseBase:
-            if name not in steps:
-                raise Http404
-            return steps[name](request, product_id=object_id)
-
-        route = path("<int:object_id>/<slug:name>/", self.admin_site.admin_view(step), name="inventory_item_step")
-        return [*super().get_urls()[:-1], route, *super().get_urls()[-1:]]
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        row = self.get_object(request, object_id) if object_id else None
-        context = _detail(row.pk) if row is not None and self.has_view_permission(request, row) else {}
-        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return why the stock is available, who holds it, how it was over time, and what happened."""
+        viewer = request.user.pk
+        explanation = inventory.explain(row.pk, visible_to=viewer)
+        newest = inventory.list_movements(row.pk, page=PageRequest(size=NEWEST), visible_to=viewer)
+        return {
+            "subtitle": f"{explanation.item.available} available",
+            "stocks": _stock_table(explanation.item),
+            "promises": _promise_table((*explanation.holds, *explanation.orders)),
+            "history": _history(inventory.stock_history(row.pk, now=timezone.now(), visible_to=viewer)),
+            "history_options": HISTORY_OPTIONS,
+            "movements": _movements(newest.results),
+            "has_more": newest.next is not None,
+            "all_movements": link("inventory_item_movements", row.pk, label="The whole ledger"),
+        }
 
 
-def _detail(product_id: int) -> dict[str, Any]:
-    """Return what the page of an item shows: why its stock is available, who holds it, and what happened."""
-    explanation = inventory.explain(product_id)
-    movements = inventory.list_movements(product_id, page=PageRequest(size=LISTED_MOVEMENTS)).results
+def _stock_table(item: inventory.Item) -> dict[str, Any]:
     return {
-        "subtitle": f"{explanation.item.available} available",
-        "explanation": explanation,
-        "stocks": {
-            "headers": [
-                "warehouse", "on hand", "reserved", "committed", "unavailable", "safety stock", "available", "low"
-            ],
-            "rows": [
-                [stock.warehouse, stock.on_hand, stock.reserved, stock.committed, stock.unavailable,
-                 stock.safety_stock, stock.available, "low" if stock.low_stock else ""]
-                for stock in explanation.item.stocks
-            ],
-        },
-        "promises": {
-            "headers": ["reference", "warehouse", "units", "state", "until"],
-            "rows": [
-                [hold.reference, hold.warehouse, hold.quantity, "overdue" if hold.is_overdue else hold.state,
-                 f"{hold.expires_at:%Y-%m-%d %H:%M}" if hold.expires_at else ""]
-                for hold in (*explanation.holds, *explanation.orders)
-            ],
-        },
-        "movements": {
-            "headers": ["when", "warehouse", "what", "on hand", "reserved", "committed", "by", "reference", "note"],
-            "rows": _movement_rows(movements),
-        },
+        "headers": [
+            "warehouse", "on hand", "reserved", "committed", "unavailable", "safety stock", "available", "low"
+        ],
+        "rows": [
+            [stock.warehouse, stock.on_hand, stock.reserved, stock.committed, stock.unavailable, stock.safety_stock,
+             stock.available, "low" if stock.low_stock else ""]
+            for stock in item.stocks
+        ],
     }  # fmt: skip
 
 
-def _movement_rows(movements: list[inventory.Movement]) -> list[list[Any]]:
+def _promise_table(promises: Iterable[inventory.Promise]) -> dict[str, Any]:
+    return {
+        "headers": ["reference", "warehouse", "units", "state", "until"],
+        "rows": [
+            [link("inventory_reservation_change", hold.reservation_id, label=hold.reference), hold.warehouse,
+             hold.quantity, "overdue" if hold.is_overdue else hold.state,
+             f"{hold.expires_at:%Y-%m-%d %H:%M}" if hold.expires_at else ""]
+            for hold in promises
+        ],
+    }  # fmt: skip
+
+
+def _history(points: list[inventory.HistoryPoint]) -> str:
+    """Return the plot of the stock over time; nothing where there is no movement."""
+    if not points:
+        return ""
+    is_short = (points[-1].at - points[0].at).days < 3
+    lines = (("on hand", "on_hand", "600"), ("promised", "promised", "400"), ("unavailable", "unavailable", "200"))
+    return json.dumps(
+        {
+            "labels": [f"{point.at:%m-%d %H:%M}" if is_short else f"{point.at:%m-%d}" for point in points],
+            "datasets": [
+                {
+                    "label": label,
+                    "data": [int(getattr(point, name)) for point in points],
+                    "borderColor": f"var(--color-primary-{shade})",
+                    "stepped": True,
+                }
+                for label, name, shade in lines
+            ],
+        }
+    )
+
+
+def _movements(movements: list[inventory.Movement]) -> dict[str, Any]:
     names = actors(movement.actor_id for movement in movements)
-    return [
-        [
-            f"{movement.created_at:%Y-%m-%d %H:%M:%S}",
-            movement.warehouse,
-            f"{movement.kind} ({movement.reason})" if movement.reason else movement.kind,
-            _change(movement.on_hand_delta, movement.on_hand),
-            _change(movement.reserved_delta, movement.reserved),
-            _change(movement.committed_delta, movement.committed),
-            names.get(movement.actor_id, ""),
-            movement.reference,
-            movement.note,
-        ]
-        for movement in movements
-    ]
+    return {
+        "headers": ["when", "warehouse", "what", "on hand", "reserved", "committed", "by", "reference", "note"],
+        "rows": [
+            [
+                f"{movement.created_at:%Y-%m-%d %H:%M:%S}",
+                movement.warehouse,
+                f"{movement.kind} ({movement.reason})" if movement.reason else movement.kind,
+                _change(movement.on_hand_delta, movement.on_hand),
+                _change(movement.reserved_delta, movement.reserved),
+                _change(movement.committed_delta, movement.committed),
+                names.get(movement.actor_id, ""),
+                movement.reference,
+                movement.note,
+            ]
+            for movement in movements
+        ],
+    }
 
 
 def _change(delta: int, after: int) -> str:

@@ -1,21 +1,27 @@
+"""Warehouses, who works in which, and reservations."""
+
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.core.validators import RegexValidator
-from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
-from unfold.decorators import action
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from inventory import models
 from inventory import services as inventory
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage
+from inventory.services._scopes import scope_of, within
+from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.converters import CODE
-
-ADD, CHANGE, DELETE = "inventory.add_warehouse", "inventory.change_warehouse", "inventory.delete_warehouse"
 
 
 class WarehouseForm(forms.Form):
@@ -43,62 +49,45 @@ class NewWarehouseForm(WarehouseForm):
     )
 
 
-class NewWarehousePage(ServicePage):
-    permission_required = ("inventory.view_warehouse", ADD)
-    form_class, title, submit = NewWarehouseForm, "New warehouse", "Create"
-    makes_the_row = True
+class NewWarehousePage(ListPage):
+    permission_required = ("inventory.view_warehouse", "inventory.add_warehouse")
+    form_class = NewWarehouseForm
+    slug, label, icon, submit = "create", "New warehouse", "add", "Create"
 
     def act(self, given: dict[str, Any]) -> str:
-        self.created = inventory.create_warehouse(**given)
-        return f"Created the warehouse {self.created.code}."
-
-    def history_object(self) -> Model:
-        return models.Warehouse.objects.get(pk=self.created.id)
-
-    def target(self) -> str:
-        return reverse("admin:inventory_warehouse_changelist")
+        created = inventory.create_warehouse(**given)
+        self.made = models.Warehouse.objects.get(pk=created.id)
+        return f"Created the warehouse {created.code}."
 
 
-class _WarehousePage(ServicePage):
-    def history_object(self) -> models.Warehouse:
-        row = models.Warehouse.objects.filter(pk=self.kwargs["warehouse_id"]).first()
-        if row is None:
-            raise Http404
-        return row
-
-    @property
-    def title(self) -> str:
-        return f"{self.submit}: {self.history_object().code}"
-
-    def target(self) -> str:
-        return reverse("admin:inventory_warehouse_changelist")
-
-
-class ChangeWarehousePage(_WarehousePage):
-    permission_required = ("inventory.view_warehouse", CHANGE)
-    form_class, submit = WarehouseForm, "Change"
+class ChangeWarehousePage(ServicePage):
+    permission_required = ("inventory.view_warehouse", "inventory.change_warehouse")
+    form_class = WarehouseForm
+    slug, label, icon = "edit", "Change", "edit"
 
     def get_initial(self) -> dict[str, Any]:
-        row = self.history_object()
-        return {"name": row.name, "priority": row.priority, "is_active": row.is_active}
+        return {"name": self.row.name, "priority": self.row.priority, "is_active": self.row.is_active}
 
     def act(self, given: dict[str, Any]) -> str:
-        changed = inventory.update_warehouse(self.history_object().code, **given)
+        changed = inventory.update_warehouse(self.row.code, **given, actor_id=self.actor_id)
         state = "orders are served from it" if changed.is_active else "no orders are served from it"
         return f"Changed {changed.code}: {changed.name}, priority {changed.priority}, {state}."
 
+    def done_at(self) -> str:
+        return self.address("changelist")
 
-class DeleteWarehousePage(_WarehousePage):
-    permission_required = ("inventory.view_warehouse", DELETE)
-    form_class, submit = forms.Form, "Delete"
+
+class DeleteWarehousePage(ServicePage):
+    permission_required = ("inventory.view_warehouse", "inventory.delete_warehouse")
+    form_class = forms.Form
+    slug, label, icon = "remove", "Delete", "delete"
 
     def act(self, given: dict[str, Any]) -> str:
-        code = self.history_object().code
-        inventory.delete_warehouse(code)
-        return f"Deleted the warehouse {code}."
+        inventory.delete_warehouse(self.row.code, actor_id=self.actor_id)
+        return f"Deleted the warehouse {self.row.code}."
 
-
-PAGES = {"edit": ChangeWarehousePage, "remove": DeleteWarehousePage}
+    def done_at(self) -> str:
+        return self.address("changelist")
 
 
 @admin.register(models.Warehouse)
@@ -107,43 +96,116 @@ class WarehouseAdmin(ReadOnlyAdmin):
     ordering = ("priority", "id")
     actions_list = ("create",)
     actions_detail = ("edit", "remove")
+    create = button(NewWarehousePage)
+    edit = button(ChangeWarehousePage)
+    remove = button(DeleteWarehousePage)
 
-    def has_create_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(ADD)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Warehouse]:
+        rows: QuerySet[models.Warehouse] = super().get_queryset(request)
+        return rows.filter(within(scope_of(request.user.pk), "id"))
 
-    def has_edit_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(CHANGE)
 
-    def has_remove_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm(DELETE)
+class ScopeForm(forms.Form):
+    member = forms.ChoiceField(label="Member of staff", widget=UnfoldAdminSelectWidget)
+    warehouses = forms.MultipleChoiceField(
+        label="Works in",
+        required=False,
+        help_text="In all, when none is chosen.",
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
 
-    @action(description="New warehouse", url_path="to-create", permissions=["create"], icon="add")
-    def create(self, request: HttpRequest) -> HttpResponse:
-        return redirect("admin:inventory_warehouse_create_page")
+    def __init__(self, *args: Any, reader: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        staff = get_user_model().objects.filter(is_staff=True, is_active=True).exclude(pk=reader).order_by("email")
+        self.fields["member"].choices = [(str(row.pk), str(row)) for row in staff]  # type: ignore[attr-defined]
+        places = models.Warehouse.objects.filter(within(scope_of(reader), "id")).order_by("priority", "id")
+        self.fields["warehouses"].choices = [(row.code, row.code) for row in places]  # type: ignore[attr-defined]
 
-    @action(description="Change", url_path="to-edit", permissions=["edit"], icon="edit")
-    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_warehouse_edit_page", object_id)
 
-    @action(description="Delete", url_path="to-remove", permissions=["remove"], icon="delete")
-    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return redirect("admin:inventory_warehouse_remove_page", object_id)
+class ScopePage(ListPage):
+    permission_required = ("inventory.view_warehousescope", "inventory.change_warehousescope")
+    form_class = ScopeForm
+    slug, label, icon, submit = "set-scope", "Say where somebody works", "badge", "Save"
 
-    def get_urls(self) -> list[URLPattern]:
-        def view(page: type[ServicePage]) -> Any:
-            return self.admin_site.admin_view(page.as_view(model_admin=self))
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "reader": self.actor_id}
 
-        pages = [
-            path(f"<int:warehouse_id>/{name}/", view(page), name=f"inventory_warehouse_{name}_page")
-            for name, page in PAGES.items()
-        ]
-        create = path("create/", view(NewWarehousePage), name="inventory_warehouse_create_page")
-        return [create, *pages, *super().get_urls()]
+    def act(self, given: dict[str, Any]) -> str:
+        self.made = get_user_model().objects.get(pk=given["member"])
+        inventory.set_scope(self.made.pk, warehouses=given["warehouses"], actor_id=self.actor_id)
+        return f"{self.made} works in {', '.join(given['warehouses']) or 'all warehouses'}."
+
+
+@admin.register(models.WarehouseScope)
+class WarehouseScopeAdmin(ReadOnlyAdmin):
+    list_display = ("user", "warehouse")
+    list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
+    list_select_related = ("user", "warehouse")
+    search_fields = ("user__email",)
+    ordering = ("user__email", "warehouse__priority", "warehouse_id")
+    actions_list = ("set_scope",)
+    set_scope = button(ScopePage)
+
+
+class EndHoldForm(forms.Form):
+    reason = forms.CharField(
+        label="Reason",
+        max_length=models.MAX_NOTE,
+        help_text="It stands in the ledger.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+
+class EndHoldPage(ServicePage):
+    permission_required = ("inventory.view_reservation", "inventory.change_reservation")
+    form_class = EndHoldForm
+    slug, label, icon = "end", "Release the hold", "lock_open"
+
+    @classmethod
+    def leads_on(cls, row: models.Reservation) -> bool:
+        return row.state == models.State.HELD
+
+    def act(self, given: dict[str, Any]) -> str:
+        inventory.end_hold(self.row.pk, reason=given["reason"], actor_id=self.actor_id)
+        return f"Released what {self.row.reference} held: {given['reason']}."
+
+
+class OverdueFilter(admin.SimpleListFilter):
+    """Holds past their deadline that nobody has ended yet."""
+
+    title, parameter_name = "deadline", "overdue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Passed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[models.Reservation]) -> QuerySet[models.Reservation]:
+        return queryset.filter(state=models.State.HELD, expires_at__lte=Now()) if self.value() else queryset
 
 
 @admin.register(models.Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
     list_display = ("reference", "state", "created_at", "expires_at", "ended_at")
-    list_filter = ("state",)
+    list_filter = ("state", OverdueFilter)
     search_fields = ("reference__exact",)
+    search_help_text = "Reference: the id of an order"
     ordering = ("-id",)
+    fields = ("reference", "owner", "state", "created_at", "expires_at", "ended_at")
+    change_form_outer_after_template = "inventory/lines.html"
+    actions_detail = ("end",)
+    end = button(EndHoldPage)
+
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        lines = inventory.get_reservation(row.pk).lines
+        items = models.Item.objects.in_bulk([line.product_id for line in lines])
+        return {
+            "lines_title": "What it claims",
+            "lines": {
+                "headers": ["SKU", "name", "warehouse", "units", "open", "shipped", "released", "returned"],
+                "rows": [
+                    [link("inventory_item_change", line.product_id, label=items[line.product_id].sku),
+                     items[line.product_id].name, line.warehouse, line.quantity, line.open, line.fulfilled,
+                     line.released, line.returned]
+                    for line in lines
+                ],
+            },
+        }  # fmt: skip

@@ -3,13 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.db.models import Model
-from django.http import Http404
-from django.urls import reverse
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from inventory import models
 from inventory import services as inventory
+from inventory.services._scopes import scope_of, within
 from shop.toolkit.admin import ServicePage, actors
 from shop.toolkit.ids import new_id
 from shop.toolkit.pages import PageRequest
@@ -18,14 +16,27 @@ from shop.toolkit.refusals import Refusal
 MAX_UNITS = 1_000_000
 
 
-def _warehouses() -> list[tuple[str, str]]:
-    rows = models.Warehouse.objects.order_by("priority", "id")
-    return [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
+class WarehouseField(forms.ChoiceField):
+    """A choice of the warehouses that somebody works in, those that are served from first on top."""
+
+    widget = UnfoldAdminSelectWidget
+
+    def offer_to(self, user_id: int) -> None:
+        """Offer the warehouses of this user's scope; and none, where the field may be left empty."""
+        rows = models.Warehouse.objects.filter(within(scope_of(user_id), "id")).order_by("priority", "id")
+        found = [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
+        self.choices = found if self.required else [("", "as the file says"), *found]
 
 
-def warehouse_field(label: str) -> forms.ChoiceField:
-    """Return a choice of all warehouses, those that are served from first on top."""
-    return forms.ChoiceField(label=label, choices=_warehouses, widget=UnfoldAdminSelectWidget)
+class WarehousesPage(ServicePage):
+    """A page whose form may ask for warehouses: those that its reader works in."""
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        for field in form.fields.values():
+            if isinstance(field, WarehouseField):
+                field.offer_to(self.actor_id)
+        return form
 
 
 def _units_field(label: str, lowest: int, **options: Any) -> forms.IntegerField:
@@ -53,13 +64,13 @@ class _NoteForm(forms.Form):
 
 class ReceiveForm(_NoteForm):
     field_order = ("warehouse", "quantity")
-    warehouse = warehouse_field("Warehouse")
+    warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units that arrived", 1)
 
 
 class AdjustForm(_NoteForm):
     field_order = ("warehouse", "delta", "reason")
-    warehouse = warehouse_field("Warehouse")
+    warehouse = WarehouseField(label="Warehouse")
     delta = _units_field("Units to add", -MAX_UNITS, help_text="Negative to take off.")
     reason = _reason_field("correction", "found", "lost", "damaged", "return")
 
@@ -72,7 +83,7 @@ class AdjustForm(_NoteForm):
 
 class SetForm(_NoteForm):
     field_order = ("warehouse", "quantity", "expected_on_hand", "reason")
-    warehouse = warehouse_field("Warehouse")
+    warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units on hand", 0)
     expected_on_hand = _units_field("Units on hand until now", 0, help_text="As you saw them: else nothing is set.")
     reason = _reason_field("correction", "found", "lost", "damaged", "count")
@@ -80,43 +91,25 @@ class SetForm(_NoteForm):
 
 class WriteOffForm(_NoteForm):
     field_order = ("warehouse", "quantity", "reason")
-    warehouse = warehouse_field("Warehouse")
+    warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units that are gone", 1)
     reason = _reason_field("damaged", "lost")
 
 
 class TransferForm(forms.Form):
-    from_warehouse = warehouse_field("From")
-    to_warehouse = warehouse_field("To")
+    from_warehouse = WarehouseField(label="From")
+    to_warehouse = WarehouseField(label="To")
     quantity = _units_field("Units", 1)
     note = forms.CharField(label="Note", max_length=models.MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
 
 
-class _StockPage(ServicePage):
+class _StockPage(WarehousesPage):
     permission_required = ("inventory.view_item", "inventory.change_stock")
-    verb = ""
 
     @property
     def product_id(self) -> int:
-        product_id: int = self.kwargs["product_id"]
+        product_id: int = self.row.pk
         return product_id
-
-    @property
-    def title(self) -> str:
-        return f"{self.verb}: {self.item}"
-
-    @property
-    def item(self) -> models.Item:
-        row = models.Item.objects.filter(pk=self.product_id).first()
-        if row is None:
-            raise Http404
-        return row
-
-    def history_object(self) -> Model:
-        return self.item
-
-    def target(self) -> str:
-        return reverse("admin:inventory_item_change", args=[self.product_id])
 
     def explain(self, refusal: Refusal) -> str:
         if isinstance(refusal, inventory.StockPromised):
@@ -130,7 +123,8 @@ class _StockPage(ServicePage):
 
 
 class ReceivePage(_StockPage):
-    form_class, verb, submit = ReceiveForm, "Receive", "Receive"
+    form_class = ReceiveForm
+    slug, label, icon = "receive", "Receive", "add"
 
     def act(self, given: dict[str, Any]) -> str:
         level = inventory.Level(given.pop("warehouse"), given.pop("quantity"))
@@ -139,7 +133,8 @@ class ReceivePage(_StockPage):
 
 
 class AdjustPage(_StockPage):
-    form_class, verb, submit = AdjustForm, "Adjust", "Adjust"
+    form_class = AdjustForm
+    slug, label, icon = "adjust", "Adjust", "exposure"
 
     def act(self, given: dict[str, Any]) -> str:
         movement = inventory.adjust(product_id=self.product_id, actor_id=self.actor_id, **given)
@@ -149,7 +144,8 @@ class AdjustPage(_StockPage):
 
 
 class WriteOffPage(_StockPage):
-    form_class, verb, submit = WriteOffForm, "Write off", "Write off"
+    form_class = WriteOffForm
+    slug, label, icon = "write-off", "Write off", "delete"
 
     def act(self, given: dict[str, Any]) -> str:
         quantity = given.pop("quantity")
@@ -158,7 +154,8 @@ class WriteOffPage(_StockPage):
 
 
 class TransferPage(_StockPage):
-    form_class, verb, submit = TransferForm, "Transfer", "Transfer"
+    form_class = TransferForm
+    slug, label, icon = "transfer", "Transfer", "swap_horiz"
 
     def act(self, given: dict[str, Any]) -> str:
         quantity = given.pop("quantity")
@@ -168,10 +165,11 @@ class TransferPage(_StockPage):
 
 
 class SetPage(_StockPage):
-    form_class, verb, submit = SetForm, "Set", "Set"
+    form_class = SetForm
+    slug, label, icon = "set", "Set", "edit"
 
     def get_initial(self) -> dict[str, Any]:
-        stocks = inventory.get_item(self.product_id).stocks
+        stocks = inventory.get_item(self.product_id, visible_to=self.actor_id).stocks
         return {"warehouse": stocks[0].warehouse, "expected_on_hand": stocks[0].on_hand} if stocks else {}
 
     def act(self, given: dict[str, Any]) -> str:
@@ -183,7 +181,9 @@ class SetPage(_StockPage):
             return super().explain(refusal)
         warehouse = self.request.POST["warehouse"]
         page = PageRequest(size=1)
-        last = inventory.list_movements(self.product_id, page=page, warehouse=warehouse).results
+        last = inventory.list_movements(
+            self.product_id, page=page, warehouse=warehouse, visible_to=self.actor_id
+        ).results
         if not last:
             return str(refusal)
         names = actors([last[0].actor_id])

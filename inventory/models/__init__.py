@@ -14,6 +14,7 @@ from inventory.models._stock import (
     Reason,
     Stock,
     Warehouse,
+    WarehouseScope,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "Stock",
     "StockImport",
     "Warehouse",
+    "WarehouseScope",
 ]

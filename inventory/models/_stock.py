@@ -1,5 +1,6 @@
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Greatest, NullIf
@@ -20,6 +21,19 @@ class Warehouse(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class WarehouseScope(models.Model):
+    """One of the warehouses that a member of staff works in. Who has none of these rows works in all."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "warehouse"], name="inventory_scope_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.warehouse_id}"
 
 
 class Item(models.Model):
@@ -206,7 +220,7 @@ class Movement(models.Model):
             # What was sold, by day and by product, without looking at the rows.
             models.Index(
                 fields=["created_at"],
-                include=["product_id", "on_hand_delta"],
+                include=["product_id", "warehouse_id", "on_hand_delta"],
                 condition=Q(kind=Kind.SHIP),
                 name="inventory_movement_shipped",
             ),

@@ -13,6 +13,7 @@ from inventory.services._counts import (
     record_count,
 )
 from inventory.services._dashboard import Health, Sales, sales, stock_health
+from inventory.services._expiry import end_hold, expire_due
 from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
     Allocation,
@@ -35,6 +36,7 @@ from inventory.services._facts import (
     LevelOutOfRange,
     Movement,
     NotTheOwner,
+    OwnScope,
     Preview,
     Promise,
     ReferenceInUse,
@@ -94,13 +96,14 @@ from inventory.services._provisioning import (
     relabel_items,
 )
 from inventory.services._reading import (
+    HistoryPoint,
     explain,
     item_as_of,
     list_movements,
+    stock_history,
 )
 from inventory.services._reservations import (
     confirm,
-    expire_due,
     extend,
     fulfill,
     get_reservation,
@@ -120,6 +123,7 @@ from inventory.services._warehouses import (
     delete_warehouse,
     get_warehouse,
     list_warehouses,
+    set_scope,
     update_warehouse,
 )
 from inventory.sql import Mover
@@ -150,6 +154,7 @@ __all__ = [
     "FileLimits",
     "Finding",
     "Health",
+    "HistoryPoint",
     "HoldLimitReached",
     "ImportNotFound",
     "ImportRequest",
@@ -167,6 +172,7 @@ __all__ = [
     "NotApprovable",
     "NotTheOwner",
     "NotUndoable",
+    "OwnScope",
     "Preview",
     "Promise",
     "ReferenceInUse",
@@ -197,6 +203,7 @@ __all__ = [
     "create_warehouse",
     "delete_warehouse",
     "discard",
+    "end_hold",
     "expire_due",
     "explain",
     "export_stock",
@@ -237,9 +244,11 @@ __all__ = [
     "set_apart",
     "set_on_hand",
     "set_policy",
+    "set_scope",
     "shortages",
     "stage_import",
     "stock_health",
+    "stock_history",
     "take_back",
     "transfer",
     "undo_at_once",

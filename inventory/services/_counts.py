@@ -16,6 +16,7 @@ from inventory.services._facts import (
     LevelOutOfRange,
 )
 from inventory.services._ledger import post_variances
+from inventory.services._scopes import scope_of, within
 from inventory.services._warehouses import warehouse_ids
 from shop.toolkit import transactions
 
@@ -23,7 +24,7 @@ from shop.toolkit import transactions
 @transaction.atomic(savepoint=False)
 def open_count(*, count_id: UUID, warehouse: str, note: str, actor_id: int | None) -> Count:
     """Open a count of one warehouse, of which there is one at a time. Raises WarehouseNotFound, CountOpen."""
-    warehouse_id = warehouse_ids([warehouse])[warehouse]
+    warehouse_id = warehouse_ids([warehouse], actor_id=actor_id)[warehouse]
     try:
         models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=actor_id).save(force_insert=True)
     except IntegrityError as error:
@@ -40,7 +41,7 @@ def record_count(count_id: UUID, *, product_id: int, counted: int, actor_id: int
     Entering a product again replaces what was entered before. Raises CountNotFound, CountClosed, ItemNotFound,
     LevelOutOfRange.
     """
-    count = _open(count_id)
+    count = _open(count_id, actor_id)
     if not 0 <= counted <= models.MAX_LEVEL:
         raise LevelOutOfRange(models.MAX_LEVEL)
     if not models.Item.objects.filter(pk=product_id).exists():
@@ -68,7 +69,7 @@ def close_count(count_id: UUID, *, actor_id: int | None) -> Count:
     Closing again is harmless. Raises CountNotFound, StockPromised, LevelOutOfRange, InsufficientStock; then nothing is
     posted and the count stays open.
     """
-    count = _locked(count_id)
+    count = _locked(count_id, actor_id)
     if count.closed_at is None:
         lines = models.CountLine.objects.filter(count_id=count_id)
         post_variances(
@@ -82,9 +83,10 @@ def close_count(count_id: UUID, *, actor_id: int | None) -> Count:
     return get_count(count_id)
 
 
-def get_count(count_id: UUID) -> Count:
-    """Return a count with its rows by product. Raises CountNotFound."""
-    row = models.Count.objects.filter(pk=count_id).select_related("warehouse").first()
+def get_count(count_id: UUID, *, visible_to: int | None = None) -> Count:
+    """Return a count with its rows by product; with `visible_to`, one of that user's scope. Raises CountNotFound."""
+    rows = models.Count.objects.filter(within(scope_of(visible_to)), pk=count_id)
+    row = rows.select_related("warehouse").first()
     if row is None:
         raise CountNotFound(count_id)
     lines = models.CountLine.objects.filter(count_id=count_id).order_by("product_id")
@@ -103,15 +105,16 @@ def get_count(count_id: UUID) -> Count:
     )
 
 
-def _locked(count_id: UUID) -> models.Count:
-    row = models.Count.objects.select_for_update(no_key=True).filter(pk=count_id).first()
+def _locked(count_id: UUID, actor_id: int | None) -> models.Count:
+    rows = models.Count.objects.select_for_update(no_key=True).filter(within(scope_of(actor_id)), pk=count_id)
+    row = rows.first()
     if row is None:
         raise CountNotFound(count_id)
     return row
 
 
-def _open(count_id: UUID) -> models.Count:
-    count = _locked(count_id)
+def _open(count_id: UUID, actor_id: int | None) -> models.Count:
+    count = _locked(count_id, actor_id)
     if count.closed_at is not None:
         raise CountClosed
     return count

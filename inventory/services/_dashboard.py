@@ -6,19 +6,22 @@ from datetime import timedelta
 from django.utils import timezone
 
 from inventory import models, sql
-from inventory.sql import Mover
+from inventory.services._import_documents import seen_by
+from inventory.services._scopes import scope_of, within
+from inventory.sql import Mover, Places
 
 DAYS, LISTED = 30, 10
+STALE = timedelta(minutes=10)  # a million rows take one or two
 
 
 @dataclass(frozen=True)
 class Health:
-    """How many items are low and out, how many holds are overdue, how many imports wait to be finished."""
+    """How many items are low and out, how many holds are overdue, how many imports are unfinished for too long."""
 
     low: int
     out: int
     overdue_holds: int
-    unfinished_imports: int
+    stale_imports: int
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,26 @@ class Sales:
     soon_out: list[Mover]
 
 
-def stock_health() -> Health:
-    """Return what of the stock needs somebody."""
-    low, out, overdue = sql.health()
-    unfinished = models.StockImport.objects.filter(status__in=models.UNFINISHED, is_dry_run=False).count()
-    return Health(low, out, overdue, unfinished)
+def stock_health(*, visible_to: int | None = None) -> Health:
+    """Return what of the stock needs somebody; with `visible_to`, in the warehouses of that user's scope."""
+    low, out, overdue = sql.health(_places(visible_to))
+    begun = models.StockImport.objects.filter(seen_by(visible_to), status__in=models.UNFINISHED, is_dry_run=False)
+    stale = begun.filter(created_at__lt=timezone.now() - STALE).count()
+    return Health(low, out, overdue, stale)
 
 
-def sales() -> Sales:
-    """Return what was sold by the ledger: what was shipped, whether from an order or by hand."""
-    sold = sql.sold_by_day(DAYS)
-    today = timezone.now().date()
-    days = [today - timedelta(days=ago) for ago in range(DAYS - 1, -1, -1)]
-    top, soon_out = sql.movers(DAYS, limit=LISTED)
-    return Sales([(day.isoformat(), sold.get(day, 0)) for day in days], top, soon_out)
+def sales(*, visible_to: int | None = None) -> Sales:
+    """Return what was sold by the ledger: what was shipped, whether from an order or by hand.
+
+    With `visible_to`, from the warehouses of that user's scope.
+    """
+    at = _places(visible_to)
+    by_day = [(day.isoformat(), units) for day, units in sql.sold_by_day(DAYS, at)]
+    top, soon_out = sql.movers(DAYS, at, limit=LISTED)
+    return Sales(by_day, top, soon_out)
+
+
+def _places(user_id: int | None) -> Places:
+    scope = scope_of(user_id)
+    rows = models.Warehouse.objects.filter(within(scope, "id")).values_list("id", "is_active")
+    return Places(scope is None, [pk for pk, _ in rows], [pk for pk, is_active in rows if is_active])

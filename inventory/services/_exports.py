@@ -9,6 +9,7 @@ from django.db.models import Case, Q, QuerySet, When
 from inventory import models
 from inventory.services._facts import WarehouseNotFound
 from inventory.services._layouts import FOR_PEOPLE
+from inventory.services._scopes import scope_of, within
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
 
@@ -27,21 +28,29 @@ class TooManyRows(Refusal):
 
 
 def export_stock(
-    path: Path, *, kind: str, warehouse: str | None = None, low_stock: bool | None = None, search: str = ""
+    path: Path,
+    *,
+    kind: str,
+    warehouse: str | None = None,
+    low_stock: bool | None = None,
+    search: str = "",
+    visible_to: int | None = None,
 ) -> int:
     """Write the stock rows to a file, all as of one moment, and return how many; memory stays constant.
 
     `kind` is csv or xlsx. `warehouse` keeps the rows of one; `low_stock` those that are low, or are not; `search`
-    matches parts of SKU and name. The columns are those that an import reads. In a transaction of its own. Raises
-    WarehouseNotFound, TooManyRows.
+    matches parts of SKU and name; with `visible_to`, rows outside that user's scope do not exist. The columns are
+    those that an import reads. In a transaction of its own. Raises WarehouseNotFound, TooManyRows.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'")
-        if warehouse is not None and not models.Warehouse.objects.filter(code=warehouse).exists():
+        scope = scope_of(visible_to)
+        known = models.Warehouse.objects.filter(within(scope, "id"))
+        if warehouse is not None and not known.filter(code=warehouse).exists():
             raise WarehouseNotFound([warehouse])
-        rows = _rows(warehouse, low_stock, search)
+        rows = _rows(warehouse, low_stock, search).filter(within(scope))
         if kind == "xlsx" and (count := rows.count()) > MAX_XLSX_ROWS:
             raise TooManyRows(count)
         return write_sheet(path, kind, COLUMNS, rows.iterator(chunk_size=READ_AT_ONCE))

@@ -230,6 +230,13 @@ class WarehouseNotFound(Refusal):
         super().__init__(f"There is no warehouse {', '.join(self.codes)}.")
 
 
+class OwnScope(Refusal):
+    """Nobody changes their own scope."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody changes in which warehouses they work themselves; ask somebody else.")
+
+
 class WarehouseExists(Refusal):
     """Another warehouse has this code."""
 

@@ -9,8 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from inventory import models, sql
+from inventory.services._scopes import scope_of
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
@@ -116,9 +118,9 @@ class NotUndoable(Refusal):
         super().__init__(f"The import is {what}; only a file that was applied can be taken back.")
 
 
-def get_import(import_id: UUID) -> StockImport:
-    """Return an import with its figures. Raises ImportNotFound."""
-    return fact(row_of(import_id))
+def get_import(import_id: UUID, *, visible_to: int | None = None) -> StockImport:
+    """Return an import with its figures; with `visible_to`, one that this user may see. Raises ImportNotFound."""
+    return fact(row_of(import_id, visible_to))
 
 
 def find_unfinished(path: Path) -> StockImport | None:
@@ -129,9 +131,12 @@ def find_unfinished(path: Path) -> StockImport | None:
     return fact(row) if row else None
 
 
-def list_imports(*, page: PageRequest) -> Page[StockImport]:
-    """Return imports, newest first, without their refused rows. Raises InvalidCursor."""
-    rows = models.StockImport.objects.select_related("undone_by")
+def list_imports(*, page: PageRequest, visible_to: int | None = None) -> Page[StockImport]:
+    """Return imports, newest first, without their refused rows; with `visible_to`, those that this user may see.
+
+    Raises InvalidCursor.
+    """
+    rows = models.StockImport.objects.filter(seen_by(visible_to)).select_related("undone_by")
     return page_of(rows, order=["-created_at", "-id"], request=page).map(partial(fact, with_refused_rows=False))
 
 
@@ -164,13 +169,13 @@ def refused_rows(import_id: UUID, *, limit: int) -> list[RefusedRow]:
     return _first_refused(row_of(import_id), limit)
 
 
-def refused_sheet(import_id: UUID) -> tuple[list[str], Iterator[list[str]]]:
+def refused_sheet(import_id: UUID, *, visible_to: int | None = None) -> tuple[list[str], Iterator[list[str]]]:
     """Return the columns and the refused rows of an import as a table of the file's own layout, to be mended.
 
     Its column `error` says of each what would be right; a file that is loaded may have it. The rows are read as they
-    are asked for. Raises ImportNotFound.
+    are asked for. With `visible_to`, of one that this user may see. Raises ImportNotFound.
     """
-    document = row_of(import_id)
+    document = row_of(import_id, visible_to)
     return _layout(document).mendable(_refused(document))
 
 
@@ -194,13 +199,18 @@ def _layout(document: models.StockImport) -> Layout:
     return Layout(document.understood_as, document.columns, document.places)
 
 
-def locked(import_id: UUID) -> models.StockImport:
-    rows = models.StockImport.objects.select_for_update(no_key=True)
+def seen_by(user_id: int | None) -> Q:
+    """Return which imports somebody may see: who works in some warehouses only, those that they loaded."""
+    return Q() if scope_of(user_id) is None else Q(actor_id=user_id)
+
+
+def locked(import_id: UUID, actor_id: int | None = None) -> models.StockImport:
+    rows = models.StockImport.objects.select_for_update(no_key=True).filter(seen_by(actor_id))
     return _found(rows.filter(pk=import_id).first(), import_id)
 
 
-def row_of(import_id: UUID) -> models.StockImport:
-    rows = models.StockImport.objects.select_related("undone_by")
+def row_of(import_id: UUID, visible_to: int | None = None) -> models.StockImport:
+    rows = models.StockImport.objects.filter(seen_by(visible_to)).select_related("undone_by")
     return _found(rows.filter(pk=import_id).first(), import_id)
 
 

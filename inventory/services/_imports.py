@@ -88,12 +88,12 @@ def advance_import(import_id: UUID) -> StockImport:
 
 
 @transaction.atomic(savepoint=False)
-def approve_import(import_id: UUID) -> StockImport:
+def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
     """Have a dry run that was made for review applied; it is checked again first, and finished like any other.
 
     Raises ImportNotFound, NotApprovable when it is not one that waits for this, AlreadyImported.
     """
-    document = locked(import_id)
+    document = locked(import_id, actor_id)
     if not (document.status == ImportStatus.CHECKED and document.is_reviewed):
         raise NotApprovable(document.status)
     refuse_twin(document.file_hash, again=document.again)
@@ -107,9 +107,9 @@ def approve_import(import_id: UUID) -> StockImport:
 
 
 @transaction.atomic(savepoint=False)
-def approve_at_once(import_id: UUID) -> StockImport:
+def approve_at_once(import_id: UUID, *, actor_id: int | None) -> StockImport:
     """Do the same, and finish it when it is one chunk; else whoever finishes imports will."""
-    return _finish_if_small(approve_import(import_id))
+    return _finish_if_small(approve_import(import_id, actor_id=actor_id))
 
 
 @transaction.atomic(savepoint=False)
@@ -119,7 +119,7 @@ def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> Stoc
     It is advanced like any other. Undoing once more gives the rows that were refused another try. Raises
     ImportNotFound, NotUndoable unless the import was applied.
     """
-    document = locked(import_id)
+    document = locked(import_id, actor_id)
     if document.undoes_id is not None:
         raise NotUndoable(document.status, is_undo=True)
     if document.status == ImportStatus.APPLIED:

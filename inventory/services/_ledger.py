@@ -23,6 +23,7 @@ from inventory.services._facts import (
 )
 from inventory.services._items import get_item
 from inventory.services._reading import movements, promises
+from inventory.services._scopes import scope_of
 from inventory.services._warehouses import warehouse_ids
 from inventory.sql import Change, Levels
 
@@ -38,7 +39,7 @@ def receive(*, product_id: int, levels: Sequence[Level], actor_id: int | None, r
     Levels of one warehouse are summed; a level of 0 only opens the stock row. Raises WarehouseNotFound,
     ItemNotFound, LevelOutOfRange.
     """
-    ids = warehouse_ids({level.warehouse for level in levels})
+    ids = warehouse_ids({level.warehouse for level in levels}, actor_id=actor_id)
     units: dict[Key, int] = {}
     for level in levels:
         key = (product_id, ids[level.warehouse])
@@ -60,7 +61,7 @@ def adjust(
     Raises WarehouseNotFound, ItemNotFound, LevelOutOfRange, InsufficientStock when more would go than is there,
     StockPromised when what would go is promised.
     """
-    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, on_hand=delta, reference=reference)
     return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
 
@@ -74,7 +75,7 @@ def set_apart(
     Raises WarehouseNotFound, ItemNotFound, InsufficientStock when there are not so many to set apart or to put back,
     StockPromised when they are promised.
     """
-    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, unavailable=delta, reference=reference)
     return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
 
@@ -87,7 +88,7 @@ def discard(
 
     Raises WarehouseNotFound, ItemNotFound, InsufficientStock when fewer are unavailable.
     """
-    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, on_hand=-quantity, unavailable=-quantity, reference=reference)
     return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
 
@@ -108,7 +109,7 @@ def set_on_hand(
 
     Raises StaleQuantity with what is on hand, and what `adjust` raises.
     """
-    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     locked = _locked([key])
     current = locked[key].on_hand
     if expected_on_hand is None:
@@ -123,12 +124,15 @@ def set_on_hand(
 def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id: int | None) -> list[Movement]:
     """Take units off that were sold without a reservation, from the warehouses that a reserve would choose.
 
-    What others hold or were promised stays theirs. Raises ItemNotFound, InsufficientStock.
+    What others hold or were promised stays theirs; what is outside the actor's scope is not there for them. Raises
+    ItemNotFound, InsufficientStock.
     """
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
     # Only what is there: a unit on backorder cannot be handed over.
-    rows = [row._replace(backorder_limit=0) for row in sql.lock_stock([product_id])]
+    scope = scope_of(actor_id)
+    locked = sql.lock_stock([product_id])
+    rows = [row._replace(backorder_limit=0) for row in locked if scope is None or row.warehouse_id in scope]
     plan = allocate({product_id: quantity}, rows)
     if plan.shortages:
         raise InsufficientStock(plan.shortages)
@@ -157,7 +161,7 @@ def transfer(
     """
     if from_warehouse == to_warehouse:
         raise SameWarehouse
-    ids = warehouse_ids({from_warehouse, to_warehouse})
+    ids = warehouse_ids({from_warehouse, to_warehouse}, actor_id=actor_id)
     source, target = ids[from_warehouse], ids[to_warehouse]
     units = sorted(summed(items).items())
     locked = _locked([(product_id, place) for product_id, _ in units for place in (source, target)])
@@ -183,12 +187,13 @@ def set_policy(
     safety_stock: int | None = None,
     reorder_point: int | None = None,
     backorder_limit: int | None = None,
+    actor_id: int | None,
 ) -> Stock:
     """Change what is given of a stock row's policy, keep what is None.
 
     Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover what is promised.
     """
-    key = (product_id, warehouse_ids([warehouse])[warehouse])
+    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     levels = _locked([key])[key]
     if backorder_limit is not None and levels.promised + levels.unavailable > levels.on_hand + backorder_limit:
         raise StockPromised(promises([key]))

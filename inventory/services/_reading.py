@@ -1,24 +1,31 @@
 """What staff look at: the ledger, and why the stock is what it is."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.db.models import Min
 
 from inventory import models, sql
 from inventory.services._facts import Explanation, Item, ItemNotFound, Movement, Promise, Stock
 from inventory.services._items import get_item, item_of
+from inventory.services._scopes import scope_of, within
 from shop.toolkit.pages import Page, PageRequest, page_of
 
 LISTED_PROMISES = 1000
+HISTORY_DAYS, HISTORY_POINTS = 90, 91
 
 
-def explain(product_id: int) -> Explanation:
+def explain(product_id: int, *, visible_to: int | None = None) -> Explanation:
     """Tell what consumes a product's stock: its item, each hold with its deadline, each order; at most 1,000 of each.
 
-    Raises ItemNotFound.
+    With `visible_to`, of the warehouses of that user's scope. Raises ItemNotFound.
     """
-    item = get_item(product_id)
-    keys = list(models.Stock.objects.filter(product_id=product_id).values_list("product_id", "warehouse_id"))
+    item = get_item(product_id, visible_to=visible_to)
+    stocks = models.Stock.objects.filter(
+        product_id=product_id, warehouse__code__in=[at.warehouse for at in item.stocks]
+    )
+    keys = list(stocks.values_list("product_id", "warehouse_id"))
     return Explanation(
         item=item, holds=_promises(keys, models.State.HELD), orders=_promises(keys, models.State.CONFIRMED)
     )
@@ -46,13 +53,14 @@ def _promises(keys: Collection[tuple[int, int]], state: models.State) -> list[Pr
     ]
 
 
-def item_as_of(product_id: int, at: datetime) -> Item:
+def item_as_of(product_id: int, at: datetime, *, visible_to: int | None = None) -> Item:
     """Return an item with the quantities that the ledger had at `at`, by one index probe for each warehouse.
 
     Warehouses without a movement by then are left out. Policy (safety stock, reorder point, backorder limit, whether a
-    warehouse is active) is not in the ledger and is today's. Raises ItemNotFound.
+    warehouse is active) is not in the ledger and is today's. With `visible_to`, in the warehouses of that user's scope.
+    Raises ItemNotFound.
     """
-    item = get_item(product_id)
+    item = get_item(product_id, visible_to=visible_to)
     then = sql.as_of(product_id, at)
     codes = dict(models.Warehouse.objects.filter(pk__in=then).values_list("code", "id"))
     return item_of(
@@ -74,13 +82,48 @@ def _stock_then(stock: Stock, row: sql.MovementRow) -> Stock:
     )
 
 
+@dataclass(frozen=True)
+class HistoryPoint:
+    """What the ledger had of a product at one moment, over all warehouses that were asked for."""
+
+    at: datetime
+    on_hand: int
+    promised: int
+    unavailable: int
+
+
+def stock_history(product_id: int, *, now: datetime, visible_to: int | None = None) -> list[HistoryPoint]:
+    """Return a product's stock at HISTORY_POINTS moments until `now`, from its first movement or HISTORY_DAYS ago on.
+
+    One index probe for each moment and warehouse, however long the ledger; empty without a movement. With `visible_to`,
+    in the warehouses of that user's scope.
+    """
+    stocks = models.Stock.objects.filter(within(scope_of(visible_to)), product_id=product_id)
+    places = list(stocks.values_list("warehouse_id", flat=True))
+    movements = models.Movement.objects.filter(product_id=product_id, warehouse_id__in=places)
+    first = movements.aggregate(first=Min("created_at"))["first"]
+    if first is None:
+        return []
+    start = max(first, now - timedelta(days=HISTORY_DAYS))
+    moments = [start + (now - start) * step / (HISTORY_POINTS - 1) for step in range(HISTORY_POINTS)]
+    return [HistoryPoint(*row) for row in sql.history(product_id, warehouse_ids=places, at=moments)]
+
+
 def list_movements(
-    product_id: int, *, page: PageRequest, warehouse: str | None = None, kind: str | None = None
+    product_id: int,
+    *,
+    page: PageRequest,
+    warehouse: str | None = None,
+    kind: str | None = None,
+    visible_to: int | None = None,
 ) -> Page[Movement]:
-    """Return a product's ledger, newest first. Raises ItemNotFound, InvalidCursor."""
+    """Return a product's ledger, newest first; with `visible_to`, that of the warehouses of that user's scope.
+
+    Raises ItemNotFound, InvalidCursor.
+    """
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
-    rows = models.Movement.objects.filter(product_id=product_id)
+    rows = models.Movement.objects.filter(within(scope_of(visible_to)), product_id=product_id)
     codes = _codes()
     if warehouse is not None:
         rows = rows.filter(warehouse_id__in=[key for key, code in codes.items() if code == warehouse])

@@ -8,6 +8,7 @@ from django.db.models import DateTimeField, Func, Sum
 
 from inventory import models, sql
 from inventory.services._allocation import allocate, summed
+from inventory.services._expiry import expire_overdue, given_back
 from inventory.services._facts import (
     Demand,
     ExceedsOpen,
@@ -28,7 +29,7 @@ from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 
 HELD, CONFIRMED, FULFILLED = models.State.HELD, models.State.CONFIRMED, models.State.FULFILLED
-RELEASED, EXPIRED = models.State.RELEASED, models.State.EXPIRED
+RELEASED = models.State.RELEASED
 
 
 class ClockTimestamp(Func):
@@ -149,7 +150,7 @@ def release(
     parts = _open_parts(state, lines, items)
     _take_out(reservation_id, lines, parts, column="released")
     sql.post_movements(
-        [_given_back(part, state, reference) for part in parts], kind=models.Kind.RELEASE, actor_id=actor_id
+        [given_back(part, state, reference) for part in parts], kind=models.Kind.RELEASE, actor_id=actor_id
     )
     return get_reservation(reservation_id)
 
@@ -224,15 +225,6 @@ def take_back(
     return get_reservation(reservation_id)
 
 
-@transaction.atomic(savepoint=False)
-def expire_due(*, limit: int) -> int:
-    """End up to `limit` holds past their deadline, by the database's clock; return how many.
-
-    Any number of these may run at once: each hold is expired by one of them.
-    """
-    return _expire(sql.lock_due(limit))
-
-
 def get_reservation(reservation_id: UUID) -> Reservation:
     """Return one reservation. Raises ReservationNotFound."""
     found = reservations([reservation_id])
@@ -286,7 +278,7 @@ def _refuse(wanted: dict[int, int], shortages: Sequence[Shortage]) -> None:
     if sql.overdue_units(short):
         # A reservation is locked before its stock rows, everywhere; we hold stock rows. So all is undone, the overdue
         # holds are ended in that order, and the buyer tries again.
-        raise transactions.Repeat(first=lambda: _expire_overdue(short), refusal=refusal)
+        raise transactions.Repeat(first=lambda: expire_overdue(short), refusal=refusal)
     raise refusal
 
 
@@ -295,29 +287,6 @@ def _refuse_unknown(product_ids: Collection[int]) -> None:
     known = set(models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True))
     if unknown := set(product_ids) - known:
         raise ItemNotFound(unknown)
-
-
-def _expire_overdue(product_ids: Collection[int]) -> None:
-    _expire(sql.lock_overdue(product_ids))
-
-
-def _expire(references: dict[UUID, str]) -> int:
-    """Expire these locked holds: their references by id."""
-    if not references:
-        return 0
-    parts = [
-        (line.reservation_id, Line(line.product_id, line.warehouse_id, line.open))
-        for line in sql.lock_lines(references)
-        if line.open
-    ]
-    sql.add_to_lines(parts, column="released")
-    sql.end_reservations(references, state=EXPIRED)
-    sql.post_movements(
-        [_given_back(part, HELD, references[reservation_id]) for reservation_id, part in parts],
-        kind=models.Kind.EXPIRE,
-        actor_id=None,
-    )
-    return len(references)
 
 
 def _locked(reservation_id: UUID, owner: str) -> tuple[str, str]:
@@ -384,12 +353,6 @@ def _take_out(
     if sum(line.open for line in lines) == sum(part.quantity for part in parts):
         shipped = column == "fulfilled" or any(line.fulfilled for line in lines)
         sql.end_reservations([reservation_id], state=FULFILLED if shipped else RELEASED)
-
-
-def _given_back(part: Line, state: str, reference: str) -> Change:
-    if state == HELD:
-        return Change(part.product_id, part.warehouse_id, reserved=-part.quantity, reference=reference)
-    return Change(part.product_id, part.warehouse_id, committed=-part.quantity, reference=reference)
 
 
 def _reservations(rows: Iterable[models.Reservation]) -> list[Reservation]:

@@ -14,6 +14,7 @@ from inventory.models import ImportStatus
 from inventory.services._facts import WarehouseNotFound
 from inventory.services._import_documents import AlreadyImported, StockImport, fact
 from inventory.services._layouts import Row, read_rows, recognize
+from inventory.services._scopes import Scope, scope_of, within
 from shop.toolkit import sheets, transactions
 
 STAGED_AT_ONCE, CHARACTERS_AT_ONCE = 5000, 4 << 20
@@ -87,7 +88,7 @@ def stage_import(
         refuse_twin(file_hash, again=request.again)
     with sheets.open_sheet(path, max_bytes=limits.max_bytes, max_lines=limits.max_lines) as sheet:
         layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
-        warehouses = _Warehouses()
+        warehouses = _Warehouses(scope_of(actor_id))
         default = warehouses.default(request.warehouse, layout)
         document = _document(request, import_id, layout, sheet, file_hash, actor_id)
         save_loaded(document)
@@ -100,13 +101,14 @@ def stage_import(
 
 
 class _Warehouses:
-    """Warehouses by what files call them: their code; or its letters, or their name, where they are one's alone."""
+    """Warehouses of a scope by what files call them: their code; or its letters, or their name, where they are one's
+    alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._by_code: dict[str, int] = {}
         self._by_text: dict[str, set[int]] = {}
         self._active: list[int] = []
-        for row in models.Warehouse.objects.all():
+        for row in models.Warehouse.objects.filter(within(scope, "id")):
             self._by_code[row.code] = row.pk
             for text in (row.code, row.name):
                 self._by_text.setdefault(text.casefold(), set()).add(row.pk)

@@ -3,19 +3,24 @@ from collections.abc import Collection
 from django.db import IntegrityError, transaction
 
 from inventory import models, sql
-from inventory.services._facts import Warehouse, WarehouseExists, WarehouseInUse, WarehouseNotFound
+from inventory.services._facts import OwnScope, Warehouse, WarehouseExists, WarehouseInUse, WarehouseNotFound
+from inventory.services._scopes import scope_of, within
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 
 
-def list_warehouses(*, page: PageRequest) -> Page[Warehouse]:
-    """Return warehouses in the order in which allocation prefers them. Raises InvalidCursor."""
-    return page_of(models.Warehouse.objects.all(), order=["priority", "id"], request=page).map(_warehouse)
+def list_warehouses(*, page: PageRequest, visible_to: int | None = None) -> Page[Warehouse]:
+    """Return warehouses in the order in which allocation prefers them; with `visible_to`, those of that user's scope.
+
+    Raises InvalidCursor.
+    """
+    rows = models.Warehouse.objects.filter(within(scope_of(visible_to), "id"))
+    return page_of(rows, order=["priority", "id"], request=page).map(_warehouse)
 
 
-def get_warehouse(code: str) -> Warehouse:
-    """Return one warehouse. Raises WarehouseNotFound."""
-    return _warehouse(_row(code))
+def get_warehouse(code: str, *, visible_to: int | None = None) -> Warehouse:
+    """Return one warehouse; with `visible_to`, one of that user's scope. Raises WarehouseNotFound."""
+    return _warehouse(_row(code, visible_to))
 
 
 @transaction.atomic(savepoint=False)
@@ -33,7 +38,12 @@ def create_warehouse(*, code: str, name: str, priority: int, is_active: bool) ->
 
 @transaction.atomic(savepoint=False)
 def update_warehouse(
-    code: str, *, name: str | None = None, priority: int | None = None, is_active: bool | None = None
+    code: str,
+    *,
+    name: str | None = None,
+    priority: int | None = None,
+    is_active: bool | None = None,
+    actor_id: int | None,
 ) -> Warehouse:
     """Change what is given, keep what is None. The code stays: files and people refer to it.
 
@@ -41,7 +51,7 @@ def update_warehouse(
     """
     given = {"name": name, "priority": priority, "is_active": is_active}
     changes = {field: value for field, value in given.items() if value is not None}
-    row = _row(code)
+    row = _row(code, actor_id)
     if changes:
         models.Warehouse.objects.filter(pk=row.pk).update(**changes)
         row.refresh_from_db()
@@ -49,29 +59,46 @@ def update_warehouse(
 
 
 @transaction.atomic(savepoint=False)
-def delete_warehouse(code: str) -> None:
+def delete_warehouse(code: str, *, actor_id: int | None) -> None:
     """Delete a warehouse that nothing refers to. Raises WarehouseNotFound, WarehouseInUse."""
-    row = models.Warehouse.objects.select_for_update().filter(code=code).first()
-    if row is None:
-        raise WarehouseNotFound([code])
-    if models.Stock.objects.filter(warehouse=row).exists() or models.Count.objects.filter(warehouse=row).exists():
+    row = models.Warehouse.objects.select_for_update().get(pk=_row(code, actor_id).pk)
+    referring = (models.Stock, models.Count, models.WarehouseScope)
+    if any(rows.objects.filter(warehouse=row).exists() for rows in referring):
         raise WarehouseInUse(code)
     row.delete()
 
 
-def warehouse_ids(codes: Collection[str]) -> dict[str, int]:
+@transaction.atomic(savepoint=False)
+def set_scope(user_id: int, *, warehouses: Collection[str], actor_id: int) -> None:
+    """Have a member of staff work in these warehouses alone, by their codes; in all when none are named.
+
+    Raises WarehouseNotFound, OwnScope.
+    """
+    if user_id == actor_id:
+        raise OwnScope
+    ids = warehouse_ids(warehouses, actor_id=actor_id)
+    scopes = models.WarehouseScope.objects.filter(user_id=user_id)
+    scopes.exclude(warehouse_id__in=ids.values()).delete()
+    models.WarehouseScope.objects.bulk_create(
+        [models.WarehouseScope(user_id=user_id, warehouse_id=warehouse_id) for warehouse_id in ids.values()],
+        ignore_conflicts=True,
+    )
+
+
+def warehouse_ids(codes: Collection[str], *, actor_id: int | None) -> dict[str, int]:
     """Return the id of each code, and keep all of them from being deleted until the commit.
 
-    For the other services of this app. Raises WarehouseNotFound naming all unknown.
+    For the other services of this app. Raises WarehouseNotFound naming all unknown, and those outside the actor's
+    scope.
     """
-    found = sql.share_warehouses(codes)
+    found = sql.share_warehouses(codes, user_id=actor_id)
     if unknown := set(codes) - set(found):
         raise WarehouseNotFound(unknown)
     return found
 
 
-def _row(code: str) -> models.Warehouse:
-    row = models.Warehouse.objects.filter(code=code).first()
+def _row(code: str, user_id: int | None) -> models.Warehouse:
+    row = models.Warehouse.objects.filter(within(scope_of(user_id), "id"), code=code).first()
     if row is None:
         raise WarehouseNotFound([code])
     return row

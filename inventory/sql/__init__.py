@@ -4,7 +4,7 @@ Locks on stock rows are taken in `_stock`, `_reservations` and `_imports` and no
 primary key, and always after the lock on a reservation, a count or an import, never before.
 """
 
-from inventory.sql._dashboard import Mover, health, movers, sold_by_day
+from inventory.sql._dashboard import Mover, Places, health, movers, sold_by_day
 from inventory.sql._imports import (
     Chunk,
     Figures,
@@ -29,6 +29,7 @@ from inventory.sql._reading import (
     MovementRow,
     as_of,
     consumers,
+    history,
     overdue_units,
 )
 from inventory.sql._reservations import (
@@ -66,6 +67,7 @@ __all__ = [
     "Line",
     "MovementRow",
     "Mover",
+    "Places",
     "RefusedRow",
     "StockRow",
     "add_to_lines",
@@ -81,6 +83,7 @@ __all__ = [
     "extend_reservation",
     "find_skus",
     "health",
+    "history",
     "list_refused",
     "lock_chunk",
     "lock_due",

@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -78,6 +78,29 @@ SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
  ) m
  WHERE s.product_id = %s
 """
+
+
+HISTORY = """
+SELECT point.at, sum(m.on_hand), sum(m.reserved + m.committed), sum(m.unavailable)
+  FROM unnest(%s::timestamptz[]) AS point (at)
+ CROSS JOIN unnest(%s::bigint[]) AS place (warehouse_id)
+ CROSS JOIN LATERAL (
+    SELECT * FROM inventory_movement m
+     WHERE m.product_id = %s AND m.warehouse_id = place.warehouse_id AND m.created_at <= point.at
+     ORDER BY m.created_at DESC, m.seq DESC LIMIT 1
+ ) m
+ GROUP BY point.at ORDER BY point.at
+"""
+
+
+def history(
+    product_id: int, *, warehouse_ids: Sequence[int], at: Sequence[datetime]
+) -> list[tuple[datetime, int, int, int]]:
+    """Return at each time what was on hand, promised and unavailable in these warehouses together; times before the
+    first movement are absent."""
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORY, [list(at), list(warehouse_ids), product_id])
+        return [(at, on_hand, promised, unavailable) for at, on_hand, promised, unavailable in cursor]
 
 
 def as_of(product_id: int, at: datetime) -> dict[int, MovementRow]:

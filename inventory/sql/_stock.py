@@ -105,13 +105,19 @@ def lock_stock(product_ids: Collection[int]) -> list[StockRow]:
         return [StockRow(*row) for row in cursor]
 
 
-SHARE_WAREHOUSES = "SELECT code, id FROM inventory_warehouse WHERE code = ANY(%s) ORDER BY id FOR KEY SHARE"
+SHARE_WAREHOUSES = """
+SELECT code, id FROM inventory_warehouse w
+ WHERE code = ANY(%(codes)s)
+   AND (NOT EXISTS (SELECT FROM inventory_warehousescope WHERE user_id = %(user_id)s)
+        OR EXISTS (SELECT FROM inventory_warehousescope WHERE user_id = %(user_id)s AND warehouse_id = w.id))
+ ORDER BY id FOR KEY SHARE OF w
+"""
 
 
-def share_warehouses(codes: Collection[str]) -> dict[str, int]:
-    """Return the id of each code that there is; until the commit none of them can be deleted."""
+def share_warehouses(codes: Collection[str], *, user_id: int | None) -> dict[str, int]:
+    """Return the id of each code that there is in the user's scope; until the commit none of them can be deleted."""
     with connection.cursor() as cursor:
-        cursor.execute(SHARE_WAREHOUSES, [list(codes)])
+        cursor.execute(SHARE_WAREHOUSES, {"codes": list(codes), "user_id": user_id})
         return dict(cursor.fetchall())
 
 

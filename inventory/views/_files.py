@@ -31,7 +31,9 @@ class ImportListView(ApiView):
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape), 400, 401, 403))
     def get(self, request: Request) -> Response:
         """List stock imports, newest first."""
-        return self.page(inventory.list_imports(page=self.parameters["page"]), ImportShape)
+        return self.page(
+            inventory.list_imports(page=self.parameters["page"], visible_to=caller_id(request)), ImportShape
+        )
 
     @extend_schema(
         request={"multipart/form-data": UploadShape},
@@ -74,7 +76,7 @@ class ImportView(ApiView):
     @extend_schema(responses=answers(200, ImportShape, 401, 403, 404))
     def get(self, request: Request, import_id: UUID) -> Response:
         """Get a stock import: how far it is, what it did, its first errors."""
-        return Response(ImportShape(inventory.get_import(import_id)).data)
+        return Response(ImportShape(inventory.get_import(import_id, visible_to=caller_id(request))).data)
 
 
 class ImportErrorsView(ApiView):
@@ -84,7 +86,7 @@ class ImportErrorsView(ApiView):
     @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR, 401, 403, 404))
     def get(self, request: Request, import_id: UUID) -> Download:
         """Get the refused rows as CSV in the file's own layout, with what would be right, to be mended and loaded."""
-        columns, rows = inventory.refused_sheet(import_id)
+        columns, rows = inventory.refused_sheet(import_id, visible_to=caller_id(request))
         return Download(f"{import_id}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
 
 
@@ -110,7 +112,8 @@ class StockCsvView(ApiView):
     @extend_schema(parameters=[ExportQuery], responses=answers((200, "text/csv"), OpenApiTypes.STR, 400, 401, 403))
     def get(self, request: Request) -> Download:
         """Export the stock as CSV; with its quantities edited, it is a file to import."""
-        return Download("stock", "csv", partial(inventory.export_stock, kind="csv", **self.parameters))
+        export = partial(inventory.export_stock, kind="csv", **self.parameters, visible_to=caller_id(request))
+        return Download("stock", "csv", export)
 
 
 class StockXlsxView(ApiView):
@@ -127,4 +130,5 @@ class StockXlsxView(ApiView):
     )  # fmt: skip
     def get(self, request: Request) -> Download:
         """Export the stock as a workbook; with its quantities edited, it is a file to import."""
-        return Download("stock", "xlsx", partial(inventory.export_stock, kind="xlsx", **self.parameters))
+        export = partial(inventory.export_stock, kind="xlsx", **self.parameters, visible_to=caller_id(request))
+        return Download("stock", "xlsx", export)

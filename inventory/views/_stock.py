@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse
@@ -91,7 +92,7 @@ class ItemListView(ApiView):
     @extend_schema(parameters=[ItemListQuery], responses=answers(200, paged(ItemShape), 400, 401, 403))
     def get(self, request: Request) -> Response:
         """List inventory items with their totals over all warehouses."""
-        return self.page(inventory.list_items(**self.parameters), ItemShape)
+        return self.page(inventory.list_items(**self.parameters, visible_to=caller_id(request)), ItemShape)
 
 
 class ItemView(ApiView):
@@ -101,9 +102,10 @@ class ItemView(ApiView):
     @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, 400, 401, 403, 404))
     def get(self, request: Request, product_id: int) -> Response:
         """Get the inventory of one product with its stock per warehouse, now or as of a past moment."""
+        viewer = caller_id(request)
         if at := self.parameters.get("as_of"):
-            return Response(ItemDetailShape(inventory.item_as_of(product_id, at)).data)
-        return Response(ItemDetailShape(inventory.get_item(product_id)).data)
+            return Response(ItemDetailShape(inventory.item_as_of(product_id, at, visible_to=viewer)).data)
+        return Response(ItemDetailShape(inventory.get_item(product_id, visible_to=viewer)).data)
 
 
 class ExplanationView(ApiView):
@@ -112,7 +114,7 @@ class ExplanationView(ApiView):
     @extend_schema(responses=answers(200, ExplanationShape, 401, 403, 404))
     def get(self, request: Request, product_id: int) -> Response:
         """Explain what consumes the stock: each hold with its deadline, each order, safety stock, unavailable."""
-        return Response(ExplanationShape(inventory.explain(product_id)).data)
+        return Response(ExplanationShape(inventory.explain(product_id, visible_to=caller_id(request))).data)
 
 
 class MovementListView(ApiView):
@@ -122,7 +124,8 @@ class MovementListView(ApiView):
     @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), 400, 401, 403, 404))
     def get(self, request: Request, product_id: int) -> Response:
         """List the ledger of one product, newest first."""
-        return self.page(inventory.list_movements(product_id, **self.parameters), MovementShape)
+        found = inventory.list_movements(product_id, **self.parameters, visible_to=caller_id(request))
+        return self.page(found, MovementShape)
 
 
 class PolicyView(ApiView):
@@ -133,7 +136,10 @@ class PolicyView(ApiView):
         """Change the safety stock, reorder point or backorder limit of a product in a warehouse."""
         given = self.body(PolicyShape)
         return self.command(
-            lambda: inventory.set_policy(product_id=product_id, warehouse=warehouse, **given), shape=StockShape
+            lambda: inventory.set_policy(
+                product_id=product_id, warehouse=warehouse, **given, actor_id=caller_id(request)
+            ),
+            shape=StockShape,
         )
 
 
@@ -185,7 +191,7 @@ class WarehouseListView(ApiView):
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape), 400, 401, 403))
     def get(self, request: Request) -> Response:
         """List warehouses, the one that is served from first on top."""
-        return self.page(inventory.list_warehouses(**self.parameters), WarehouseShape)
+        return self.page(inventory.list_warehouses(**self.parameters, visible_to=caller_id(request)), WarehouseShape)
 
     @extend_schema(request=NewWarehouseShape, responses=answers(201, WarehouseShape, 400, 401, 403, 409))
     def post(self, request: Request) -> HttpResponse:
@@ -204,18 +210,19 @@ class WarehouseView(ApiView):
     @extend_schema(responses=answers(200, WarehouseShape, 401, 403, 404))
     def get(self, request: Request, code: str) -> Response:
         """Show one warehouse."""
-        return Response(WarehouseShape(inventory.get_warehouse(code)).data)
+        return Response(WarehouseShape(inventory.get_warehouse(code, visible_to=caller_id(request))).data)
 
     @extend_schema(request=WarehouseChangeShape, responses=answers(200, WarehouseShape, 400, 401, 403, 404))
     def patch(self, request: Request, code: str) -> HttpResponse:
         """Change a warehouse's name, priority or whether it is active."""
         given = self.body(WarehouseChangeShape)
-        return self.command(lambda: inventory.update_warehouse(code, **given), shape=WarehouseShape)
+        change = partial(inventory.update_warehouse, code, **given, actor_id=caller_id(request))
+        return self.command(change, shape=WarehouseShape)
 
     @extend_schema(responses=answers(204, None, 401, 403, 404, 409))
     def delete(self, request: Request, code: str) -> HttpResponse:
         """Delete a warehouse that nothing refers to."""
-        return self.command(lambda: inventory.delete_warehouse(code))
+        return self.command(lambda: inventory.delete_warehouse(code, actor_id=caller_id(request)))
 
 
 def demand(given: dict[str, Any]) -> list[inventory.Demand]:

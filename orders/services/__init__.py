@@ -9,13 +9,14 @@ from orders.services._facts import (
     OrderEvent,
     OrderLine,
     OrderNotFound,
+    Pick,
     PriceChange,
     PriceChanged,
     Share,
     Wish,
 )
 from orders.services._lifecycle import cancel_order, confirm_order, expire_due, fulfill_order, place_order, return_items
-from orders.services._reading import count_by_status, get_order, list_orders
+from orders.services._reading import count_by_status, get_order, list_orders, pick_list
 
 __all__ = [
     "HoldLimitReached",
@@ -25,6 +26,7 @@ __all__ = [
     "OrderEvent",
     "OrderLine",
     "OrderNotFound",
+    "Pick",
     "PriceChange",
     "PriceChanged",
     "Share",
@@ -37,6 +39,7 @@ __all__ = [
     "fulfill_order",
     "get_order",
     "list_orders",
+    "pick_list",
     "place_order",
     "return_items",
 ]

@@ -44,6 +44,16 @@ class OrderLine:
 
 
 @dataclass(frozen=True)
+class Pick:
+    """Units of a product that are still to be fetched from a warehouse."""
+
+    warehouse: str
+    sku: str
+    name: str
+    quantity: int
+
+
+@dataclass(frozen=True)
 class OrderEvent:
     """One step in the life of an order."""
 

@@ -6,7 +6,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from inventory import services as inventory
 from orders import models
-from orders.services._facts import Order, OrderEvent, OrderLine, OrderNotFound, Share
+from orders.services._facts import Order, OrderEvent, OrderLine, OrderNotFound, Pick, Share
 from shop.toolkit import money
 from shop.toolkit.ids import first_id_at
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -22,6 +22,17 @@ def get_order(order_id: UUID, *, visible_to: int | None) -> Order:
     if row is None:
         raise OrderNotFound(order_id)
     return orders_of([row])[0]
+
+
+def pick_list(order_id: UUID) -> list[Pick]:
+    """Return what of an order is still to be shipped, by warehouse and SKU. Raises OrderNotFound."""
+    row = visible(None).filter(pk=order_id).first()
+    if row is None:
+        raise OrderNotFound(order_id)
+    names = {line.product_id: (line.sku, line.name) for line in lines_of([row])[row.pk]}
+    claims = inventory.get_reservation(row.reservation_id).lines
+    picks = [Pick(claim.warehouse, *names[claim.product_id], claim.open) for claim in claims if claim.open]
+    return sorted(picks, key=lambda pick: (pick.warehouse, pick.sku))
 
 
 def list_orders(

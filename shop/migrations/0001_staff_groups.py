@@ -25,6 +25,8 @@ GROUPS = {
         "inventory.add_warehouse",
         "inventory.change_warehouse",
         "inventory.delete_warehouse",
+        "inventory.view_warehousescope",
+        "inventory.change_warehousescope",
         "inventory.add_reservation",
         "inventory.change_reservation",
     ),

@@ -1,7 +1,9 @@
 """The ground of the staff's screens: rows to look at, and pages whose form is one call of a service."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -9,10 +11,15 @@ from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.db.models import Model
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.views.generic import FormView
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 from unfold.views import UnfoldModelAdminViewMixin
 
 from shop.toolkit import transactions
@@ -25,53 +32,105 @@ def actors(ids: Iterable[int | None]) -> dict[int | None, str]:
     return {row.pk: str(row) for row in get_user_model().objects.filter(pk__in=wanted)}
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """Rows to look at. What changes them is a service, so that nothing happens behind its back."""
-
-    show_full_result_count = False  # counting every row of a large table would be the slowest part of the page
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+def link(name: str, *arguments: Any, label: Any, **query: Any) -> SafeString:
+    """Return a link to a page of the admin, by the name of its address."""
+    address = reverse(f"admin:{name}", args=arguments) + (f"?{urlencode(query)}" if query else "")
+    return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', address, label)
 
 
-class ServicePage(UnfoldModelAdminViewMixin, FormView):
+class AdminPage(UnfoldModelAdminViewMixin):
+    """A page of the admin beside Django's own: of one row, or of the list.
+
+    A subclass names `permission_required`, all of which its reader needs; `slug`, the end of its address; `label` and
+    `icon`, what its button shows.
+    """
+
+    raise_exception = True
+    permission_required: ClassVar[Sequence[str]] = ()
+    slug: ClassVar[str]
+    label: ClassVar[str]
+    icon: ClassVar[str]
+    request: HttpRequest
+    kwargs: dict[str, Any]
+
+    @classmethod
+    def allows(cls, user: Any) -> bool:
+        """Tell whether somebody may use the page; who may not sees no button either."""
+        return bool(user.has_perms(cls.permission_required))
+
+    @classmethod
+    def leads_on(cls, row: Any) -> bool:
+        """Tell whether the row is where the page leads on from; the service has the last word."""
+        return True
+
+    def has_permission(self) -> bool:
+        return self.allows(self.request.user)
+
+    @cached_property
+    def row(self) -> Any:
+        """The row whose page this is, among those that its reader sees."""
+        found = self.model_admin.get_object(self.request, self.kwargs["object_id"])
+        if found is None:
+            raise Http404
+        return found
+
+    @property
+    def title(self) -> str:
+        return f"{self.label}: {self.row}"
+
+    @property
+    def actor_id(self) -> int:
+        """The id of the member of staff who is here."""
+        assert self.request.user.pk is not None, "the admin lets nobody in without an account"
+        return self.request.user.pk
+
+    def target(self) -> str:
+        """Return the address of the row's own page."""
+        return self.address("change", self.row.pk)
+
+    def address(self, page: str, *arguments: Any) -> str:
+        """Return the address of a page of the same model."""
+        meta = self.model_admin.model._meta
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=arguments)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(back=self.target(), **kwargs)
+        return context
+
+
+class ServicePage(AdminPage, FormView):
     """A page with a form that is one call of a service, in one transaction. A refusal is an error above the form.
 
-    A subclass names `permission_required`, `title`, `submit` and its form, does the work in `act`, and says in `target`
-    where to go then; `makes_the_row` when the row's history begins here. Every step is in the admin's history, beside
+    A subclass names its form and does the work in `act`; `submit` is what the form's button says, where that is not
+    the page's label; `makes_the_row` when the row's history begins here. Every step is in the admin's history, beside
     what the service itself writes down.
     """
 
     template_name = "toolkit/service_page.html"
-    submit: ClassVar[str]
+    submit: ClassVar[str] = ""
     makes_the_row = False
-    raise_exception = True
 
     def act(self, given: dict[str, Any]) -> str:
         """Call the service; return what was done, in a sentence."""
         raise NotImplementedError
 
-    def target(self) -> str:
-        """Return the address to go to when it is done."""
-        raise NotImplementedError
-
     def done_at(self) -> str:
-        """Return the same, where another page follows a success than a change of mind."""
+        """Return where to go when it is done."""
         return self.target()
 
     def history_object(self) -> Model:
         """Return the row whose history tells of it."""
-        raise NotImplementedError
+        row: Model = self.row
+        return row
 
     def explain(self, refusal: Refusal) -> str:
         """Return what to say of a refusal."""
         return str(refusal)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not self.makes_the_row:
+            _ = self.row  # a 404 comes before a form
+        return super().get(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
@@ -97,11 +156,80 @@ class ServicePage(UnfoldModelAdminViewMixin, FormView):
     def form_invalid(self, form: Form) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=422)
 
-    @property
-    def actor_id(self) -> int:
-        """Return the id of the member of staff whose page this is."""
-        assert self.request.user.pk is not None, "the admin lets nobody in without an account"
-        return self.request.user.pk
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(submit_label=self.submit, back=self.target(), **kwargs)
+        return super().get_context_data(submit_label=self.submit or self.label, **kwargs)
+
+
+class OfList(AdminPage):
+    """Makes a page one of the list, not of a row."""
+
+    @property
+    def title(self) -> str:
+        return self.label
+
+    def target(self) -> str:
+        return self.address("changelist")
+
+
+class ListPage(OfList, ServicePage):
+    """A page of the list whose form makes a row; `act` says in `made` which."""
+
+    makes_the_row = True
+    made: Model | None = None
+
+    def history_object(self) -> Model:
+        assert self.made is not None, "`act` says what it made"
+        return self.made
+
+
+def button(page: type[AdminPage]) -> Any:
+    """Return the action that is a page: its button leads to its own address.
+
+    The name that it is given in the admin's class is the page's `slug`, with underscores.
+    """
+
+    def show(self: ModelAdmin, request: HttpRequest, object_id: str | None = None) -> HttpResponseBase:
+        return page.as_view(model_admin=self)(request, object_id=object_id)
+
+    show.__name__ = page.slug.replace("-", "_")
+    show.page = page  # type: ignore[attr-defined]
+    return action(description=page.label, url_path=page.slug, icon=page.icon)(show)
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows to look at. What changes them is a service, so that nothing happens behind its back."""
+
+    show_full_result_count = False  # counting every row of a large table would be the slowest part of the page
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_actions_list(self, request: HttpRequest) -> list[Any]:
+        return [found for found in super().get_actions_list(request) if self._allows(found.method, request)]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Show the pages that somebody may use, and that lead on from where the row is."""
+        row = self.get_object(request, object_id)
+        found = super().get_actions_detail(request, object_id) if row is not None else []
+        return [here for here in found if self._allows(here.method, request) and here.method.page.leads_on(row)]
+
+    def _allows(self, method: Callable[..., Any], request: HttpRequest) -> bool:
+        page = getattr(method, "page", None)  # an action may be something else, such as a download
+        return page is None or page.allows(request.user)
+
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return what the page of a row shows beside its fields."""
+        return {}
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id) if object_id and self.has_view_permission(request) else None
+        context = self.detail(request, row) if row is not None else {}
+        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})

@@ -1,7 +1,6 @@
 """The staff's screens of stocktakes: open, scan and count, close."""
 
 import pytest
-from django.urls import reverse
 
 from inventory import services as inventory
 from shop.toolkit import transactions
@@ -77,14 +76,16 @@ def test_what_cannot_be_is_said_above_the_form(clerk):
 
 
 def test_buttons_lead_to_pages_while_the_count_is_open(clerk):
-    assert clerk.get(reverse("admin:inventory_count_open_count")).headers["Location"] == f"{COUNTS}open/"
+    assert f'href="{COUNTS}open/"' in clerk.get(COUNTS).content.decode()
     count_id = opened(clerk).split("/")[-3]
-    for step in ("enter", "close"):
-        button = reverse(f"admin:inventory_count_{step}", args=[count_id])
-        assert clerk.get(button).headers["Location"] == f"{COUNTS}{count_id}/{step}/"
-        assert button in clerk.get(f"{COUNTS}{count_id}/change/").content.decode()
+
+    def buttons() -> set[str]:
+        page = clerk.get(f"{COUNTS}{count_id}/change/").content.decode()
+        return {step for step in ("enter", "close") if f'href="{COUNTS}{count_id}/{step}/"' in page}
+
+    assert buttons() == {"enter", "close"}
     clerk.post(f"{COUNTS}{count_id}/close/")
-    assert button not in clerk.get(f"{COUNTS}{count_id}/change/").content.decode()
+    assert buttons() == set()
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("Inventory clerk", "Inventory manager")])

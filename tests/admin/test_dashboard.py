@@ -1,17 +1,24 @@
 """The first page of the staff: numbers that lead to the lists behind them, and to those only who may see them."""
 
+import html
 import json
 import re
 from datetime import timedelta
+from io import StringIO
 
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from inventory import services as inventory
 from orders import services as orders
+from shop.models import Verdict
 from shop.toolkit import transactions
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import counted_statements
+from tests.inventory.imports import staged
 from tests.inventory.test_concurrency import overdue
 
 
@@ -38,7 +45,7 @@ def test_what_needs_somebody_what_sells_and_what_will_be_out_soon(database):
     page = client.get("/admin/").content.decode()
 
     found = cards(page)
-    assert (found["Low"], found["Out of stock"], found["Overdue holds"], found["Unfinished imports"]) == (1, 1, 1, 0)
+    assert (found["Low"], found["Out of stock"], found["Overdue holds"], found["Stale imports"]) == (1, 1, 1, 0)
     assert (found["pending"], found["confirmed"], found["partially fulfilled"]) == (1, 0, 0)
     assert page.index("POT") < page.rindex("MUG")  # four units at six a month end before 57 at thirty
     sales = inventory.sales()
@@ -53,6 +60,36 @@ def test_what_needs_somebody_what_sells_and_what_will_be_out_soon(database):
     chart = json.loads(re.search(r'data-value="([^"]*)"', page)[1].replace("&quot;", '"'))
     assert chart["datasets"][0]["data"][-1] == 36
     assert order.status == "pending"
+
+
+def test_the_last_verdict_on_the_books_is_said(database):
+    client = signed_in(is_superuser=True)
+    assert "The books were never checked" in client.get("/admin/").content.decode()
+    factories.product(stock=3)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE inventory_item SET sku = 'WRONG'")
+    with pytest.raises(CommandError):
+        call_command("verify_stock", stdout=StringIO())
+    page = client.get("/admin/").content.decode()
+    assert re.search(r"The books were wrong at [-0-9]+ [0-9:]+ UTC: [a-z_, ]*products_and_items", page)
+    assert 'role="alert"' in page
+
+    # The tests' own server does not sync to disk, and is never quite right.
+    Verdict.objects.create(taken_at=timezone.now(), checked=18, broken=[])
+    page = client.get("/admin/").content.decode()
+    assert re.search(r"The books were right at [-0-9]+ [0-9:]+ UTC: 18 checks", page)
+
+
+def test_an_import_that_is_unfinished_for_long_is_stale(database):
+    import_id = staged("sku,quantity\n" + factories.product().sku + ",1\n").id
+    client = signed_in(is_superuser=True)
+    assert cards(client.get("/admin/").content.decode())["Stale imports"] == 0
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE inventory_stockimport SET created_at = now() - interval '11 minutes'")
+    page = client.get("/admin/").content.decode()
+    assert cards(page)["Stale imports"] == 1
+    listed = re.search(r'href="(/admin/inventory/stockimport/[^"]*)"', page.partition("Overdue holds")[2])[1]
+    assert str(import_id) in client.get(html.unescape(listed)).content.decode()
 
 
 def test_every_number_leads_to_its_list(database):

@@ -68,7 +68,7 @@ def deadlocks() -> int:
 
 
 def assert_books_are_right() -> None:
-    assert {name for name, finding in verification.verify() if finding} <= {"guard_settings"}
+    assert {name for name, finding in verification.checks() if finding} <= {"guard_settings"}
 
 
 def overdue(*reservation_ids: UUID) -> None:
@@ -283,7 +283,7 @@ def test_a_warehouse_deleted_while_stock_arrives_is_there_or_the_stock_is_refuse
         product = factories.product(stock={})
 
         deleted, received = all_at_once(
-            lambda number=number: inventory.delete_warehouse(f"W{number}"),
+            lambda number=number: inventory.delete_warehouse(f"W{number}", actor_id=None),
             lambda number=number, product=product: inventory.receive(
                 product_id=product.id, levels=[inventory.Level(f"W{number}", 1)], actor_id=None, reference="", note=""
             ),

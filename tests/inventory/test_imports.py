@@ -375,7 +375,9 @@ def test_a_row_is_judged_as_the_same_adjustment_by_hand(database, on, held, prom
             return "refused"
         return "done" if getattr(done, "refused", 0) == 0 else "refused"
 
-    transactions.run(lambda: inventory.set_policy(product_id=product.id, warehouse="MAIN", backorder_limit=backorder))
+    transactions.run(
+        lambda: inventory.set_policy(product_id=product.id, warehouse="MAIN", backorder_limit=backorder, actor_id=None)
+    )
     for units, confirms in ((held, False), (promised, True)):
         if units and inventory.check([inventory.Demand(product.id, units)])[0].available:
             made = factories.reservation((product.id, units))
@@ -529,10 +531,10 @@ def test_a_warehouse_cannot_be_deleted_under_a_chunk(database):
 
     with transaction.atomic():
         transactions_done = sql.lock_chunk(document.id, sql.Chunk(0, 2))
-        deleted = in_threads(refusal_of(lambda: inventory.delete_warehouse("EAST")), times=1)[0]
+        deleted = in_threads(refusal_of(lambda: inventory.delete_warehouse("EAST", actor_id=None)), times=1)[0]
     assert (transactions_done, type(deleted)) == (1, OperationalError)
 
-    inventory.delete_warehouse("EAST")
+    inventory.delete_warehouse("EAST", actor_id=None)
     done = finished(document)
     assert errors(done) == ["2 warehouse 'EAST': this warehouse has been deleted meanwhile"]
 

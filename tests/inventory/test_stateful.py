@@ -194,7 +194,7 @@ class Books(RuleBasedStateMachine):
         level = self.level(product, place)
         promised = level["reserved"] + level["committed"] + level["unavailable"]
         row = {"product_id": self.ids[product], "warehouse": place}
-        work = lambda: inventory.set_policy(**row, backorder_limit=limit)
+        work = lambda: inventory.set_policy(**row, backorder_limit=limit, actor_id=None)
         if promised > level["on_hand"] + limit:
             with pytest.raises(inventory.StockPromised):
                 transactions.run(work)

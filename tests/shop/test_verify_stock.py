@@ -65,7 +65,7 @@ CORRUPTIONS = {
 
 
 def findings() -> set[str]:
-    return {name for name, finding in verification.verify() if finding}
+    return {name for name, finding in verification.checks() if finding}
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_planted_corruption_is_found_with_its_rows(books, check):
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"{WITHOUT_GUARDS} {statement}; SET LOCAL session_replication_role = origin")
-        found = {name: finding for name, finding in verification.verify() if finding}
+        found = {name: finding for name, finding in verification.checks() if finding}
         transaction.set_rollback(True)
 
     assert set(found) - {"guard_settings"} == {check} | also

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection, transaction
+from django.utils import timezone
 
 from inventory import services as inventory
 from shop import verification
@@ -13,7 +13,7 @@ from shop import verification
 class Command(BaseCommand):
     """Prove that the books are right: check every invariant in one snapshot, print every finding, repair nothing.
 
-    Exit code 1 when anything was found. Sales go on meanwhile.
+    Exit code 1 when anything was found. The verdict is kept for the staff's first page. Sales go on meanwhile.
     """
 
     help = __doc__
@@ -22,24 +22,21 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        findings, checked = [], 0
-        with transaction.atomic(durable=True):
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                cursor.execute("SET LOCAL statement_timeout = 0")  # it reads the whole ledger
-            for name, finding in verification.verify():
-                checked += 1
-                if finding:
-                    findings.append(finding)
-                if not options["json"]:
-                    self._print(name, finding)
+        checked: list[str] = []
+
+        def tell(name: str, finding: inventory.Finding | None) -> None:
+            checked.append(name)
+            if not options["json"]:
+                self._print(name, finding)
+
+        findings = verification.verify(now=timezone.now(), on_check=tell)
         if options["json"]:
-            document = {"checked": checked, "findings": [asdict(finding) for finding in findings]}
+            document = {"checked": len(checked), "findings": [asdict(finding) for finding in findings]}
             self.stdout.write(json.dumps(document, default=str, indent=2))
         if findings:
-            raise CommandError(f"{len(findings)} of {checked} checks found something.", returncode=1)
+            raise CommandError(f"{len(findings)} of {len(checked)} checks found something.", returncode=1)
         if not options["json"]:
-            self.stdout.write(f"All {checked} checks hold.")
+            self.stdout.write(f"All {len(checked)} checks hold.")
 
     def _print(self, name: str, finding: inventory.Finding | None) -> None:
         self.stdout.write(f"{name}: {finding.sentence if finding else 'ok'}")

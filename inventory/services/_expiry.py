@@ -1,0 +1,75 @@
+"""Holds end: when their deadline has passed, or before it when staff say so."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db import transaction
+
+from inventory import models, sql
+from inventory.services._facts import InvalidTransition, ReservationNotFound
+from inventory.services._scopes import scope_of
+from inventory.sql import Change, Line
+
+
+@transaction.atomic(savepoint=False)
+def expire_due(*, limit: int) -> int:
+    """End up to `limit` holds past their deadline, by the database's clock; return how many.
+
+    Any number of these may run at once: each hold is expired by one of them.
+    """
+    due = sql.lock_due(limit)
+    _expire(due)
+    return len(due)
+
+
+def expire_overdue(product_ids: Collection[int]) -> None:
+    """End every hold past its deadline on these products, for a reserve that has fallen short."""
+    _expire(sql.lock_overdue(product_ids))
+
+
+@transaction.atomic(savepoint=False)
+def end_hold(reservation_id: UUID, *, reason: str, actor_id: int) -> None:
+    """End a hold before its deadline, whoever owns it: its units are free at once, and its owner finds it expired.
+
+    `reason` stands in the ledger, with the actor. Raises ReservationNotFound, also for one with lines outside the
+    actor's scope, and InvalidTransition when it is no longer held.
+    """
+    found = sql.lock_reservation(reservation_id)
+    if found is None or _reaches_out(reservation_id, actor_id):
+        raise ReservationNotFound(reservation_id)
+    state, reference, _ = found
+    if state != models.State.HELD:
+        raise InvalidTransition(state)
+    _expire({reservation_id: reference}, note=reason, actor_id=actor_id)
+
+
+def _reaches_out(reservation_id: UUID, actor_id: int) -> bool:
+    scope = scope_of(actor_id)
+    lines = models.ReservationLine.objects.filter(reservation_id=reservation_id)
+    return scope is not None and lines.exclude(warehouse_id__in=scope).exists()
+
+
+def _expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None = None) -> None:
+    """Expire these locked holds: their references by id."""
+    if not references:
+        return
+    parts = [
+        (line.reservation_id, Line(line.product_id, line.warehouse_id, line.open))
+        for line in sql.lock_lines(references)
+        if line.open
+    ]
+    sql.add_to_lines(parts, column="released")
+    sql.end_reservations(references, state=models.State.EXPIRED)
+    sql.post_movements(
+        [given_back(part, models.State.HELD, references[reservation_id]) for reservation_id, part in parts],
+        kind=models.Kind.EXPIRE,
+        note=note,
+        actor_id=actor_id,
+    )
+
+
+def given_back(part: Line, state: str, reference: str) -> Change:
+    """Return what it does to a stock row that a reservation in `state` gives up units of it."""
+    if state == models.State.HELD:
+        return Change(part.product_id, part.warehouse_id, reserved=-part.quantity, reference=reference)
+    return Change(part.product_id, part.warehouse_id, committed=-part.quantity, reference=reference)

@@ -1,0 +1,112 @@
+"""The screens of somebody who works in one warehouse, and where it is said who works where."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from inventory import services as inventory
+from shop.toolkit.ids import new_id
+from tests import factories
+from tests.admin.test_stock_pages import GROUPS, ITEMS, signed_in, upload
+from tests.conftest import fetch
+from tests.inventory.imports import on_hand
+from users import models as user_models
+
+SCOPES, COUNTS = "/admin/inventory/warehousescope/", "/admin/inventory/count/"
+
+
+@pytest.fixture
+def mug(database):
+    for code in ("EAST", "WEST"):
+        factories.warehouse(code)
+    return factories.product(sku="MUG", stock={"MAIN": 101, "EAST": 202, "WEST": 404})
+
+
+def id_of(client: Client) -> int:
+    return user_models.User.objects.get(email=client.email).pk
+
+
+@pytest.fixture
+def easterner(mug) -> Client:
+    client = signed_in("Inventory manager")
+    inventory.set_scope(id_of(client), warehouses=["EAST"], actor_id=0)
+    return client
+
+
+def test_they_see_theirs(easterner, mug):
+    listed = easterner.get(ITEMS).content.decode()
+    assert "202" in listed
+    assert "707" not in listed
+    assert "WEST" not in listed  # not among the filters either
+    page = easterner.get(f"{ITEMS}{mug.id}/change/").content.decode()
+    assert "202 available" in page
+    for elsewhere in ("101", "404", "WEST"):
+        assert elsewhere not in page.replace("/static/", "")
+    assert "WEST" not in easterner.get(f"{ITEMS}{mug.id}/movements/").content.decode()
+    assert "WEST" not in easterner.get("/admin/inventory/warehouse/").content.decode()
+
+
+@pytest.mark.parametrize("step", ["receive", "adjust", "write-off", "set", "transfer"])
+def test_they_are_offered_theirs_and_others_are_refused(easterner, mug, step):
+    assert "WEST" not in easterner.get(f"{ITEMS}{mug.id}/{step}/").content.decode()
+    given = {"quantity": 1, "delta": 1, "expected_on_hand": 404, "reason": "damaged", "warehouse": "WEST"}
+    legs = {"from_warehouse": "WEST", "to_warehouse": "EAST"}
+    refused = easterner.post(f"{ITEMS}{mug.id}/{step}/", given | legs)
+    assert (refused.status_code, "Select a valid choice" in refused.content.decode()) == (422, True)
+    assert on_hand(mug.id) == {"MAIN": 101, "EAST": 202, "WEST": 404}
+
+
+def test_counts_imports_and_warehouses_elsewhere_are_not_there(easterner, mug):
+    count_id = new_id()
+    inventory.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
+    assert str(count_id) not in easterner.get(COUNTS).content.decode()
+    for step in ("enter", "close"):
+        assert easterner.get(f"{COUNTS}{count_id}/{step}/").status_code == 404
+        assert easterner.post(f"{COUNTS}{count_id}/{step}/", {"sku": "MUG", "counted": 1}).status_code == 404
+    assert easterner.post(f"{COUNTS}open/", {"warehouse": "WEST"}).status_code == 422
+
+    others = upload(signed_in("Inventory manager"), "sku,warehouse,quantity\nMUG,WEST,1\n").headers["Location"]
+    assert easterner.get(others).status_code == 302  # Django's own answer for what is not there
+    assert easterner.post(others.replace("change/", "approve/")).status_code == 404
+    (west,) = fetch("SELECT id FROM inventory_warehouse WHERE code = 'WEST'")[0]
+    for step in ("edit", "remove"):
+        assert easterner.post(f"/admin/inventory/warehouse/{west}/{step}/", {"name": "x"}).status_code == 404
+    mine = upload(easterner, "sku,warehouse,quantity\nMUG,WEST,1\n").headers["Location"]
+    assert "there is no such warehouse" in easterner.get(mine).content.decode()
+    assert on_hand(mug.id)["WEST"] == 404
+
+
+def test_a_manager_says_where_somebody_works(mug):
+    manager, clerk = signed_in("Inventory manager"), signed_in("Inventory clerk")
+
+    assert clerk.email in manager.get(f"{SCOPES}set-scope/").content.decode()
+    done = manager.post(f"{SCOPES}set-scope/", {"member": id_of(clerk), "warehouses": ["EAST", "MAIN"]})
+
+    assert (done.status_code, done.headers["Location"]) == (302, SCOPES)
+    page = manager.get(SCOPES).content.decode()
+    assert page.count(clerk.email) >= 2
+    assert f"{clerk.email} works in EAST, MAIN." in page
+    assert "303" in clerk.get(ITEMS).content.decode()
+    assert LogEntry.objects.get().user.email == manager.email
+
+    manager.post(f"{SCOPES}set-scope/", {"member": id_of(clerk)})
+    assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(0,)]
+
+
+def test_nobody_says_it_of_themselves_or_gives_what_they_have_not(easterner, mug):
+    clerk = signed_in("Inventory clerk")
+    for given in (
+        {"member": id_of(easterner)},
+        {"member": id_of(clerk), "warehouses": ["WEST"]},
+        {"member": factories.user().id},
+    ):
+        assert easterner.post(f"{SCOPES}set-scope/", given).status_code == 422
+    assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group != "Inventory manager"])
+def test_others_than_managers_may_not_say_it(mug, group):
+    client = signed_in(group)
+    for send in (client.get, client.post):
+        assert send(f"{SCOPES}set-scope/").status_code == 403
+    assert client.get(SCOPES).status_code == 403

@@ -1,0 +1,203 @@
+"""Who works in some warehouses only neither sees nor changes what is elsewhere, whichever way they come."""
+
+import pytest
+from django.contrib.auth.models import Group
+
+from inventory import services as inventory
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
+from shop.toolkit.pages import PageRequest
+from tests import factories
+from tests.conftest import counted_statements, fetch
+from tests.inventory.imports import on_hand
+from tests.inventory.test_concurrency import assert_books_are_right
+from users import models as user_models
+from users import services as users
+
+ITEMS, IMPORTS, WAREHOUSES = "/api/v1/inventory/items", "/api/v1/inventory/imports", "/api/v1/inventory/warehouses"
+
+
+def manager(*warehouses: str) -> users.User:
+    """A manager of stock who works in these warehouses."""
+    account = factories.user(is_staff=True)
+    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Inventory manager"))
+    transactions.run(lambda: inventory.set_scope(account.id, warehouses=warehouses, actor_id=0))
+    return account
+
+
+@pytest.fixture
+def mug(database):
+    for code in ("EAST", "WEST"):
+        factories.warehouse(code)
+    return factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 20, "WEST": 40})
+
+
+@pytest.fixture
+def easterner(mug):
+    return factories.client(manager("EAST"))
+
+
+def test_an_item_is_what_it_is_in_the_scope(easterner, mug):
+    seen = easterner.get(f"{ITEMS}/{mug.id}").json()
+    assert ([stock["warehouse"] for stock in seen["stocks"]], seen["on_hand"]) == (["EAST"], 20)
+    assert easterner.get(ITEMS).json()["results"][0]["on_hand"] == 20
+    as_of = easterner.get(f"{ITEMS}/{mug.id}?as_of=2099-01-01T00:00:00Z").json()
+    assert [stock["warehouse"] for stock in as_of["stocks"]] == ["EAST"]
+    ledger = easterner.get(f"{ITEMS}/{mug.id}/movements").json()["results"]
+    assert {movement["warehouse"] for movement in ledger} == {"EAST"}
+    assert [place["code"] for place in easterner.get(WAREHOUSES).json()["results"]] == ["EAST"]
+    assert easterner.get(f"{WAREHOUSES}/MAIN").status_code == 404
+    rows = b"".join(easterner.get("/api/v1/inventory/exports/stock.csv").streaming_content).decode().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["EAST"]
+    assert easterner.get("/api/v1/inventory/exports/stock.csv?warehouse=WEST").status_code == 404
+
+
+def test_who_claims_units_elsewhere_is_not_told(easterner, mug):
+    factories.reservation((mug.id, 35))  # from WEST, which can serve it whole
+    factories.reservation((mug.id, 15))  # from EAST
+    explanation = easterner.get(f"{ITEMS}/{mug.id}/explain").json()
+    assert [(hold["warehouse"], hold["quantity"]) for hold in explanation["holds"]] == [("EAST", 15)]
+
+
+ELSEWHERE = [
+    ("post", "/adjustments", {"warehouse": "WEST", "mode": "adjust", "quantity": 1, "reason": "found"}),
+    (
+        "post",
+        "/adjustments",
+        {"warehouse": "WEST", "mode": "set", "quantity": 1, "expected_on_hand": 40, "reason": "lost"},
+    ),
+    ("patch", "/stocks/WEST", {"safety_stock": 1}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ELSEWHERE)
+def test_stock_elsewhere_is_not_there_to_be_changed(easterner, mug, method, path, body):
+    refused = getattr(easterner, method)(f"{ITEMS}/{mug.id}{path}", body)
+    assert (refused.status_code, refused.json()["code"]) == (404, "warehouse_not_found")
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 20, "WEST": 40}
+    assert fetch("SELECT sum(safety_stock) FROM inventory_stock") == [(0,)]
+
+
+def test_nor_to_be_moved_counted_sold_loaded_or_taken_away(easterner, mug):
+    items = [{"product_id": mug.id, "quantity": 1}]
+    for legs in (("EAST", "WEST"), ("WEST", "EAST")):
+        body = {"from_warehouse": legs[0], "to_warehouse": legs[1], "items": items}
+        assert easterner.post("/api/v1/inventory/transfers", body).status_code == 404
+    assert easterner.patch(f"{WAREHOUSES}/WEST", {"name": "Ours"}).status_code == 404
+    assert easterner.delete(f"{WAREHOUSES}/WEST").status_code == 404
+    assert easterner.post("/update_stock", {"product_id": mug.id, "quantity": 21}).status_code == 409
+    assert easterner.post("/update_stock", {"product_id": mug.id, "quantity": 2}).status_code == 200
+
+    me = fetch("SELECT user_id FROM inventory_warehousescope")[0][0]
+    with pytest.raises(inventory.WarehouseNotFound):
+        inventory.open_count(count_id=new_id(), warehouse="WEST", note="", actor_id=me)
+    count_id = new_id()
+    inventory.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
+    with pytest.raises(inventory.CountNotFound):
+        inventory.record_count(count_id, product_id=mug.id, counted=1, actor_id=me)
+    with pytest.raises(inventory.CountNotFound):
+        inventory.close_count(count_id, actor_id=me)
+    with pytest.raises(inventory.CountNotFound):
+        inventory.get_count(count_id, visible_to=me)
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 18, "WEST": 40}
+    assert_books_are_right()
+
+
+def test_a_file_is_refused_where_it_speaks_of_other_warehouses(easterner, mug, tmp_path):
+    path = tmp_path / "levels.csv"
+    path.write_text("sku,warehouse,quantity\nMUG,EAST,1\nMUG,WEST,2\n")
+    me = fetch("SELECT user_id FROM inventory_warehousescope")[0][0]
+
+    def load(actor_id: int | None, **options) -> inventory.StockImport:
+        request = inventory.ImportRequest(file_name="levels.csv", on_error="skip", again=True, **options)
+        limits = inventory.FileLimits.of_upload(1_000_000)
+        return transactions.run(
+            lambda: inventory.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
+        )
+
+    mine = load(me)
+    assert (mine.changed, mine.refused) == (1, 1)
+    assert "there is no such warehouse" in mine.refused_rows[0].detail
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 1, "WEST": 40}
+
+    others = load(None)
+    assert on_hand(mug.id)["WEST"] == 2
+    assert [found["id"] for found in easterner.get(IMPORTS).json()["results"]] == [str(mine.id)]
+    for path_of_others in (f"{IMPORTS}/{others.id}", f"{IMPORTS}/{others.id}/errors"):
+        assert easterner.get(path_of_others).status_code == 404
+    assert easterner.post(f"{IMPORTS}/{others.id}/undo").status_code == 404
+    reviewed = load(None, dry_run=True, review=True)
+    with pytest.raises(inventory.ImportNotFound):
+        inventory.approve_import(reviewed.id, actor_id=me)
+    assert easterner.post(f"{IMPORTS}/{mine.id}/undo").status_code == 200
+
+
+def test_without_a_scope_or_with_it_taken_back_all_is_there(mug):
+    account = manager()
+    assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
+    inventory.set_scope(account.id, warehouses=["EAST", "WEST"], actor_id=0)
+    assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 60
+    inventory.set_scope(account.id, warehouses=["WEST"], actor_id=0)
+    assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 40
+    inventory.set_scope(account.id, warehouses=[], actor_id=0)
+    assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
+
+
+def test_nobody_widens_their_own_scope_and_none_gives_what_they_have_not(mug):
+    me = manager("EAST").id
+    with pytest.raises(inventory.OwnScope):
+        inventory.set_scope(me, warehouses=[], actor_id=me)
+    with pytest.raises(inventory.WarehouseNotFound):
+        inventory.set_scope(manager().id, warehouses=["WEST"], actor_id=me)
+    assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
+
+
+def test_a_warehouse_that_somebody_works_in_is_in_use(database):
+    factories.warehouse("NEW")
+    account = manager("NEW")
+    # Were it deleted, they would work in all.
+    with pytest.raises(inventory.WarehouseInUse):
+        inventory.delete_warehouse("NEW", actor_id=None)
+    inventory.set_scope(account.id, warehouses=[], actor_id=0)
+    inventory.delete_warehouse("NEW", actor_id=None)
+
+
+def test_low_and_out_are_those_of_the_scope(mug):
+    factories.product(sku="ELSEWHERE", stock={"MAIN": 1})
+    empty = factories.product(sku="EMPTY", stock={"EAST": 0, "WEST": 9})
+    me = manager("EAST").id
+
+    health = inventory.stock_health(visible_to=me)
+    assert (health.low, health.out) == (1, 1)
+    low = inventory.list_items(page=PageRequest(), low_stock=True, visible_to=me).results
+    assert [item.product_id for item in low] == [empty.id]
+    everywhere = inventory.stock_health()
+    assert (everywhere.low, everywhere.out) == (1, 0)
+
+
+def test_sales_are_those_of_the_scope(mug):
+    me = manager("EAST").id
+    for quantity in (3, 30):  # the first from MAIN, the second from WEST, which alone can serve it whole
+        transactions.run(
+            lambda quantity=quantity: inventory.sell(
+                product_id=mug.id, quantity=quantity, note="", reference="", actor_id=None
+            )
+        )
+    transactions.run(lambda: inventory.sell(product_id=mug.id, quantity=5, note="", reference="", actor_id=me))
+    assert [mover.sold for mover in inventory.sales(visible_to=me).top] == [5]
+    assert [(mover.sold, mover.available) for mover in inventory.sales().top] == [(38, 32)]
+    assert inventory.sales(visible_to=me).soon_out[0].available == 15
+
+
+def test_the_scope_costs_a_change_no_statement(mug):
+    counts = []
+    for actor_id in (None, manager("EAST").id):
+        with counted_statements() as statements:
+            transactions.run(
+                lambda actor_id=actor_id: inventory.adjust(
+                    product_id=mug.id, warehouse="EAST", delta=1, reason="found", note="", reference="",
+                    actor_id=actor_id,
+                )
+            )  # fmt: skip
+        counts.append(len(statements))
+    assert counts[0] == counts[1]

@@ -21,7 +21,12 @@ def migrated_server(**settings: str) -> Iterator[str]:
     folder.chmod(0o711)
     try:
         with embedded.server(folder, settings=settings) as url:
-            os.environ.update(DATABASE_URL=url, SECRET_KEY="bench", DJANGO_SETTINGS_MODULE="shop.settings")
+            os.environ.update(
+                DATABASE_URL=url,
+                SECRET_KEY="of-a-measurement-that-nobody-else-sees",
+                HTTPS="off",
+                DJANGO_SETTINGS_MODULE="shop.settings",
+            )
             subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, check=True)
             yield url
     finally:

@@ -1,6 +1,7 @@
 """The one table that turns exceptions into HTTP answers."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,12 +32,13 @@ BUSY = {QUERY_CANCELED, *transactions.CONTENDED}
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, code and title of a refusal, and how its facts become members of the problem."""
+    """Status, code and title of a refusal, and how its facts become members of the problem, and header fields."""
 
     status: int
     code: str
     title: str
     members: Callable[[Any], Mapping[str, Any]] = lambda refusal: {}
+    headers: Callable[[Any], dict[str, str]] = lambda refusal: {}
 
 
 def _field(name: str, code: str) -> Callable[[Any], Mapping[str, Any]]:
@@ -60,6 +62,10 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
         },
     ),
     users.InvalidCredentials: Answer(401, "invalid_credentials", "Invalid credentials"),
+    users.TooManyAttempts: Answer(
+        429, "throttled", "Too many requests", headers=lambda refusal: {"Retry-After": str(refusal.retry_after)}
+    ),
+    users.InvalidResetToken: Answer(400, "invalid", "Invalid request", _field("token", "invalid_token")),
     users.SessionEnded: Answer(401, "invalid_token", "Invalid token"),
     products.ProductNotFound: Answer(
         404, "product_not_found", "Product not found", lambda refusal: {"product_ids": refusal.product_ids}
@@ -194,7 +200,7 @@ def answer(exception: Exception, context: Mapping[str, Any]) -> HttpResponse | N
 
 def _refusal(refusal: refusals.Refusal) -> HttpResponse:
     found = REFUSALS[type(refusal)]
-    headers = {"WWW-Authenticate": "Bearer"} if found.status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if found.status == 401 else found.headers(refusal)
     return problem(found.status, found.code, found.title, str(refusal), members=found.members(refusal), headers=headers)
 
 
@@ -225,7 +231,7 @@ def _framework(error: exceptions.APIException) -> HttpResponse | None:
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     if wait := getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(wait) + 1)
+        headers["Retry-After"] = str(math.ceil(wait))
     code, title = found
     detail = error.detail.get("detail") if isinstance(error.detail, dict) else error.detail
     # The class's own status: where no token is asked for, REST framework would turn a 401 into a 403.

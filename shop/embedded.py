@@ -56,12 +56,13 @@ class EmbeddedError(Exception):
 def environment(folder: Path) -> Iterator[None]:
     """Run the body with DATABASE_URL and generated keys in the environment, on the server of `folder`.
 
-    Keys that the environment already names are kept. Raises EmbeddedError.
+    It is for one's own machine, so without HTTPS. What the environment already names is kept. Raises EmbeddedError.
     """
     with server(folder) as url:
         os.environ["DATABASE_URL"] = url
         os.environ.setdefault("SECRET_KEY", _kept_secret(folder / "secret_key"))
         os.environ.setdefault("JWT_SIGNING_KEY", _kept_secret(folder / "jwt_signing_key"))
+        os.environ.setdefault("HTTPS", "off")
         yield
 
 

@@ -10,6 +10,7 @@ import environ
 from django.urls import reverse_lazy
 
 from shop.toolkit.money import EXPONENTS
+from shop.toolkit.rates import Rate, read_rate
 
 env = environ.Env()
 
@@ -30,19 +31,82 @@ def whole_number(name: str, *, default: int, at_least: int) -> int:
     return int(text)
 
 
+def choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
+    """Return a variable that is one of some words, or stop with a sentence."""
+    word: str = env.str(name, default=default)
+    if word not in choices:
+        sys.exit(f"{name} is {word!r}; one of {', '.join(choices)} is needed.")
+    return word
+
+
+def rate(name: str, *, default: str) -> Rate | None:
+    """Return a variable that is a rate such as 10/15m, None when it is off, or stop with a sentence."""
+    text = env.str(name, default=default)
+    try:
+        return None if text == "off" else read_rate(text)
+    except ValueError:
+        sys.exit(f"{name} is {text!r}; a rate such as 100/s, 10/15m or 1000/d is needed, or off.")
+
+
+def strong(name: str, key: str) -> str:
+    """Return a key that nobody guesses, or stop with a sentence."""
+    if len(key) < 32 or len(set(key)) < 8 or key.startswith("django-insecure-"):
+        sys.exit(f"{name} is weak: at least 32 random characters are needed. `openssl rand -base64 48` makes some.")
+    return key
+
+
 # --- Secrets ---------------------------------------------------------------------------------------------------------
 
-SECRET_KEY = required("SECRET_KEY", "Set it to a long random string that stays the same over restarts.")
-# Tokens are signed with a key of their own; without one it is derived, so that neither key gives the other away.
-JWT_SIGNING_KEY = (
-    env.str("JWT_SIGNING_KEY", default="")
-    or hmac.digest(SECRET_KEY.encode(), b"shop.jwt-signing-key", hashlib.sha256).hex()
+SECRET_KEY = strong(
+    "SECRET_KEY", required("SECRET_KEY", "Set it to a long random string that stays the same over restarts.")
 )
+# Tokens are signed with a key of their own; without one it is derived, so that neither key gives the other away.
+JWT_SIGNING_KEY = strong(
+    "JWT_SIGNING_KEY",
+    env.str("JWT_SIGNING_KEY", default="")
+    or hmac.digest(SECRET_KEY.encode(), b"shop.jwt-signing-key", hashlib.sha256).hex(),
+)
+# What they signed before is still read: a new key becomes the first, and the old one stays here for two weeks.
+JWT_PREVIOUS_KEYS = [strong("JWT_PREVIOUS_KEYS", key) for key in env.list("JWT_PREVIOUS_KEYS", default=[])]
 
 # --- Who is served ---------------------------------------------------------------------------------------------------
 
+# Off for one's own machine alone: cookies and tokens then cross the network for everybody to read.
+HTTPS = choice("HTTPS", default="on", choices=("on", "off")) == "on"
 DEBUG = env.bool("DEBUG", default=False)
+if DEBUG and HTTPS:
+    sys.exit("DEBUG is on: its pages show secrets to whoever makes one fail. It is for HTTPS=off, on your own machine.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+if "*" in ALLOWED_HOSTS:
+    sys.exit("ALLOWED_HOSTS is '*': name the hosts, else links in mails go where whoever asks for them wants.")
+# How many proxies of ours a request passes; each adds to X-Forwarded-For and says X-Forwarded-Proto.
+TRUSTED_PROXIES = whole_number("TRUSTED_PROXIES", default=0, at_least=0)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # load balancers ask the server itself
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+# Pages of other origins may call the API only where they are named.
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-key")
+CORS_EXPOSE_HEADERS = ("Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
+CORS_URLS_REGEX = r"^/(api/.*|check_stock|update_stock|create_order)$"
+
+# --- Throttles -------------------------------------------------------------------------------------------------------
+
+# Failed logins of an account, and ten times as many from an address; counted in the database, for all processes.
+THROTTLE_LOGIN = rate("THROTTLE_LOGIN", default="10/15m")
+# Requests of a worker's client; a ceiling for what has run wild, far above what a busy storefront's server asks for.
+THROTTLE_ANON = rate("THROTTLE_ANON", default="120000/m")
+THROTTLE_USER = rate("THROTTLE_USER", default="120000/m")
+CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+CACHES["default"].setdefault("OPTIONS", {})
+if CACHES["default"]["BACKEND"].endswith("LocMemCache"):
+    CACHES["default"]["OPTIONS"]["MAX_ENTRIES"] = 100_000
 
 # --- Database --------------------------------------------------------------------------------------------------------
 
@@ -78,12 +142,41 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- Users -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "users.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# Whether staff need the code of an authenticator app beside their password; `manage.py second_factor` gives them one.
+SECOND_FACTOR = choice("SECOND_FACTOR", default="off", choices=("on", "off")) == "on"
+OTP_TOTP_ISSUER = "Shop"
+
+# --- Mail ------------------------------------------------------------------------------------------------------------
+
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="shop@localhost")
+PASSWORD_RESET_TIMEOUT = 60 * 60
+# The storefront's page where a new password is set; {token} stands for the token.
+PASSWORD_RESET_URL = env.str("PASSWORD_RESET_URL", default="")
+
 # --- Apps ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "shop",  # before the theme, whose first page it replaces
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "shop.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -92,6 +185,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "corsheaders",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "shop.toolkit",
     "users",
     "inventory",
@@ -103,11 +200,14 @@ MIDDLEWARE = [
     "shop.toolkit.middleware.refuse_charsets",
     "shop.toolkit.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
+    "shop.toolkit.middleware.content_security_policy",
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    *(["django_otp.middleware.OTPMiddleware"] if SECOND_FACTOR else []),
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -137,23 +237,6 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 
-# --- Users -----------------------------------------------------------------------------------------------------------
-
-AUTH_USER_MODEL = "users.User"
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
-]
-
 # --- Admin -----------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +257,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "shop.dashboard.context",
     "SHOW_BACK_BUTTON": True,
+    "LOGIN": {"form": "users.forms.LoginForm"},
     # Blue: the theme's own purple is too dark to be read on its dark pages.
     "COLORS": {
         "primary": {
@@ -231,7 +315,6 @@ REST_FRAMEWORK = {
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "SIGNING_KEY": JWT_SIGNING_KEY,
-    "UPDATE_LAST_LOGIN": False,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Shop",

@@ -29,7 +29,7 @@ def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False)
 
 
 def access_token(account: users.User) -> str:
-    session = users.open_session(email=account.email, password=PASSWORD, now=timezone.now())
+    session = users.open_session(email=account.email, password=PASSWORD, address="127.0.0.1", now=timezone.now())
     return token_pair(session)["access"]
 
 

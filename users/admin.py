@@ -5,13 +5,20 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldBooleanSwitchWidget
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button
 from users import models
 from users import services as users
 
 admin.site.unregister(Group)  # what a group may do is in a migration
+for device in (TOTPDevice, StaticDevice):
+    admin.site.unregister(device)  # nobody reads another's second factor
 
 
 class AccessForm(forms.Form):

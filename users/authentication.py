@@ -1,23 +1,63 @@
 """Bearer tokens at the edge: what a session looks like as a pair of signed tokens, and back."""
 
+import hashlib
 from typing import Any
 from uuid import UUID
 
+import jwt
+from django.conf import settings
 from django.utils.crypto import constant_time_compare
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
-from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from rest_framework_simplejwt import tokens
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError, TokenError
 
 from users import models
 from users import services as users
 
 INVALID = "The token is malformed, expired, revoked or not ours."
+ISSUER, AUDIENCE = "shop", "shop-api"
+
+
+class KeyRing(TokenBackend):
+    """Signs with the first key and reads what any of them signed; the token's header says which (`kid`)."""
+
+    def __init__(self, keys: list[str]) -> None:
+        super().__init__("HS256", audience=AUDIENCE, issuer=ISSUER)
+        self.first = keys[0]
+        self.keys = {key_id(key): key for key in keys}
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        claims = {**payload, "iss": ISSUER, "aud": AUDIENCE}
+        return jwt.encode(claims, self.first, self.algorithm, headers={"kid": key_id(self.first)})
+
+    def get_verifying_key(self, token: Any) -> str:
+        try:
+            return self.keys[jwt.get_unverified_header(token)["kid"]]
+        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+            raise TokenBackendError(INVALID) from error
+
+
+def key_id(key: str) -> str:
+    """Return what a token calls the key that signed it; it tells nothing of the key."""
+    return hashlib.sha256(b"shop.key-id:" + key.encode()).hexdigest()[:12]
+
+
+RING = KeyRing([settings.JWT_SIGNING_KEY, *settings.JWT_PREVIOUS_KEYS])
+
+
+class AccessToken(tokens.AccessToken):
+    _token_backend = RING
+
+
+class RefreshToken(tokens.RefreshToken):
+    _token_backend = RING
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Take an access token; look the user up on every request, so that what was revoked is refused at once."""
+    """Take an access token; look its session up on every request, so that what was ended is refused at once."""
 
     def authenticate(self, request: Request) -> tuple[models.User, None] | None:
         scheme, *rest = get_authorization_header(request).split() or [b""]
@@ -26,16 +66,17 @@ class TokenAuthentication(BaseAuthentication):
         try:
             (raw,) = rest
             token: Any = AccessToken(raw)  # type: ignore[arg-type]  # declared for another Token than it takes
-            user_id, stamp = token["user_id"], token["stamp"]
-        except (TokenError, KeyError, ValueError) as error:
+            session_id, stamp = UUID(token["sid"]), token["stamp"]
+        except (TokenError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise InvalidToken(INVALID) from error
         # Signed is not well-formed: a token of an older scheme may carry anything.
-        if type(user_id) is not int or type(stamp) is not str:
+        if type(stamp) is not str:
             raise InvalidToken(INVALID)
-        user = models.User.objects.filter(pk=user_id, is_active=True).first()
-        if user is None or not constant_time_compare(user.token_stamp, stamp):
+        sessions = models.Session.objects.filter(pk=session_id, ended_at=None, user__is_active=True)
+        session = sessions.select_related("user").first()
+        if session is None or not constant_time_compare(session.user.token_stamp, stamp):
             raise InvalidToken(INVALID)
-        return user, None
+        return session.user, None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -53,10 +94,9 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 def token_pair(session: users.Session) -> dict[str, str]:
     """Sign `{"access", "refresh"}` for a session."""
-    access = AccessToken()
-    access["user_id"], access["stamp"] = session.user_id, session.token_stamp
-    refresh = RefreshToken()
-    refresh["user_id"], refresh["sid"] = session.user_id, session.id.hex
+    access, refresh = AccessToken(), RefreshToken()
+    access["sid"] = refresh["sid"] = str(session.id)
+    access["sub"], access["stamp"] = str(session.user_id), session.token_stamp
     refresh["jti"] = session.refresh_id.hex
     refresh.payload["exp"] = int(session.expires_at.timestamp())
     return {"access": str(access), "refresh": str(refresh)}

@@ -1,5 +1,6 @@
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models import Q
@@ -64,9 +65,34 @@ class User(AbstractBaseUser, PermissionsMixin):
     def token_stamp(self) -> str:
         """What every token of the user carries: another one as soon as the password or the token version changes.
 
-        Derived from the password's hash, so that it does not matter by which way the password was changed.
+        Derived from the password's hash, so that it does not matter by which way the password was changed; and where
+        staff need a second factor from now on, tokens that were given without one are no longer good.
         """
-        return salted_hmac("users.token_stamp", f"{self.pk}:{self.token_version}:{self.password}").hexdigest()[:32]
+        factors = 2 if self.is_staff and settings.SECOND_FACTOR else 1
+        parts = f"{self.pk}:{self.token_version}:{factors}:{self.password}"
+        return salted_hmac("users.token_stamp", parts).hexdigest()[:32]
+
+
+class LoginAttempts(models.Model):
+    """Failed logins that stand against an account or an address, until `ends_at`."""
+
+    key = models.CharField(primary_key=True, max_length=64, help_text="A keyed hash of whom they stand against.")
+    count = models.PositiveIntegerField()
+    ends_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.count} until {self.ends_at:%H:%M:%S}"
+
+
+class PasswordReset(models.Model):
+    """A user who wants a mail to set a new password by; `sent_at` is when it went out."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    wanted_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} at {self.wanted_at:%Y-%m-%d %H:%M}"
 
 
 class Session(models.Model):

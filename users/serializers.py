@@ -24,6 +24,21 @@ class CredentialsShape(Shape):
     email = Text(max_length=254)
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
 
+    otp_code = Text(
+        max_length=16,
+        required=False,
+        help_text="Of the authenticator app, or from paper; staff need it where SECOND_FACTOR is on.",
+    )
+
+
+class PasswordResetShape(Shape):
+    email = Text(max_length=254)
+
+
+class NewPasswordShape(Shape):
+    token = Text(max_length=200)
+    password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
+
 
 class RefreshShape(Shape):
     refresh = Text(max_length=MAX_TOKEN)

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -5,13 +7,17 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from shop.toolkit.addresses import client_address
 from shop.toolkit.permissions import IsStaff, caller_id, visible_to
 from shop.toolkit.schema import answers, paged
+from shop.toolkit.shapes import EmptyShape
 from shop.toolkit.views import ApiView
 from users import services as users
 from users.authentication import read_refresh_token, token_pair
 from users.serializers import (
     CredentialsShape,
+    NewPasswordShape,
+    PasswordResetShape,
     ProfileChangeShape,
     RefreshShape,
     RegistrationShape,
@@ -27,8 +33,10 @@ class TokenView(ApiView):
 
     @extend_schema(request=CredentialsShape, responses=answers(200, TokenPairShape, 400, 401))
     def post(self, request: Request) -> HttpResponse:
-        """Log in with email and password."""
-        session = users.open_session(**self.body(CredentialsShape), now=timezone.now())
+        """Log in with email and password; staff, where they need a second factor, with its code as well."""
+        given = self.body(CredentialsShape)
+        # Not in a transaction of its own: a failed attempt must stay counted although the answer is a refusal.
+        session = users.open_session(**given, address=client_address(request), now=timezone.now())
         return Response(token_pair(session))
 
 
@@ -55,6 +63,33 @@ class LogoutView(ApiView):
         session_id, _ = read_refresh_token(self.body(RefreshShape)["refresh"])
         users.end_session(session_id, now=timezone.now())
         return Response(status=204)
+
+
+class PasswordResetView(ApiView):
+    authentication_classes = ()
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=PasswordResetShape, responses=answers(202, EmptyShape, 400))
+    def post(self, request: Request) -> HttpResponse:
+        """Have a mail sent by which a new password can be set. Whether there is such an account, nobody is told."""
+        given = self.body(PasswordResetShape)
+
+        def note() -> dict[str, Any]:
+            users.want_password_reset(**given)
+            return {}
+
+        return self.command(note, shape=EmptyShape, status=202)
+
+
+class PasswordResetConfirmView(ApiView):
+    authentication_classes = ()
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=NewPasswordShape, responses=answers(204, None, 400))
+    def post(self, request: Request) -> HttpResponse:
+        """Set a new password by the token from a mail. Every token of the user ends with the old one."""
+        given = self.body(NewPasswordShape)
+        return self.command(lambda: users.reset_password(**given))
 
 
 class UserListView(ApiView):

@@ -40,6 +40,33 @@ def content_length(request: HttpRequest) -> int:
     return int(told) if told.isascii() and told.isdigit() else 0
 
 
+# No script is inline anywhere. The admin's theme evaluates expressions that stand in its pages; both set styles.
+PAGES = {
+    "/admin/": "script-src 'self' 'unsafe-eval'",
+    "/api/docs": "script-src 'self'",
+}
+PAGE_POLICY = (
+    "default-src 'none'; {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+POLICIES = {path: PAGE_POLICY.format(scripts=scripts) for path, scripts in PAGES.items()}
+
+
+def content_security_policy(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Tell browsers what pages may load and run: ours, and nothing that somebody put into them."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        found = (policy for path, policy in POLICIES.items() if request.path.startswith(path))
+        response.headers["Content-Security-Policy"] = next(found, API_POLICY)
+        return response
+
+    return middleware
+
+
 def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Refuse NUL in path, query and cookies: PostgreSQL has no such text, so any of them would end as a crash."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException, Throttled, ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -13,7 +13,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from shop.toolkit import idempotency, transactions
+from shop.toolkit import idempotency, throttling, transactions
 from shop.toolkit.pages import Page
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.shapes import EmptyShape
@@ -27,6 +27,19 @@ class ApiView(APIView):
     http_method_names = ("get", "head", "post", "patch", "delete")
     access: ClassVar[dict[str, Sequence[type[BasePermission]]]] = {}
     query_shapes: ClassVar[dict[str, type[Serializer[Any]]]] = {}
+
+    quota: throttling.Quota | None = None
+
+    def check_throttles(self, request: Request) -> None:
+        self.quota = throttling.use_quota(request)
+        if self.quota and self.quota.is_used_up:
+            raise Throttled(self.quota.seconds_left)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in self.quota.headers().items() if self.quota else ():
+            response.headers[name] = value
+        return response
 
     def get_permissions(self) -> list[Any]:
         # A method that is not there is a 405 for everybody, before anybody is asked who they are.

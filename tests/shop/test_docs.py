@@ -12,6 +12,7 @@ from django.core.management import call_command
 from shop import answers, settings
 from tests import factories
 
+SECRET_KEY = "of-these-tests-and-long-enough-for-them"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,10 +37,21 @@ def test_the_docs_page_loads_nothing_from_elsewhere(api):
     sources = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.content.decode())
     assert len(sources) >= 3
     for source in sources:
-        assert source.startswith("/static/"), source
+        assert source.startswith(("/static/", "/api/docs?script=")), source
         response = api.get(source)
         assert response.status_code == 200
         response.close()
+
+
+def test_no_page_has_a_script_of_its_own(api):
+    """So that the pages' policy can forbid those that somebody else puts there."""
+    for path in ("/api/docs", "/admin/login/"):
+        page = api.get(path)
+        assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", page.content.decode()) == []
+        assert (
+            "'unsafe-inline'"
+            not in page.headers["content-security-policy"].partition("script-src")[2].partition(";")[0]
+        )
 
 
 def test_the_root_leads_to_the_docs_and_admin_to_its_door(api):
@@ -78,9 +90,13 @@ def test_the_readme_lists_every_variable_that_is_read():
     read = set()
     for path in (ROOT / "shop").rglob("*.py"):
         read |= set(
-            re.findall(r"""(?:env\.\w+|required|whole_number|os\.environ\.get)\(\s*"([A-Z_]+)\"""", path.read_text())
+            re.findall(
+                r"""(?:env\.\w+|required|whole_number|choice|rate|os\.environ\.get)\(\s*"([A-Z_]+)\"""",
+                path.read_text(),
+            )
         )
-    table = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+    rows = re.findall(r"^\| (`[A-Z_`, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    table = {name for row in rows for name in re.findall("`([A-Z_]+)`", row)}
 
     assert read == table
     assert {"DATABASE_URL", "SECRET_KEY", "PORT"} <= read
@@ -118,7 +134,7 @@ def test_what_the_database_url_asks_for_reaches_the_driver():
     code = "from shop import settings; print(settings.DATABASES['default']['OPTIONS'])"
     environment = {
         "PATH": os.environ["PATH"],
-        "SECRET_KEY": "x",
+        "SECRET_KEY": SECRET_KEY,
         "DATABASE_URL": "postgres://u@h/d?sslmode=verify-full&target_session_attrs=read-write&options=-c%20work_mem%3D9MB",
     }
     said = subprocess.run(
@@ -135,7 +151,7 @@ def test_what_the_database_url_asks_for_reaches_the_driver():
     ("name", "value"), [("DEFAULT_CURRENCY", "eur"), ("RESERVATION_TTL_SECONDS", "-5"), ("DATABASE_POOL_SIZE", "many")]
 )
 def test_a_setting_that_makes_no_sense_stops_the_start_with_a_sentence(name, value):
-    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": "x", "DATABASE_URL": "postgres:///x", name: value}
+    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": SECRET_KEY, "DATABASE_URL": "postgres:///x", name: value}
     said = subprocess.run(
         [sys.executable, "-c", "import shop.settings"], cwd=ROOT, env=environment, capture_output=True, text=True
     )

@@ -26,6 +26,9 @@ from tests.conftest import database_url, free_port, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 
+# What the tests have set for themselves, and the shop is to find out anew.
+OURS = ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS")
+
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Path]:
@@ -61,7 +64,9 @@ class Running:
         self.house = house
         self.base = f"http://127.0.0.1:{port}"
         self.log = house / f"run-{port}.log"
-        kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY")}
+        kept = {
+            k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS")
+        }
         kept = {k: v for k, v in kept.items() if k not in ("DATABASE_POOL_SIZE", "DJANGO_SETTINGS_MODULE")}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -90,7 +95,11 @@ class Running:
 
 
 def manage(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "PORT")}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "PORT")
+    }
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=house,
@@ -358,7 +367,7 @@ def test_elsewhere_a_missing_secret_stops_the_start_with_a_sentence(house, envir
 
 
 def test_without_a_database_the_server_says_so(house):
-    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": "x"}
+    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": "of-this-test-and-long-enough-for-it"}
     result = subprocess.run(
         [sys.executable, "-c", "import shop.wsgi"], cwd=house, env=environment, capture_output=True, text=True
     )
@@ -373,7 +382,8 @@ def test_a_database_url_is_used_instead_and_the_named_staff_user_made(house, dat
         house,
         port,
         DATABASE_URL=database_url(settings.DATABASES["default"]["NAME"]),
-        SECRET_KEY="of-this-test",
+        SECRET_KEY="of-this-test-and-long-enough-for-it",
+        HTTPS="off",
         DJANGO_SUPERUSER_EMAIL="boss@example.com",
         DJANGO_SUPERUSER_PASSWORD="the-boss-knows-it",
     )

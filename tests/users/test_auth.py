@@ -3,16 +3,22 @@
 import base64
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import httpx
+import jwt
 import pytest
-from rest_framework_simplejwt.tokens import AccessToken
+from django.utils import timezone
 
 from tests import factories
 from tests.conftest import fetch
-from users import models
+from users import authentication, models
 from users import services as users
+from users.authentication import RING, AccessToken, KeyRing, key_id
+
+ABSENT = "00000000-0000-7000-8000-000000000000"
 
 
 def log_in(client, account) -> dict:
@@ -58,10 +64,11 @@ def test_a_refresh_token_is_good_for_one_use_and_its_reuse_ends_the_family(api):
     first = log_in(api, factories.user())
 
     second = api.post("/api/v1/auth/token/refresh", {"refresh": first["refresh"]}).json()
+    assert me(api, second["access"]).status_code == 200
     reuse = api.post("/api/v1/auth/token/refresh", {"refresh": first["refresh"]})
     after = api.post("/api/v1/auth/token/refresh", {"refresh": second["refresh"]})
 
-    assert me(api, second["access"]).status_code == 200
+    assert me(api, second["access"]).status_code == me(api, first["access"]).status_code == 401
     assert reuse.status_code == after.status_code == 401
     assert reuse.json()["code"] == after.json()["code"] == "invalid_token"
 
@@ -90,9 +97,13 @@ def test_of_parallel_uses_of_one_refresh_token_one_gets_through(server):
 
 
 def test_log_out_ends_the_family(api):
-    tokens = log_in(api, factories.user())
+    account = factories.user()
+    tokens = log_in(api, account)
 
+    others = log_in(api, account)
     assert api.post("/api/v1/auth/logout", {"refresh": tokens["refresh"]}).status_code == 204
+    assert me(api, tokens["access"]).status_code == 401  # at once, not in five minutes
+    assert me(api, others["access"]).status_code == 200  # another login is another family
     assert api.post("/api/v1/auth/logout", {"refresh": tokens["refresh"]}).status_code == 204
     assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
 
@@ -136,6 +147,17 @@ def test_a_deactivated_account_is_out_at_once(api):
     assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
 
 
+def test_an_account_that_is_switched_on_again_has_none_of_its_old_tokens(api):
+    account = factories.user()
+    tokens = log_in(api, account)
+    for is_active in (False, True):
+        users.set_access(account.id, is_active=is_active, is_staff=False, groups=[], actor_id=0)
+
+    assert me(api, tokens["access"]).status_code == 401
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+    assert me(api, log_in(api, account)["access"]).status_code == 200
+
+
 def test_ending_all_sessions_ends_access_and_refresh_tokens(api):
     account = factories.user()
     tokens = log_in(api, account)
@@ -169,12 +191,12 @@ def _unsigned() -> str:
         "Bearer x.y.z",
         "Bearer ÄÖÜ",
         lambda: f"Bearer {_unsigned()}",
-        lambda: f"Bearer {_signed(user_id='abc', stamp='x')}",
-        lambda: f"Bearer {_signed(user_id=True, stamp='x')}",
-        lambda: f"Bearer {_signed(user_id=2**80, stamp='x')}",
-        lambda: f"Bearer {_signed(user_id=999_999, stamp='x')}",
+        lambda: f"Bearer {_signed(sid='abc', stamp='x')}",
+        lambda: f"Bearer {_signed(sid=True, stamp='x')}",
+        lambda: f"Bearer {_signed(sid=2**80, stamp='x')}",
+        lambda: f"Bearer {_signed(sid=ABSENT, stamp='x')}",
         lambda: f"Bearer {_signed(stamp='x')}",
-        lambda: f"Bearer {_signed(user_id=1)}",
+        lambda: f"Bearer {_signed(sid=ABSENT)}",
     ],
 )
 def test_a_malformed_or_foreign_token_is_a_401_even_where_none_is_needed(api, header):
@@ -193,3 +215,100 @@ def test_a_refresh_token_is_no_access_token_and_the_other_way_round(api):
     assert me(api, tokens["refresh"]).status_code == 401
     assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["access"]}).status_code == 401
     assert api.post("/api/v1/auth/token/refresh", {"refresh": "nonsense"}).status_code == 401
+
+
+def header_of(token: str) -> dict:
+    return jwt.get_unverified_header(token)
+
+
+def test_a_key_that_was_replaced_is_read_until_it_is_taken_away(api, monkeypatch):
+    account = factories.user()
+    old = log_in(api, account)
+    first = RING.first
+    new = "a-new-key-a-new-key-a-new-key-a-new-key"
+
+    def use(*keys: str) -> None:
+        ring = KeyRing(list(keys))
+        for kind in (authentication.AccessToken, authentication.RefreshToken):
+            monkeypatch.setattr(kind, "_token_backend", ring)
+
+    use(new, first)
+    young = log_in(api, account)
+    assert header_of(young["access"])["kid"] == key_id(new) != header_of(old["access"])["kid"]
+    assert me(api, old["access"]).status_code == me(api, young["access"]).status_code == 200
+    assert api.post("/api/v1/auth/token/refresh", {"refresh": old["refresh"]}).status_code == 200
+    use(new)
+    assert me(api, old["access"]).status_code == 401
+    assert me(api, young["access"]).status_code == 200
+
+
+def _foreign(**changed) -> str:
+    """A token that is signed with our key but is not quite ours."""
+    claims = {
+        "token_type": "access",
+        "jti": "x",
+        "sid": ABSENT,
+        "stamp": "x",
+        "sub": "1",
+        "iss": "shop",
+        "aud": "shop-api",
+    }
+    claims["exp"] = int(time.time()) + 60
+    headers = {"kid": changed.pop("kid", key_id(RING.first))}
+    key = changed.pop("key", RING.first)
+    algorithm = changed.pop("algorithm", "HS256")
+    claims = {name: value for name, value in {**claims, **changed}.items() if value is not None}
+    return jwt.encode(claims, key, algorithm, headers={name: kid for name, kid in headers.items() if kid is not None})
+
+
+FOREIGN = [
+    {"iss": "elsewhere"},
+    {"iss": None},
+    {"aud": "another-api"},
+    {"aud": None},
+    {"exp": 1},
+    {"exp": None},
+    {"exp": "soon"},
+    {"kid": "no-such-key"},
+    {"kid": None},
+    {"key": "another-key-another-key-another-key-another-key"},
+    {"algorithm": "HS384"},
+    {"token_type": "refresh"},
+    {"sid": None},
+    {"sid": 7},
+    {"sid": "abc"},
+    {"stamp": None},
+    {"stamp": ["x"]},
+    {"sub": 7},
+]
+
+
+@pytest.mark.parametrize("changed", FOREIGN)
+def test_a_token_that_is_not_quite_ours_is_a_401(api, changed):
+    account = factories.user()
+    session = users.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
+    good = {"sid": str(session.id), "stamp": session.token_stamp, "sub": str(account.id)}
+    assert me(api, _foreign(**good)).status_code == 200
+
+    refused = me(api, _foreign(**{**good, **changed}))
+
+    assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
+    assert (
+        api.get("/api/v1/products", headers={"authorization": f"Bearer {_foreign(**{**good, **changed})}"}).status_code
+        == 401
+    )
+
+
+@pytest.mark.argon2  # the server is a process with hashers of its own
+def test_of_twenty_refresh_tokens_sent_six_times_in_parallel_each_gets_through_once(server):
+    email = factories.user().email
+    login = {"email": email, "password": factories.PASSWORD}
+    tokens = [httpx.post(f"{server}/api/v1/auth/token", json=login).json()["refresh"] for _ in range(20)]
+    with ThreadPoolExecutor(24) as pool, httpx.Client(limits=httpx.Limits(max_connections=24)) as client:
+        sent = [
+            pool.submit(client.post, f"{server}/api/v1/auth/token/refresh", json={"refresh": token}, timeout=60)
+            for token in tokens
+            for _ in range(6)
+        ]
+        statuses = [answer.result().status_code for answer in sent]
+    assert sorted(statuses) == [200] * 20 + [401] * 100

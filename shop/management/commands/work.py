@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from django.core.mail import send_mail
 from django.core.management.base import BaseCommand
 from django.db import connection
 from django.utils import timezone
@@ -13,16 +15,23 @@ from django.utils import timezone
 from inventory import services as inventory
 from orders import services as orders
 from shop.toolkit import idempotency, transactions
+from users import services as users
 
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2
 BATCH = 100
+RESET_MAIL = """Somebody, most likely you, wants to set a new password for your account.
+
+{how}
+
+It is good for an hour and once. If it was not you, nothing needs to be done.
+"""
 
 
 class Command(BaseCommand):
-    """Do what nobody waits for, again and again: finish imports, expire overdue holds, clear old idempotency
-    keys and rows of imports.
+    """Do what nobody waits for, again and again: finish imports, expire overdue holds, send mails, clear old
+    idempotency keys, failed logins and rows of imports.
 
     `make run` starts one. Any number may run at once, here and on other machines: each step is done by one of them, and
     one that is killed leaves nothing that another would not go on with.
@@ -35,7 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         while True:
-            for chore in (finish_imports, expire_holds, clear_keys, clear_imports):
+            for chore in (finish_imports, expire_holds, send_mails, clear_keys, clear_attempts, clear_imports):
                 _attempt(chore)
             if options["once"]:
                 return
@@ -62,6 +71,27 @@ def expire_holds() -> None:
     """Expire the holds past their deadline, and the orders that hung on them."""
     while transactions.run(lambda: orders.expire_due(limit=BATCH, now=timezone.now())):
         pass
+
+
+def send_mails() -> None:
+    """Send the mails by which passwords are set anew."""
+    while mail := transactions.run(lambda: users.take_password_reset(now=timezone.now())):
+        try:
+            _send(mail)
+        except Exception:
+            transactions.run(partial(users.return_password_reset, mail.user_id))
+            raise
+
+
+def _send(mail: users.ResetMail) -> None:
+    where = settings.PASSWORD_RESET_URL.replace("{token}", mail.token)
+    text = RESET_MAIL.format(how=f"Open {where}" if where else f"Your token is {mail.token}")
+    send_mail("Set a new password", text, None, [mail.email])
+
+
+def clear_attempts() -> None:
+    """Forget the failed logins that no longer stand against anybody."""
+    transactions.run(users.clear_attempts)
 
 
 def clear_keys() -> None:

@@ -1,23 +1,19 @@
-"""Who is who. Users register, log in, and stay logged in by a family of refresh tokens that ends as one."""
+"""Accounts: who is who, and who may come in."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import datetime
 
-from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import models
-
-SESSION_LIFETIME = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -32,21 +28,10 @@ class User:
     created_at: datetime
 
 
-@dataclass(frozen=True)
-class Session:
-    """One login and the refresh token that continues it: `refresh_id` is good for one use."""
-
-    id: UUID
-    user_id: int
-    refresh_id: UUID
-    token_stamp: str
-    expires_at: datetime
-
-
 class UserNotFound(Refusal):
-    """No user has this id."""
+    """No user has this id, or this address."""
 
-    def __init__(self, user_id: int) -> None:
+    def __init__(self, user_id: int | str) -> None:
         super().__init__(f"There is no user {user_id}.")
 
 
@@ -72,20 +57,6 @@ class WeakPassword(Refusal):
         self.messages = messages
 
 
-class InvalidCredentials(Refusal):
-    """Email and password do not belong together. Says the same whether the account exists or not."""
-
-    def __init__(self) -> None:
-        super().__init__("No active account has this email and password.")
-
-
-class SessionEnded(Refusal):
-    """The refresh token is not the newest of a living session."""
-
-    def __init__(self) -> None:
-        super().__init__("This refresh token can no longer be used; log in again.")
-
-
 @transaction.atomic(savepoint=False)
 def register(*, email: str, password: str, name: str) -> User:
     """Create a customer account.
@@ -93,7 +64,7 @@ def register(*, email: str, password: str, name: str) -> User:
     Raises EmailExists, WeakPassword.
     """
     user = models.User(email=models.normalized_email(email), name=name)
-    _set_password(user, password)
+    set_password(user, password)
     _save(user)
     return _user(user)
 
@@ -111,8 +82,8 @@ def ensure_superuser(*, email: str, password: str) -> bool:
 def set_access(user_id: int, *, is_active: bool, is_staff: bool, groups: Collection[str], actor_id: int) -> User:
     """Say whether an account may come in, whether it is staff, and of which groups, named by their names.
 
-    An account that is switched off is out at once: every request looks. Raises UserNotFound, OwnAccess for the actor's
-    own account, so that nobody locks themselves out.
+    An account that is switched off is out at once, and its tokens stay dead when it is switched on again. Raises
+    UserNotFound, OwnAccess for the actor's own account, so that nobody locks themselves out.
     """
     if user_id == actor_id:
         raise OwnAccess
@@ -121,6 +92,8 @@ def set_access(user_id: int, *, is_active: bool, is_staff: bool, groups: Collect
         raise UserNotFound(user_id)
     row.is_active, row.is_staff = is_active, is_staff
     row.save(update_fields=["is_active", "is_staff"])
+    if not is_active:
+        end_all_sessions(user_id)
     row.groups.set(Group.objects.filter(name__in=groups))
     return _user(row)
 
@@ -146,7 +119,7 @@ def update_profile(
     if name is not None:
         user.name = name
     if password is not None:
-        _set_password(user, password)
+        set_password(user, password)
     _save(user, update_fields=["email", "name", "password"])
     return _user(user)
 
@@ -178,51 +151,14 @@ def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
     return page_of(rows, order=["id"], request=page).map(_user)
 
 
-def open_session(*, email: str, password: str, now: datetime) -> Session:
-    """Log in. Raises InvalidCredentials, after the same work for known and unknown addresses."""
-    user = authenticate(email=email, password=password)
-    if not isinstance(user, models.User):
-        raise InvalidCredentials
-    row = models.Session.objects.create(
-        user=user, refresh_id=uuid4(), token_stamp=user.token_stamp, expires_at=now + SESSION_LIFETIME
-    )
-    return _session(row)
-
-
-def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Session:
-    """Use a refresh token up and return the session with the next one.
-
-    Of parallel uses of one token exactly one gets through. A token that was used before ends its whole session, since
-    one of the two who hold it should not. Raises SessionEnded.
-    """
-    row = models.Session.objects.filter(pk=session_id).select_related("user").first()
-    if row is None or not row.user.is_active or row.user.token_stamp != row.token_stamp:
-        raise SessionEnded
-    next_id = uuid4()
-    used = _living(now).filter(pk=session_id, refresh_id=refresh_id).update(refresh_id=next_id)
-    if not used:
-        end_session(session_id, now=now)
-        raise SessionEnded
-    row.refresh_id = next_id
-    return _session(row)
-
-
-def end_session(session_id: UUID, *, now: datetime) -> None:
-    """Log out: the whole family of refresh tokens is dead. Repeating it is harmless."""
-    _living(now).filter(pk=session_id).update(ended_at=now)
-
-
 @transaction.atomic(savepoint=False)
 def end_all_sessions(user_id: int) -> None:
     """End every access and refresh token of the user."""
     models.User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
 
 
-def _living(now: datetime) -> QuerySet[models.Session]:
-    return models.Session.objects.filter(ended_at=None, expires_at__gt=now)
-
-
-def _set_password(user: models.User, password: str) -> None:
+def set_password(user: models.User, password: str) -> None:
+    """Give an account that is not saved yet a password. Raises WeakPassword."""
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -241,7 +177,3 @@ def _save(user: models.User, update_fields: list[str] | None = None) -> None:
 
 def _user(row: models.User) -> User:
     return User(row.pk, row.email, row.name, row.is_staff, row.is_active, row.created_at)
-
-
-def _session(row: models.Session) -> Session:
-    return Session(row.pk, row.user_id, row.refresh_id, row.token_stamp, row.expires_at)

@@ -1,0 +1,132 @@
+"""POST /auth/password-reset and /auth/password-reset/confirm, and the mail between them."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.management import call_command
+from django.utils import timezone
+
+from shop.management.commands import work
+from shop.toolkit import transactions
+from tests import factories
+from tests.conftest import counted_statements, fetch
+from users import models
+from users import services as users
+
+RESET, CONFIRM = "/api/v1/auth/password-reset", "/api/v1/auth/password-reset/confirm"
+NEW = "a quite different phrase"
+
+
+def token_of(message) -> str:
+    return re.search(r"token is (\S+)", message.body)[1]
+
+
+def asked(api, email: str) -> str:
+    """Ask for a mail, let the worker send it, and return its token."""
+    api.post(RESET, {"email": email})
+    work.send_mails()
+    return token_of(mail.outbox[-1])
+
+
+def test_a_mail_brings_a_token_that_sets_a_new_password_once(api):
+    account = factories.user(email="anna@example.com")
+    session = factories.access_token(account)
+    token = asked(api, "ANNA@example.com")
+    assert mail.outbox[-1].to == ["anna@example.com"]
+
+    assert api.post(CONFIRM, {"token": token, "password": NEW}).status_code == 204
+
+    login = {"email": account.email}
+    assert api.post("/api/v1/auth/token", {**login, "password": NEW}).status_code == 200
+    assert api.post("/api/v1/auth/token", {**login, "password": factories.PASSWORD}).status_code == 401
+    assert api.get("/api/v1/users/me", headers={"authorization": f"Bearer {session}"}).status_code == 401
+    again = api.post(CONFIRM, {"token": token, "password": "yet another phrase"})
+    assert (again.status_code, again.json()["errors"][0]["field"]) == (400, "token")
+
+
+def test_nobody_is_told_whether_there_is_such_an_account(api):
+    account, inactive = factories.user(), factories.user()
+    models.User.objects.filter(pk=inactive.id).update(is_active=False)
+    answers, counts = [], []
+    for email in (account.email, "nobody@example.com", inactive.email, "no address"):
+        with counted_statements() as statements:
+            answers.append(api.post(RESET, {"email": email}))
+        counts.append(len(statements))
+    assert {(answer.status_code, answer.content) for answer in answers} == {(202, b"{}")}
+    assert len(set(counts)) == 1
+    work.send_mails()
+    assert [message.to for message in mail.outbox] == [[account.email]]
+
+
+def test_asking_again_and_again_sends_one_mail(api):
+    account = factories.user()
+    for _ in range(3):
+        asked(api, account.email)
+    assert len(mail.outbox) == 1
+    models.PasswordReset.objects.update(sent_at=timezone.now() - timedelta(minutes=6))
+    asked(api, account.email)
+    assert len(mail.outbox) == 2
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "1", "1.", ".", "1.abc-def", "9" * 30 + ".abc-def", "-1.abc-def", "\uff11.abc-def", "1.\u0000"]
+)
+def test_a_token_that_is_none_is_refused(api, token):
+    factories.user()
+    refused = api.post(CONFIRM, {"token": token, "password": NEW})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid")
+    assert refused.json()["errors"][0]["field"] == "token"
+
+
+def test_a_token_of_another_is_refused(api):
+    one, other = factories.user(), factories.user()
+    secret = asked(api, one.email).partition(".")[2]
+    refused = api.post(CONFIRM, {"token": f"{other.id}.{secret}", "password": NEW})
+    assert refused.status_code == 400
+    assert api.post("/api/v1/auth/token", {"email": other.email, "password": factories.PASSWORD}).status_code == 200
+
+
+def test_a_weak_password_leaves_the_token_good(api):
+    token = asked(api, factories.user().email)
+    weak = api.post(CONFIRM, {"token": token, "password": "12345"})
+    assert weak.json()["errors"][0]["code"] == "weak_password"
+    assert api.post(CONFIRM, {"token": token, "password": NEW}).status_code == 204
+
+
+def test_a_token_is_good_for_an_hour_and_not_for_who_was_switched_off(api, settings):
+    account = factories.user()
+    token = asked(api, account.email)
+    models.User.objects.filter(pk=account.id).update(is_active=False)
+    assert api.post(CONFIRM, {"token": token, "password": NEW}).status_code == 400
+    models.User.objects.filter(pk=account.id).update(is_active=True)
+    settings.PASSWORD_RESET_TIMEOUT = -1
+    assert api.post(CONFIRM, {"token": token, "password": NEW}).status_code == 400
+
+
+def test_the_mail_leads_to_the_storefront_where_it_has_a_page(api, settings):
+    settings.PASSWORD_RESET_URL = "https://shop.example/new?t={token}"
+    account = factories.user()
+    api.post(RESET, {"email": account.email})
+    work.send_mails()
+    assert f"Open https://shop.example/new?t={account.id}." in mail.outbox[-1].body
+
+
+def test_a_mail_that_could_not_be_sent_is_sent_later(api, settings):
+    account = factories.user()
+    api.post(RESET, {"email": account.email})
+    settings.EMAIL_BACKEND = "no.such.Backend"
+    with pytest.raises(ImportError):
+        work.send_mails()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    call_command("work", "--once")
+    assert [message.to for message in mail.outbox] == [[account.email]]
+
+
+def test_two_workers_send_it_once(api):
+    api.post(RESET, {"email": factories.user().email})
+    first = transactions.run(lambda: users.take_password_reset(now=timezone.now()))
+    assert first is not None
+    assert transactions.run(lambda: users.take_password_reset(now=timezone.now())) is None
+    assert fetch("SELECT count(*) FROM users_passwordreset WHERE sent_at IS NOT NULL") == [(1,)]

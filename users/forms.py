@@ -1,0 +1,46 @@
+"""The door of the staff's screens."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from unfold.forms import AuthenticationForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from shop.toolkit.addresses import client_address
+from users import services as users
+from users.services._credentials import identify
+
+
+class LoginForm(AuthenticationForm):
+    """Signs staff in as the API does: guesses are counted together, and the second factor is asked for here too."""
+
+    otp_code = forms.CharField(
+        label="Code of your authenticator app",
+        max_length=16,
+        required=False,
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.SECOND_FACTOR:
+            del self.fields["otp_code"]
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if "username" not in given or "password" not in given:
+            return given
+        try:
+            self.user_cache = identify(
+                email=given["username"],
+                password=given["password"],
+                otp_code=given.get("otp_code", ""),
+                address=client_address(self.request),
+            )
+        except users.TooManyAttempts as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+        except users.InvalidCredentials as refusal:
+            raise self.get_invalid_login_error() from refusal
+        self.confirm_login_allowed(self.user_cache)
+        return given

@@ -1,0 +1,62 @@
+"""Who is who. Users register, log in, and stay logged in by a family of refresh tokens that ends as one."""
+
+from users.services._accounts import (
+    EmailExists,
+    OwnAccess,
+    User,
+    UserNotFound,
+    WeakPassword,
+    end_all_sessions,
+    ensure_superuser,
+    get_user,
+    has_superuser,
+    ids_by_email,
+    list_users,
+    lock_user,
+    register,
+    set_access,
+    update_profile,
+)
+from users.services._credentials import InvalidCredentials, TooManyAttempts, clear_attempts, renew_second_factor
+from users.services._resets import (
+    InvalidResetToken,
+    ResetMail,
+    reset_password,
+    return_password_reset,
+    take_password_reset,
+    want_password_reset,
+)
+from users.services._sessions import Session, SessionEnded, continue_session, end_session, open_session
+
+__all__ = [
+    "EmailExists",
+    "InvalidCredentials",
+    "InvalidResetToken",
+    "OwnAccess",
+    "ResetMail",
+    "Session",
+    "SessionEnded",
+    "TooManyAttempts",
+    "User",
+    "UserNotFound",
+    "WeakPassword",
+    "clear_attempts",
+    "continue_session",
+    "end_all_sessions",
+    "end_session",
+    "ensure_superuser",
+    "get_user",
+    "has_superuser",
+    "ids_by_email",
+    "list_users",
+    "lock_user",
+    "open_session",
+    "register",
+    "renew_second_factor",
+    "reset_password",
+    "return_password_reset",
+    "set_access",
+    "take_password_reset",
+    "update_profile",
+    "want_password_reset",
+]

@@ -1,0 +1,104 @@
+"""Who knocks: email, password and, where staff need one, the code of a second factor; guessing is slow."""
+
+import math
+
+import django_otp
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.crypto import salted_hmac
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from shop.toolkit import transactions
+from shop.toolkit.refusals import Refusal
+from users import models, sql
+from users.services._accounts import UserNotFound
+
+# Behind one address there may be a whole office.
+ACCOUNTS_BEHIND_AN_ADDRESS = 10
+RECOVERY_CODES = 10
+
+
+class InvalidCredentials(Refusal):
+    """Email and password do not belong together. Says the same whether the account exists or not."""
+
+    def __init__(self) -> None:
+        super().__init__("No active account has this email and password.")
+
+
+class TooManyAttempts(Refusal):
+    """Too many logins have failed; `retry_after` is in how many seconds one more is looked at."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many logins have failed; try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
+def identify(*, email: str, password: str, otp_code: str, address: str) -> models.User:
+    """Return the account that these credentials open, for the logins of this app.
+
+    Failures count against the account and against the network address, whether there is such an account or not. An
+    attempt is counted before it is judged, and taken back when it was right: so of parallel guesses no more than the
+    limit are judged. Known and unknown addresses take the same work and get the same answer. Raises InvalidCredentials,
+    TooManyAttempts.
+    """
+    keys = [_key("account", models.normalized_email(email)), _key("address", address)]
+    _count_attempt(keys)
+    user = authenticate(email=email, password=password)
+    if not isinstance(user, models.User) or not _has_second_factor(user, otp_code):
+        raise InvalidCredentials
+    if settings.THROTTLE_LOGIN is not None:
+        transactions.run(lambda: sql.forgive_attempt(keys))
+    return user
+
+
+def _key(kind: str, value: str) -> str:
+    # A hash, so that the table tells nobody which addresses were tried.
+    return salted_hmac(f"users.attempts.{kind}", value, algorithm="sha256").hexdigest()
+
+
+def _count_attempt(keys: list[str]) -> None:
+    rate = settings.THROTTLE_LOGIN
+    if rate is None:
+        return
+    limits = dict(zip(keys, (rate.count, rate.count * ACCOUNTS_BEHIND_AN_ADDRESS), strict=True))
+    counted = transactions.run(lambda: sql.count_attempt(keys, window=rate.period))
+    waits = [attempts.seconds_left for attempts in counted if attempts.failures > limits[attempts.key]]
+    if waits:
+        raise TooManyAttempts(max(1, math.ceil(max(waits))))
+
+
+def _has_second_factor(user: models.User, otp_code: str) -> bool:
+    if not (settings.SECOND_FACTOR and user.is_staff):
+        return True
+    # Locks the user's devices, refuses a code that was used, and is slow to guess at.
+    device = django_otp.match_token(user, otp_code) if otp_code else None
+    user.otp_device = device  # type: ignore[attr-defined]  # what django-otp looks for when the session is begun
+    return device is not None
+
+
+@transaction.atomic(savepoint=False)
+def clear_attempts() -> int:
+    """Forget the failed logins that no longer stand against anybody; return how many rows that were."""
+    return models.LoginAttempts.objects.filter(ends_at__lte=Now()).delete()[0]
+
+
+@transaction.atomic(savepoint=False)
+def renew_second_factor(email: str) -> tuple[str, list[str]]:
+    """Give an account a new second factor, and take away what it had.
+
+    Returns the `otpauth://` address that an authenticator app reads, and codes that are good once each, for when the
+    app is lost. Raises UserNotFound.
+    """
+    user = models.User.objects.filter(email=models.normalized_email(email)).first()
+    if user is None:
+        raise UserNotFound(email)
+    for devices in (TOTPDevice.objects, StaticDevice.objects):
+        devices.filter(user=user).delete()
+    app = TOTPDevice.objects.create(user=user, name="app")
+    paper = StaticDevice.objects.create(user=user, name="paper")
+    codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
+    StaticToken.objects.bulk_create([StaticToken(device=paper, token=code) for code in codes])
+    return app.config_url, codes

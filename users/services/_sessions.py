@@ -1,0 +1,74 @@
+"""Sessions: a login, and the family of refresh tokens that continues it and ends as one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.db.models import QuerySet
+
+from shop.toolkit.refusals import Refusal
+from users import models
+from users.services._credentials import identify
+
+SESSION_LIFETIME = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One login and the refresh token that continues it: `refresh_id` is good for one use."""
+
+    id: UUID
+    user_id: int
+    refresh_id: UUID
+    token_stamp: str
+    expires_at: datetime
+
+
+class SessionEnded(Refusal):
+    """The refresh token is not the newest of a living session."""
+
+    def __init__(self) -> None:
+        super().__init__("This refresh token can no longer be used; log in again.")
+
+
+def open_session(*, email: str, password: str, otp_code: str = "", address: str, now: datetime) -> Session:
+    """Log in from a network address. Raises InvalidCredentials, TooManyAttempts; see `identify` for both.
+
+    Not in a transaction of the caller's: a failed attempt must stay counted although the answer is a refusal.
+    """
+    user = identify(email=email, password=password, otp_code=otp_code, address=address)
+    row = models.Session.objects.create(
+        user=user, refresh_id=uuid4(), token_stamp=user.token_stamp, expires_at=now + SESSION_LIFETIME
+    )
+    return _session(row)
+
+
+def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Session:
+    """Use a refresh token up and return the session with the next one.
+
+    Of parallel uses of one token exactly one gets through. A token that was used before ends its whole session, since
+    one of the two who hold it should not. Raises SessionEnded.
+    """
+    row = models.Session.objects.filter(pk=session_id).select_related("user").first()
+    if row is None or not row.user.is_active or row.user.token_stamp != row.token_stamp:
+        raise SessionEnded
+    next_id = uuid4()
+    used = _living(now).filter(pk=session_id, refresh_id=refresh_id).update(refresh_id=next_id)
+    if not used:
+        end_session(session_id, now=now)
+        raise SessionEnded
+    row.refresh_id = next_id
+    return _session(row)
+
+
+def end_session(session_id: UUID, *, now: datetime) -> None:
+    """Log out: the whole family of refresh tokens is dead. Repeating it is harmless."""
+    _living(now).filter(pk=session_id).update(ended_at=now)
+
+
+def _living(now: datetime) -> QuerySet[models.Session]:
+    return models.Session.objects.filter(ended_at=None, expires_at__gt=now)
+
+
+def _session(row: models.Session) -> Session:
+    return Session(row.pk, row.user_id, row.refresh_id, row.token_stamp, row.expires_at)

@@ -8,11 +8,13 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import TemplateView
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from inventory import services as inventory
 from orders import models
 from orders import services as orders
+from shop.toolkit import money
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button
 from shop.toolkit.refusals import Refusal
 
@@ -178,13 +180,14 @@ class PickListPage(AdminPage, TemplateView):
 
 @admin.register(models.Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("number", "user", "status", "total", "currency", "created_at")
+    list_display = ("number", "user", "status", "to_pay", "created_at")
     list_filter = ("status",)
     list_select_related = ("user",)
     search_fields = ("number__exact", "user__email")
     search_help_text = "Order number or email"
     ordering = ("-id",)
-    fields = ("status", "user", "total", "currency", "payment_reference", "created_at")
+    fields = ("status", "user", "to_pay", "payment_reference", "created_at")
+    readonly_fields = ("to_pay",)
     change_form_outer_after_template = "orders/order.html"
     actions_detail = ("confirm", "pick_list", "fulfill", "cancel", "take_back")
     confirm = button(ConfirmPage)
@@ -192,6 +195,10 @@ class OrderAdmin(ReadOnlyAdmin):
     fulfill = button(FulfillPage)
     cancel = button(CancelPage)
     take_back = button(ReturnPage)
+
+    @display(description="total", ordering="total")
+    def to_pay(self, row: models.Order) -> str:
+        return f"{money.to_minor_unit(row.total, row.currency)} {row.currency}"
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return _detail(orders.get_order(row.pk, visible_to=None))

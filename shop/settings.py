@@ -234,6 +234,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the files of the installed packages are served as they are; nothing to collect first
 
 USE_TZ = True
+FORMAT_MODULE_PATH = "shop.formats"
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 

@@ -5,9 +5,8 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from inventory import models
@@ -98,11 +97,10 @@ class ClosePage(_CountPage):
 
 @admin.register(models.Count)
 class CountAdmin(ReadOnlyAdmin):
-    list_display = ("place", "note", "opened_at", "closed_at")
+    list_display = ("warehouse", "note", "opened_at", "closed_at")
     list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
     ordering = ("-opened_at",)
-    fields = ("place", "note", "opened_at", "closed_at")
-    readonly_fields = ("place",)
+    fields = ("warehouse", "note", "opened_at", "closed_at")
     change_form_outer_after_template = "inventory/lines.html"
     actions_list = ("open",)
     actions_detail = ("enter", "close")
@@ -110,14 +108,9 @@ class CountAdmin(ReadOnlyAdmin):
     enter = button(EnterPage)
     close = button(ClosePage)
 
-    @display(description="warehouse")
-    def place(self, row: Any) -> str:
-        return row.code
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
-        codes = models.Warehouse.objects.filter(pk=OuterRef("warehouse_id")).values("code")
-        rows = super().get_queryset(request).filter(within(scope_of(request.user.pk)))
-        return rows.annotate(code=Subquery(codes))
+        rows: QuerySet[models.Count] = super().get_queryset(request)
+        return rows.filter(within(scope_of(request.user.pk))).select_related("warehouse")
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {"lines_title": "What was counted; what differs first", "lines": _lines(row.pk)}

@@ -90,6 +90,7 @@ class MovementsPage(AdminPage, TemplateView):
 
     permission_required = ("inventory.view_item", "inventory.view_movement")
     slug, label, icon = "movements", "Ledger", "receipt_long"
+    has_button = False  # the newest movements on the item's page lead here
     template_name = "inventory/movements.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class ItemAdmin(ReadOnlyAdmin):
     search_help_text = "SKU or name"
     ordering = ("sku",)
     list_per_page = 50
-    fields = (("sku", "name", "is_active"),)
+    fields = ("sku", "name", "is_active")
     change_form_outer_after_template = "inventory/item.html"
     actions_detail = ("receive", "adjust", "set", "write_off", "transfer", "movements")
     receive = button(pages.ReceivePage)
@@ -160,7 +161,6 @@ class ItemAdmin(ReadOnlyAdmin):
             "history": _history(inventory.stock_history(row.pk, now=timezone.now(), visible_to=viewer)),
             "history_options": HISTORY_OPTIONS,
             "movements": _movements(newest.results),
-            "has_more": newest.next is not None,
             "all_movements": link("inventory_item_movements", row.pk, label="The whole ledger"),
         }
 

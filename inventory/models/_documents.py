@@ -27,7 +27,7 @@ class Count(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.warehouse_id} on {self.opened_at:%Y-%m-%d}"
+        return f"{self.warehouse} on {self.opened_at:%Y-%m-%d}"
 
 
 class CountLine(models.Model):

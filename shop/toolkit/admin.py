@@ -50,6 +50,7 @@ class AdminPage(UnfoldModelAdminViewMixin):
     slug: ClassVar[str]
     label: ClassVar[str]
     icon: ClassVar[str]
+    has_button = True
     request: HttpRequest
     kwargs: dict[str, Any]
 
@@ -220,8 +221,8 @@ class ReadOnlyAdmin(ModelAdmin):
         return [here for here in found if self._allows(here.method, request) and here.method.page.leads_on(row)]
 
     def _allows(self, method: Callable[..., Any], request: HttpRequest) -> bool:
-        page = getattr(method, "page", None)  # an action may be something else, such as a download
-        return page is None or page.allows(request.user)
+        page: type[AdminPage] = method.page  # type: ignore[attr-defined]  # by `button`
+        return page.has_button and page.allows(request.user)
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return what the page of a row shows beside its fields."""

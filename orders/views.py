@@ -30,12 +30,25 @@ class OrderListView(ApiView):
     access = {"GET": [IsAuthenticated], "POST": [IsAuthenticated]}
     query_shapes = {"GET": OrderListQuery}
 
-    @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape), 400, 401))
+    @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape)))
     def get(self, request: Request) -> Response:
         """List one's own orders, newest first; staff see everybody's."""
         return self.page(orders.list_orders(**self.parameters, visible_to=visible_to(request)), OrderShape)
 
-    @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=CheckoutShape,
+        responses=answers(
+            201,
+            OrderShape,
+            "permission_denied",
+            "user_not_found",
+            "product_not_found",
+            "item_not_found",
+            "insufficient_stock",
+            "price_changed",
+            "hold_limit_reached",
+        ),
+    )
     def post(self, request: Request) -> HttpResponse:
         """Check out: hold the stock of every line, or of none."""
         given = self.body(CheckoutShape)
@@ -53,7 +66,20 @@ class CreateOrderView(ApiView):
 
     access = {"POST": [IsAuthenticated]}
 
-    @extend_schema(request=PlacedOrderShape, responses=answers(201, OrderShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=PlacedOrderShape,
+        responses=answers(
+            201,
+            OrderShape,
+            "permission_denied",
+            "user_not_found",
+            "product_not_found",
+            "item_not_found",
+            "insufficient_stock",
+            "price_changed",
+            "hold_limit_reached",
+        ),
+    )
     def post(self, request: Request) -> HttpResponse:
         """Check out and confirm at once: user, stock, unit prices and totals must all be right."""
         given = self.body(PlacedOrderShape)
@@ -71,7 +97,7 @@ class CreateOrderView(ApiView):
 class OrderView(ApiView):
     access = {"GET": [IsAuthenticated]}
 
-    @extend_schema(responses=answers(200, OrderShape, 401, 404))
+    @extend_schema(responses=answers(200, OrderShape, "order_not_found"))
     def get(self, request: Request, order_id: UUID) -> Response:
         """Show one order."""
         return Response(OrderShape(orders.get_order(order_id, visible_to=visible_to(request))).data)
@@ -80,7 +106,10 @@ class OrderView(ApiView):
 class OrderConfirmView(ApiView):
     access = {"POST": [IsAuthenticated]}
 
-    @extend_schema(request=ConfirmShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
+    @extend_schema(
+        request=ConfirmShape,
+        responses=answers(200, OrderShape, "order_not_found", "invalid_transition", "insufficient_stock"),
+    )
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Place a pending order: what it holds is promised to it for good."""
         given = self.body(ConfirmShape)
@@ -95,7 +124,7 @@ class OrderConfirmView(ApiView):
 class OrderCancelView(ApiView):
     access = {"POST": [IsAuthenticated]}
 
-    @extend_schema(request=CancelShape, responses=answers(200, OrderShape, 400, 401, 404, 409))
+    @extend_schema(request=CancelShape, responses=answers(200, OrderShape, "order_not_found", "invalid_transition"))
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Cancel all that is not shipped and give its stock back."""
         given = self.body(CancelShape)
@@ -110,7 +139,10 @@ class OrderCancelView(ApiView):
 class OrderFulfillView(ApiView):
     access = {"POST": [staff_with("orders.change_order")]}
 
-    @extend_schema(request=FulfillShape, responses=answers(200, OrderShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=FulfillShape,
+        responses=answers(200, OrderShape, "order_not_found", "invalid_transition", "insufficient_stock"),
+    )
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Ship the named units, or all that are open."""
         given = self.body(FulfillShape)
@@ -124,7 +156,7 @@ class OrderFulfillView(ApiView):
 class OrderReturnView(ApiView):
     access = {"POST": [staff_with("orders.change_order")]}
 
-    @extend_schema(request=ReturnShape, responses=answers(200, OrderShape, 400, 401, 403, 404, 409))
+    @extend_schema(request=ReturnShape, responses=answers(200, OrderShape, "order_not_found", "invalid_transition"))
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Take shipped units back, for sale or as unavailable."""
         given = self.body(ReturnShape)

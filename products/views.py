@@ -22,13 +22,15 @@ class ProductListView(ApiView):
     access = {"GET": [AllowAny], "POST": [staff_with("products.add_product")]}
     query_shapes = {"GET": ProductListQuery}
 
-    @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape), 400, 401))
+    @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape)))
     def get(self, request: Request) -> Response:
         """List products: those on sale; staff see archived ones too."""
         page = products.list_products(**self.parameters, with_archived=request.user.is_staff)
         return self.page(page, ProductShape)
 
-    @extend_schema(request=NewProductShape, responses=answers(201, CreatedProductShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=NewProductShape, responses=answers(201, CreatedProductShape, "warehouse_not_found", "sku_exists")
+    )
     def post(self, request: Request) -> HttpResponse:
         """Create a product, its inventory item and its initial stock, or nothing."""
         given = self.body(NewProductShape)
@@ -45,18 +47,18 @@ class ProductView(ApiView):
         "DELETE": [staff_with("products.delete_product")],
     }
 
-    @extend_schema(responses=answers(200, ProductShape, 401, 404))
+    @extend_schema(responses=answers(200, ProductShape, "product_not_found"))
     def get(self, request: Request, product_id: int) -> Response:
         """Show one product."""
         return Response(ProductShape(products.get_product(product_id, with_archived=request.user.is_staff)).data)
 
-    @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, 400, 401, 403, 404, 409))
+    @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, "product_not_found", "sku_exists"))
     def patch(self, request: Request, product_id: int) -> HttpResponse:
         """Change a product. Orders keep the name and price that their buyers saw."""
         given = self.body(ProductChangeShape)
         return self.command(lambda: products.update_product(product_id, **given), shape=ProductShape)
 
-    @extend_schema(responses=answers(204, None, 401, 403, 404))
+    @extend_schema(responses=answers(204, None, "product_not_found"))
     def delete(self, request: Request, product_id: int) -> HttpResponse:
         """Archive a product: it is no longer sold, and nothing is lost."""
         return self.command(lambda: products.archive_product(product_id))

@@ -56,13 +56,15 @@ class EmbeddedError(Exception):
 def environment(folder: Path) -> Iterator[None]:
     """Run the body with DATABASE_URL and generated keys in the environment, on the server of `folder`.
 
-    It is for one's own machine, so without HTTPS. What the environment already names is kept. Raises EmbeddedError.
+    It is for one's own machine, so without HTTPS, and with logs for people. What the environment already names is
+    kept. Raises EmbeddedError.
     """
     with server(folder) as url:
         os.environ["DATABASE_URL"] = url
         os.environ.setdefault("SECRET_KEY", _kept_secret(folder / "secret_key"))
         os.environ.setdefault("JWT_SIGNING_KEY", _kept_secret(folder / "jwt_signing_key"))
         os.environ.setdefault("HTTPS", "off")
+        os.environ.setdefault("LOG_FORMAT", "line")
         yield
 
 

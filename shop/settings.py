@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import dj_database_url
 import environ
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from shop.toolkit.money import EXPONENTS
@@ -196,6 +197,7 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
+    "shop.toolkit.middleware.name_requests",
     "shop.toolkit.middleware.refuse_large",
     "shop.toolkit.middleware.refuse_charsets",
     "shop.toolkit.middleware.refuse_nul",
@@ -258,6 +260,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "shop.dashboard.context",
     "SHOW_BACK_BUTTON": True,
+    "SCRIPTS": [lambda request: static("shop/focus.js")],
     "LOGIN": {"form": "users.forms.LoginForm"},
     # Blue: the theme's own purple is too dark to be read on its dark pages.
     "COLORS": {
@@ -307,7 +310,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["shop.toolkit.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "shop.toolkit.schema.OperationSchema",
+    "DEFAULT_SCHEMA_CLASS": "shop.schema.OperationSchema",
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "shop.answers.answer",
     "URL_FORMAT_OVERRIDE": None,
@@ -327,6 +330,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1/",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shop.schema.add_examples"],
     "ENUM_NAME_OVERRIDES": {
         "OrderStatus": "orders.models.Status",
         "ImportMode": "inventory.services.MODES",
@@ -354,15 +358,20 @@ MAX_UPLOAD_BYTES = whole_number("MAX_UPLOAD_BYTES", default=20 * 1024 * 1024, at
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 
+LOG_FORMAT = choice("LOG_FORMAT", default="json", choices=("json", "line"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "json": {"()": "shop.toolkit.logs.formatter"},
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # A refusal is an answer, not an event for the log.
         "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
     },
 }

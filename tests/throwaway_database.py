@@ -21,6 +21,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     os.environ["JWT_SIGNING_KEY"] = "tests-signing-key-tests-signing-key-tests-signing-key"
     # Tests change the database's name and count threads of their own; the server they start has its pool.
     os.environ["HTTPS"] = "off"
+    os.environ["LOG_FORMAT"] = "line"
     os.environ["DATABASE_POOL_SIZE"] = "0"
     if not os.environ.get("DATABASE_URL"):
         os.environ["DATABASE_URL"] = _server.enter_context(embedded.throwaway())

@@ -35,6 +35,10 @@ class PasswordResetShape(Shape):
     email = Text(max_length=254)
 
 
+class AcceptedShape(Shape):
+    detail = serializers.CharField()
+
+
 class NewPasswordShape(Shape):
     token = Text(max_length=200)
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)

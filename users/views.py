@@ -10,11 +10,11 @@ from rest_framework.response import Response
 from shop.toolkit.addresses import client_address
 from shop.toolkit.permissions import IsStaff, caller_id, visible_to
 from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import EmptyShape
 from shop.toolkit.views import ApiView
 from users import services as users
 from users.authentication import read_refresh_token, token_pair
 from users.serializers import (
+    AcceptedShape,
     CredentialsShape,
     NewPasswordShape,
     PasswordResetShape,
@@ -28,10 +28,11 @@ from users.serializers import (
 
 
 class TokenView(ApiView):
+    keeps_answers = False
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=CredentialsShape, responses=answers(200, TokenPairShape, 400, 401))
+    @extend_schema(request=CredentialsShape, responses=answers(200, TokenPairShape, "invalid_credentials"))
     def post(self, request: Request) -> HttpResponse:
         """Log in with email and password; staff, where they need a second factor, with its code as well."""
         given = self.body(CredentialsShape)
@@ -41,10 +42,11 @@ class TokenView(ApiView):
 
 
 class TokenRefreshView(ApiView):
+    keeps_answers = False
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=RefreshShape, responses=answers(200, TokenPairShape, 400, 401))
+    @extend_schema(request=RefreshShape, responses=answers(200, TokenPairShape, "invalid_token"))
     def post(self, request: Request) -> HttpResponse:
         """Use a refresh token up and get the next pair."""
         session_id, refresh_id = read_refresh_token(self.body(RefreshShape)["refresh"])
@@ -54,10 +56,11 @@ class TokenRefreshView(ApiView):
 
 
 class LogoutView(ApiView):
+    keeps_answers = False
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=RefreshShape, responses=answers(204, None, 400, 401))
+    @extend_schema(request=RefreshShape, responses=answers(204, None, "invalid_token"))
     def post(self, request: Request) -> HttpResponse:
         """End the session that a refresh token belongs to."""
         session_id, _ = read_refresh_token(self.body(RefreshShape)["refresh"])
@@ -69,23 +72,23 @@ class PasswordResetView(ApiView):
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=PasswordResetShape, responses=answers(202, EmptyShape, 400))
+    @extend_schema(request=PasswordResetShape, responses=answers(202, AcceptedShape))
     def post(self, request: Request) -> HttpResponse:
         """Have a mail sent by which a new password can be set. Whether there is such an account, nobody is told."""
         given = self.body(PasswordResetShape)
 
         def note() -> dict[str, Any]:
             users.want_password_reset(**given)
-            return {}
+            return {"detail": "If there is an account with this address, a mail is on its way."}
 
-        return self.command(note, shape=EmptyShape, status=202)
+        return self.command(note, shape=AcceptedShape, status=202)
 
 
 class PasswordResetConfirmView(ApiView):
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=NewPasswordShape, responses=answers(204, None, 400))
+    @extend_schema(request=NewPasswordShape, responses=answers(204, None))
     def post(self, request: Request) -> HttpResponse:
         """Set a new password by the token from a mail. Every token of the user ends with the old one."""
         given = self.body(NewPasswordShape)
@@ -96,12 +99,12 @@ class UserListView(ApiView):
     access = {"GET": [IsStaff], "POST": [AllowAny]}
     query_shapes = {"GET": UserListQuery}
 
-    @extend_schema(parameters=[UserListQuery], responses=answers(200, paged(UserShape), 400, 401, 403))
+    @extend_schema(parameters=[UserListQuery], responses=answers(200, paged(UserShape)))
     def get(self, request: Request) -> Response:
         """List users."""
         return self.page(users.list_users(**self.parameters), UserShape)
 
-    @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, 400, 409))
+    @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, "email_exists"))
     def post(self, request: Request) -> HttpResponse:
         """Register a customer account."""
         given = self.body(RegistrationShape)
@@ -111,12 +114,12 @@ class UserListView(ApiView):
 class MeView(ApiView):
     access = {"GET": [IsAuthenticated], "PATCH": [IsAuthenticated]}
 
-    @extend_schema(responses=answers(200, UserShape, 401))
+    @extend_schema(responses=answers(200, UserShape))
     def get(self, request: Request) -> Response:
         """Show one's own profile."""
         return Response(UserShape(users.get_user(caller_id(request))).data)
 
-    @extend_schema(request=ProfileChangeShape, responses=answers(200, UserShape, 400, 401, 409))
+    @extend_schema(request=ProfileChangeShape, responses=answers(200, UserShape, "email_exists"))
     def patch(self, request: Request) -> HttpResponse:
         """Change one's own profile. A new password ends every token."""
         given = self.body(ProfileChangeShape)
@@ -126,7 +129,7 @@ class MeView(ApiView):
 class UserView(ApiView):
     access = {"GET": [IsAuthenticated]}
 
-    @extend_schema(responses=answers(200, UserShape, 401, 404))
+    @extend_schema(responses=answers(200, UserShape, "user_not_found"))
     def get(self, request: Request, user_id: int) -> Response:
         """Show one user: staff anybody, others themselves."""
         return Response(UserShape(users.get_user(user_id, visible_to=visible_to(request))).data)

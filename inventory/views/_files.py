@@ -28,7 +28,7 @@ class ImportListView(ApiView):
     query_shapes = {"GET": PageQuery}
     parser_classes = [UploadParser]
 
-    @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape), 400, 401, 403))
+    @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape)))
     def get(self, request: Request) -> Response:
         """List stock imports, newest first."""
         return self.page(
@@ -37,7 +37,7 @@ class ImportListView(ApiView):
 
     @extend_schema(
         request={"multipart/form-data": UploadShape},
-        responses={**answers(201, ImportShape, 400, 401, 403, 404, 409, 413), 202: ImportShape},
+        responses=answers(201, ImportShape, "warehouse_not_found", "already_imported", later=ImportShape),
     )
     def post(self, request: Request) -> HttpResponse:
         """Load stock from a file; 202 when it is large and still being worked on.
@@ -73,7 +73,7 @@ def _created(document: inventory.StockImport) -> int:
 class ImportView(ApiView):
     access = {"GET": [IsStaff]}
 
-    @extend_schema(responses=answers(200, ImportShape, 401, 403, 404))
+    @extend_schema(responses=answers(200, ImportShape))
     def get(self, request: Request, import_id: UUID) -> Response:
         """Get a stock import: how far it is, what it did, its first errors."""
         return Response(ImportShape(inventory.get_import(import_id, visible_to=caller_id(request))).data)
@@ -83,7 +83,7 @@ class ImportErrorsView(ApiView):
     access = {"GET": [IsStaff]}
     content_negotiation_class = AnyAnswer
 
-    @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR, 401, 403, 404))
+    @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR))
     def get(self, request: Request, import_id: UUID) -> Download:
         """Get the refused rows as CSV in the file's own layout, with what would be right, to be mended and loaded."""
         columns, rows = inventory.refused_sheet(import_id, visible_to=caller_id(request))
@@ -93,7 +93,7 @@ class ImportErrorsView(ApiView):
 class ImportUndoView(ApiView):
     access = {"POST": [staff_with("inventory.undo_stockimport")]}
 
-    @extend_schema(request=None, responses={**answers(200, ImportShape, 400, 401, 403, 404, 409), 202: ImportShape})
+    @extend_schema(request=None, responses=answers(200, ImportShape, "invalid_transition", later=ImportShape))
     def post(self, request: Request, import_id: UUID) -> HttpResponse:
         """Take back what an import did, by one compensating import (`undone_by`); 202 when there is more to do.
 
@@ -109,7 +109,9 @@ class StockCsvView(ApiView):
     query_shapes = {"GET": ExportQuery}
     content_negotiation_class = AnyAnswer
 
-    @extend_schema(parameters=[ExportQuery], responses=answers((200, "text/csv"), OpenApiTypes.STR, 400, 401, 403))
+    @extend_schema(
+        parameters=[ExportQuery], responses=answers((200, "text/csv"), OpenApiTypes.STR, "warehouse_not_found")
+    )
     def get(self, request: Request) -> Download:
         """Export the stock as CSV; with its quantities edited, it is a file to import."""
         export = partial(inventory.export_stock, kind="csv", **self.parameters, visible_to=caller_id(request))
@@ -125,7 +127,7 @@ class StockXlsxView(ApiView):
         parameters=[ExportQuery],
         responses=answers(
             (200, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-            OpenApiTypes.BINARY, 400, 401, 403,
+            OpenApiTypes.BINARY, "warehouse_not_found",
         ),
     )  # fmt: skip
     def get(self, request: Request) -> Download:

@@ -30,12 +30,15 @@ class ReservationListView(ApiView):
     access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_reservation")]}
     query_shapes = {"GET": ReservationListQuery}
 
-    @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape), 400, 401, 403))
+    @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape)))
     def get(self, request: Request) -> Response:
         """List reservations, newest first."""
         return self.page(inventory.list_reservations(**self.parameters), ReservationShape)
 
-    @extend_schema(request=NewReservationShape, responses=answers(201, ReservationShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=NewReservationShape,
+        responses=answers(201, ReservationShape, "item_not_found", "insufficient_stock", "reference_in_use"),
+    )
     def post(self, request: Request) -> HttpResponse:
         """Hold stock for a reference that is no order of this shop."""
         given = self.body(NewReservationShape)
@@ -56,7 +59,7 @@ class ReservationListView(ApiView):
 class ReservationView(ApiView):
     access = {"GET": [IsStaff]}
 
-    @extend_schema(responses=answers(200, ReservationShape, 401, 403, 404))
+    @extend_schema(responses=answers(200, ReservationShape, "reservation_not_found"))
     def get(self, request: Request, reservation_id: UUID) -> Response:
         """Show one reservation."""
         return Response(ReservationShape(inventory.get_reservation(reservation_id)).data)
@@ -65,7 +68,10 @@ class ReservationView(ApiView):
 class ReservationConfirmView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
-    @extend_schema(request=EmptyShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=EmptyShape,
+        responses=answers(200, ReservationShape, "reservation_not_found", "reservation_owned", "invalid_transition"),
+    )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Promise what is held, without a deadline."""
         self.body(EmptyShape)
@@ -77,7 +83,10 @@ class ReservationConfirmView(ApiView):
 class ReservationReleaseView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
-    @extend_schema(request=ReleaseShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=ReleaseShape,
+        responses=answers(200, ReservationShape, "reservation_not_found", "reservation_owned", "invalid_transition"),
+    )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Give up the named units, or all that are open."""
         given = self.body(ReleaseShape)
@@ -91,7 +100,17 @@ class ReservationReleaseView(ApiView):
 class ReservationExtendView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
-    @extend_schema(request=ExtendShape, responses=answers(200, ReservationShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=ExtendShape,
+        responses=answers(
+            200,
+            ReservationShape,
+            "reservation_not_found",
+            "reservation_owned",
+            "invalid_transition",
+            "hold_limit_reached",
+        ),
+    )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Put the deadline of a hold off, within the greatest age that a hold may have."""
         ttl = _ttl(self.body(ExtendShape))

@@ -40,16 +40,17 @@ from shop.toolkit.views import ApiView
 
 
 class CheckView(ApiView):
+    keeps_answers = False
     access = {"GET": [AllowAny], "POST": [AllowAny]}
     query_shapes = {"GET": CheckQuery}
 
-    @extend_schema(parameters=[CheckQuery], responses=answers(200, AvailabilityShape, 400, 404))
+    @extend_schema(parameters=[CheckQuery], responses=answers(200, AvailabilityShape, "item_not_found"))
     def get(self, request: Request) -> Response:
         """Check inventory availability of one product."""
         (availability,) = inventory.check([inventory.Demand(**self.parameters)])
         return Response(AvailabilityShape(availability).data)
 
-    @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape, 400, 404))
+    @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Check many products at once, as one demand."""
         found = inventory.check([inventory.Demand(**line) for line in self.body(BulkCheckShape)["items"]])
@@ -62,8 +63,9 @@ class CheckStockView(ApiView):
     """At the root, as the services that this one replaces had it."""
 
     access = {"POST": [AllowAny]}
+    keeps_answers = False
 
-    @extend_schema(request=DemandedShape, responses=answers(200, AvailabilityShape, 400, 404))
+    @extend_schema(request=DemandedShape, responses=answers(200, AvailabilityShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Check the stock of one product."""
         (availability,) = inventory.check([inventory.Demand(**self.body(DemandedShape))])
@@ -75,7 +77,9 @@ class UpdateStockView(ApiView):
 
     access = {"POST": [staff_with("inventory.change_stock")]}
 
-    @extend_schema(request=DemandedShape, responses=answers(200, MovementsShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=DemandedShape, responses=answers(200, MovementsShape, "item_not_found", "insufficient_stock")
+    )
     def post(self, request: Request) -> HttpResponse:
         """Take units off that were sold, by allocation priority."""
         given = self.body(DemandedShape)
@@ -89,7 +93,7 @@ class ItemListView(ApiView):
     access = {"GET": [IsStaff]}
     query_shapes = {"GET": ItemListQuery}
 
-    @extend_schema(parameters=[ItemListQuery], responses=answers(200, paged(ItemShape), 400, 401, 403))
+    @extend_schema(parameters=[ItemListQuery], responses=answers(200, paged(ItemShape)))
     def get(self, request: Request) -> Response:
         """List inventory items with their totals over all warehouses."""
         return self.page(inventory.list_items(**self.parameters, visible_to=caller_id(request)), ItemShape)
@@ -99,7 +103,7 @@ class ItemView(ApiView):
     access = {"GET": [IsStaff]}
     query_shapes = {"GET": ItemQuery}
 
-    @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, 400, 401, 403, 404))
+    @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, "item_not_found"))
     def get(self, request: Request, product_id: int) -> Response:
         """Get the inventory of one product with its stock per warehouse, now or as of a past moment."""
         viewer = caller_id(request)
@@ -111,7 +115,7 @@ class ItemView(ApiView):
 class ExplanationView(ApiView):
     access = {"GET": [IsStaff]}
 
-    @extend_schema(responses=answers(200, ExplanationShape, 401, 403, 404))
+    @extend_schema(responses=answers(200, ExplanationShape, "item_not_found"))
     def get(self, request: Request, product_id: int) -> Response:
         """Explain what consumes the stock: each hold with its deadline, each order, safety stock, unavailable."""
         return Response(ExplanationShape(inventory.explain(product_id, visible_to=caller_id(request))).data)
@@ -121,7 +125,7 @@ class MovementListView(ApiView):
     access = {"GET": [IsStaff]}
     query_shapes = {"GET": MovementListQuery}
 
-    @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), 400, 401, 403, 404))
+    @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), "item_not_found"))
     def get(self, request: Request, product_id: int) -> Response:
         """List the ledger of one product, newest first."""
         found = inventory.list_movements(product_id, **self.parameters, visible_to=caller_id(request))
@@ -131,7 +135,10 @@ class MovementListView(ApiView):
 class PolicyView(ApiView):
     access = {"PATCH": [staff_with("inventory.change_stock")]}
 
-    @extend_schema(request=PolicyShape, responses=answers(200, StockShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=PolicyShape,
+        responses=answers(200, StockShape, "item_not_found", "warehouse_not_found", "stock_promised"),
+    )
     def patch(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
         """Change the safety stock, reorder point or backorder limit of a product in a warehouse."""
         given = self.body(PolicyShape)
@@ -146,7 +153,18 @@ class PolicyView(ApiView):
 class AdjustmentView(ApiView):
     access = {"POST": [staff_with("inventory.change_stock")]}
 
-    @extend_schema(request=AdjustmentShape, responses=answers(201, MovementShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=AdjustmentShape,
+        responses=answers(
+            201,
+            MovementShape,
+            "item_not_found",
+            "warehouse_not_found",
+            "insufficient_stock",
+            "stock_promised",
+            "stale_quantity",
+        ),
+    )
     def post(self, request: Request, product_id: int) -> HttpResponse:
         """Adjust what is on hand, or set it by compare-and-set."""
         given = {**self.body(AdjustmentShape), "product_id": product_id, "actor_id": caller_id(request)}
@@ -163,7 +181,12 @@ class AdjustmentView(ApiView):
 class TransferView(ApiView):
     access = {"POST": [staff_with("inventory.change_stock")]}
 
-    @extend_schema(request=TransferShape, responses=answers(201, MovementsShape, 400, 401, 403, 404, 409))
+    @extend_schema(
+        request=TransferShape,
+        responses=answers(
+            201, MovementsShape, "item_not_found", "warehouse_not_found", "insufficient_stock", "stock_promised"
+        ),
+    )
     def post(self, request: Request) -> HttpResponse:
         """Move units between two warehouses, both legs or none."""
         given = self.body(TransferShape)
@@ -176,9 +199,10 @@ class TransferView(ApiView):
 
 
 class PreviewView(ApiView):
+    keeps_answers = False
     access = {"POST": [IsStaff]}
 
-    @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, 400, 401, 403, 404))
+    @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
         return Response(PreviewShape(inventory.preview(demand(self.body(PreviewRequestShape)))).data)
@@ -188,12 +212,12 @@ class WarehouseListView(ApiView):
     access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_warehouse")]}
     query_shapes = {"GET": PageQuery}
 
-    @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape), 400, 401, 403))
+    @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape)))
     def get(self, request: Request) -> Response:
         """List warehouses, the one that is served from first on top."""
         return self.page(inventory.list_warehouses(**self.parameters, visible_to=caller_id(request)), WarehouseShape)
 
-    @extend_schema(request=NewWarehouseShape, responses=answers(201, WarehouseShape, 400, 401, 403, 409))
+    @extend_schema(request=NewWarehouseShape, responses=answers(201, WarehouseShape, "warehouse_exists"))
     def post(self, request: Request) -> HttpResponse:
         """Create a warehouse."""
         given = self.body(NewWarehouseShape)
@@ -207,19 +231,19 @@ class WarehouseView(ApiView):
         "DELETE": [staff_with("inventory.delete_warehouse")],
     }
 
-    @extend_schema(responses=answers(200, WarehouseShape, 401, 403, 404))
+    @extend_schema(responses=answers(200, WarehouseShape, "warehouse_not_found"))
     def get(self, request: Request, code: str) -> Response:
         """Show one warehouse."""
         return Response(WarehouseShape(inventory.get_warehouse(code, visible_to=caller_id(request))).data)
 
-    @extend_schema(request=WarehouseChangeShape, responses=answers(200, WarehouseShape, 400, 401, 403, 404))
+    @extend_schema(request=WarehouseChangeShape, responses=answers(200, WarehouseShape, "warehouse_not_found"))
     def patch(self, request: Request, code: str) -> HttpResponse:
         """Change a warehouse's name, priority or whether it is active."""
         given = self.body(WarehouseChangeShape)
         change = partial(inventory.update_warehouse, code, **given, actor_id=caller_id(request))
         return self.command(change, shape=WarehouseShape)
 
-    @extend_schema(responses=answers(204, None, 401, 403, 404, 409))
+    @extend_schema(responses=answers(204, None, "warehouse_not_found", "warehouse_in_use"))
     def delete(self, request: Request, code: str) -> HttpResponse:
         """Delete a warehouse that nothing refers to."""
         return self.command(lambda: inventory.delete_warehouse(code, actor_id=caller_id(request)))

@@ -1,14 +1,34 @@
 """What must hold for every request, the admin's included."""
 
 import codecs
+import re
 from collections.abc import Callable
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from shop.toolkit.ids import new_id
 from shop.toolkit.problems import problem
 
 FORM_BYTES = 1 << 20  # of the other fields of a form, and of what is between them
+
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def name_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Give each request a name, or keep that which a proxy gave it: it is in our log, in the answer and in problems."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        name = given if REQUEST_ID.fullmatch(given) else str(new_id())
+        with structlog.contextvars.bound_contextvars(request_id=name):
+            response = get_response(request)
+        response.headers["X-Request-ID"] = name
+        return response
+
+    return middleware
 
 
 def refuse_charsets(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
@@ -19,6 +20,7 @@ ProblemShape = inline_serializer(
         "status": serializers.IntegerField(),
         "detail": serializers.CharField(),
         "code": serializers.CharField(help_text="Stable and meant for programs."),
+        "request_id": serializers.CharField(required=False, help_text="What the request is called in our log."),
         "errors": inline_serializer(
             name="FieldError",
             many=True,
@@ -45,8 +47,10 @@ def problem(
 ) -> HttpResponse:
     """Build the response. `members` are the further fields that a code promises (`shortages`, `errors` ...)."""
     body = {"type": f"urn:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
+    # What the request is called in our log; nothing outside of one, as in a command.
+    named = structlog.contextvars.get_contextvars()
     return JsonResponse(
-        {**body, **(members or {})}, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {})
+        {**body, **(members or {}), **named}, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {})
     )
 
 

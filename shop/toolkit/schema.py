@@ -1,24 +1,27 @@
 """Short forms for the OpenAPI annotations of the views."""
 
-import re
 from functools import cache
 from typing import Any
 
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 from rest_framework.serializers import Serializer
 
-from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
 
-# What any request may meet, so it is not repeated view by view.
-ALWAYS = (406, 503)
+class Answers(dict[Any, Any]):
+    """The successes of an operation, and the codes that it refuses with beside those that any may (shop/schema.py)."""
+
+    codes: tuple[str, ...] = ()
 
 
-def answers(status: int | tuple[int, str], shape: Any, *problems: int) -> dict[Any, Any]:
-    """Return the `responses` of one operation: success (with a media type if not JSON) and what it refuses with."""
-    refusals = {(problem, CONTENT_TYPE): ProblemShape for problem in (*problems, *ALWAYS)}
-    return {status: shape, **refusals}
+def answers(status: int | tuple[int, str], shape: Any, *codes: str, later: Any = None) -> Answers:
+    """Return the `responses` of one operation: success (with a media type if not JSON) and the codes of its refusals.
+
+    `later` is the shape of a 202, where an operation may end after its answer.
+    """
+    found = Answers({status: shape} if later is None else {status: shape, 202: later})
+    found.codes = codes
+    return found
 
 
 @cache
@@ -32,23 +35,3 @@ def paged(shape: type[Serializer[Any]]) -> Serializer[Any]:
             "results": shape(many=True),
         },
     )
-
-
-class OperationSchema(AutoSchema):
-    """Names operations as the views are named (`order_confirm`), and titles them by their docstrings."""
-
-    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        operation = super().get_operation(*args, **kwargs)
-        if operation:
-            title, _, more = operation.pop("description", "").partition("\n")
-            operation = {"summary": title.rstrip("."), **operation}
-            if more.strip():
-                operation["description"] = more.strip()
-        return operation
-
-    def get_operation_id(self) -> str:
-        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self.view).__name__.removesuffix("View")).lower()
-        if self.method == "POST":
-            return name.replace("_list", "_create")
-        verb = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete"}[self.method]
-        return name if name.endswith("_list") else f"{name}_{verb}"

@@ -26,6 +26,7 @@ class ApiView(APIView):
 
     http_method_names = ("get", "head", "post", "patch", "delete")
     access: ClassVar[dict[str, Sequence[type[BasePermission]]]] = {}
+    keeps_answers = True  # for an Idempotency-Key; false where nothing is written, or where the answer is a secret
     query_shapes: ClassVar[dict[str, type[Serializer[Any]]]] = {}
 
     quota: throttling.Quota | None = None

@@ -54,7 +54,8 @@ def test_nobody_is_told_whether_there_is_such_an_account(api):
         with counted_statements() as statements:
             answers.append(api.post(RESET, {"email": email}))
         counts.append(len(statements))
-    assert {(answer.status_code, answer.content) for answer in answers} == {(202, b"{}")}
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
     assert len(set(counts)) == 1
     work.send_mails()
     assert [message.to for message in mail.outbox] == [[account.email]]

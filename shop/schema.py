@@ -1,0 +1,214 @@
+"""The OpenAPI document: each operation with every code that it may refuse with, and an example of everything."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.permissions import AllowAny, IsAuthenticated
+
+from shop import answers
+from shop.toolkit import idempotency
+from shop.toolkit.parsers import StrictJSONParser
+from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
+from shop.toolkit.views import ApiView
+
+UNSAFE = ("POST", "PATCH", "DELETE")
+STATUS = {
+    **{code: kind.status_code for kind, (code, _) in answers.FRAMEWORK.items() if hasattr(kind, "status_code")},
+    **{answer.code: answer.status for answer in answers.REFUSALS.values()},
+    "stock_busy": 503,
+    "database_unavailable": 503,
+}
+TITLES = {
+    **dict(answers.FRAMEWORK.values()),
+    **{answer.code: answer.title for answer in answers.REFUSALS.values()},
+    "stock_busy": "Stock busy",
+    "database_unavailable": "Database unavailable",
+}
+HEADERS = {
+    "RateLimit-Policy": 'The quota: `"user";q=120000;w=60` is 120,000 requests in 60 seconds.',
+    "RateLimit": "What is left of it: `r` requests for `t` seconds.",
+    "X-Request-ID": "What the request is called in our log.",
+}
+
+# What an example has in a field of this name, where the field's own type does not say enough.
+BY_NAME: dict[str, Any] = {
+    "sku": "MUG", "name": "Stoneware mug", "description": "Holds 0.3 litres.", "price": "9.90", "unit_price": "9.90",
+    "total_price": "19.80", "total": "19.80", "currency": "EUR", "warehouse": "MAIN", "from_warehouse": "MAIN",
+    "to_warehouse": "EAST", "code": "MAIN", "email": "anna@example.com", "password": "nine lives of a cat",
+    "number": "261122-IJJ22-Q5QBJ", "payment_reference": "pay_123", "reason": "found", "note": "shelf 4",
+    "reference": "DN-7", "access": "eyJhbGciOiJIUzI1NiJ9.access.signature",
+    "refresh": "eyJhbGciOiJIUzI1NiJ9.refresh.signature", "token": "7.c1z2-0123456789abcdef", "otp_code": "123456",
+    "next": "https://shop.example/api/v1/products?cursor=eyJ", "previous": None, "quantity": 2, "on_hand": 50,
+    "available": 48, "available_quantity": 48, "requested": 2, "priority": 100, "mode": "set", "owner": "orders",
+    "expected": "9.90", "actual": "10.90", "cursor": "eyJhbGciOiJ", "page_size": "50", "ordering": "sku",
+    "search": "mug", "kind": "receive", "state": "held", "status": "pending", "file_name": "levels.csv",
+    "user_id": 7, "actor_id": 7, "id": 1, "product_id": 1, "expected_on_hand": 48, "on_hand_delta": 2, "seq": 1,
+    "ttl_seconds": 900, "Idempotency-Key": "8f14e45f-ceea-467f-a0e6-0b5c3f0f7d11", "file": "(the file)",
+    "map": '{"Article": "sku", "Count": "quantity"}',
+}  # fmt: skip
+BY_FORMAT: dict[str, Any] = {
+    "uuid": "01931f6e-2f4a-7cc0-9a51-0a5c3f0f7d11",
+    "date-time": "2026-11-22T12:00:00Z",
+    "email": "anna@example.com",
+    "uri": "https://shop.example/",
+    "binary": "(the file)",
+}
+BY_TYPE: dict[str, Any] = {"integer": 0, "number": 0, "boolean": True, "string": "text"}
+WHOLE, TEXT = {"type": "integer"}, {"type": "string"}
+
+
+def _list_of(**fields: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "object", "properties": fields, "required": list(fields)}}
+
+
+# What a problem has beside its head, each for the codes that docs/errors.md names.
+MEMBERS: dict[str, Any] = {
+    "shortages": _list_of(product_id=WHOLE, requested=WHOLE, available=WHOLE),
+    "price_changes": _list_of(product_id=WHOLE, expected=TEXT, actual=TEXT, currency=TEXT),
+    "promises": _list_of(
+        reservation_id=TEXT, reference=TEXT, state=TEXT, product_id=WHOLE, warehouse=TEXT, quantity=WHOLE,
+        expires_at={"type": ["string", "null"], "format": "date-time"}, is_overdue={"type": "boolean"},
+    ),
+    "product_ids": {"type": "array", "items": WHOLE},
+    "warehouses": {"type": "array", "items": TEXT},
+    "current": WHOLE,
+    "current_status": TEXT,
+    "limit": WHOLE,
+    "held": WHOLE,
+    "import_id": {"type": ["string", "null"], "format": "uuid"},
+    "owner": TEXT,
+    "sku": TEXT,
+}  # fmt: skip
+FIELD_ERROR = {"field": "items.0.quantity", "code": "min_value", "detail": "At least 1 is needed."}
+
+
+class OperationSchema(AutoSchema):
+    """Names operations as the views are named (`order_confirm`), and titles them by their docstrings."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        if operation:
+            title, _, more = operation.pop("description", "").partition("\n")
+            operation = {"summary": title.rstrip("."), **operation}
+            if more.strip():
+                operation["description"] = more.strip()
+        return operation
+
+    def get_operation_id(self) -> str:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self.view).__name__.removesuffix("View")).lower()
+        if self.method == "POST":
+            return name.replace("_list", "_create")
+        verb = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete"}[self.method]
+        return name if name.endswith("_list") else f"{name}_{verb}"
+
+    def get_override_parameters(self) -> list[Any]:
+        given: list[Any] = super().get_override_parameters()
+        return [*given, IDEMPOTENCY_KEY] if self._keeps_answers() else given
+
+    def _keeps_answers(self) -> bool:
+        return self.method in UNSAFE and getattr(self.view, "keeps_answers", False)
+
+    def _get_response_bodies(self, *args: Any, **kwargs: Any) -> Any:
+        bodies = super()._get_response_bodies(*args, **kwargs)
+        problem = self.resolve_serializer(ProblemShape, "response").ref
+        codes = sorted({*self._codes_of_any(), *getattr(self.get_response_serializers(), "codes", ())})
+        for status in sorted({STATUS[code] for code in codes}):
+            bodies[str(status)] = _refusal(problem, [code for code in codes if STATUS[code] == status])
+        for body in bodies.values():
+            body["headers"] = {name: _header(said) for name, said in HEADERS.items()} | body.get("headers", {})
+        return bodies
+
+    def _codes_of_any(self) -> Iterable[str]:
+        """Yield the codes that follow from what the view is: who may call it, and what it reads."""
+        yield from ("invalid", "not_acceptable", "throttled", "stock_busy", "database_unavailable")
+        access = cast("ApiView", self.view).access[self.method]
+        if self.view.authentication_classes:
+            yield "invalid_token"
+        if AllowAny not in access:
+            yield "not_authenticated"
+        if not {AllowAny, IsAuthenticated} & set(access):
+            yield "permission_denied"
+        if "{" in self.path:
+            yield "not_found"
+        if self.method in ("POST", "PATCH"):
+            yield from ("payload_too_large", "unsupported_media_type")
+            if StrictJSONParser in self.view.parser_classes:
+                yield "malformed_json"
+        if self._keeps_answers():
+            yield from ("request_in_progress", "idempotency_key_reused")
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    idempotency.HEADER,
+    {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+    OpenApiParameter.HEADER,
+    description="1 to 255 visible ASCII characters. The same key and body get the first answer again, for a day.",
+)
+
+
+def _header(said: str) -> dict[str, Any]:
+    return {"description": said, "schema": {"type": "string"}}
+
+
+def _refusal(problem: Any, codes: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "content": {CONTENT_TYPE: {"schema": problem, "examples": {code: {"value": _problem(code)} for code in codes}}},
+    }
+    if {"throttled", "stock_busy"} & set(codes):
+        found["headers"] = {"Retry-After": _header("Seconds after which to try again.")}
+    if {"invalid_token", "not_authenticated", "invalid_credentials"} & set(codes):
+        found["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
+    return found
+
+
+def _problem(code: str) -> dict[str, Any]:
+    head = {"type": f"urn:problem:{code}", "title": TITLES[code], "status": STATUS[code], "detail": f"{TITLES[code]}."}
+    facts = {"errors": [FIELD_ERROR]} if code == "invalid" else {}
+    return {**head, "code": code, "request_id": BY_FORMAT["uuid"], **facts}
+
+
+def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Give every request body, every answer and every parameter an example, built from its schema. A hook of the
+    generator, which has all components by now."""
+    schemas = result["components"]["schemas"]
+    schemas["Problem"]["properties"] |= MEMBERS
+    schemas["Problem"]["properties"]["code"]["enum"] = sorted(STATUS)
+    for operation in (found for path in result["paths"].values() for found in path.values()):
+        for parameter in operation.get("parameters", ()):
+            parameter["example"] = example(parameter["schema"], schemas, parameter["name"])
+        contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in (found for body in contents for found in body.get("content", {}).values()):
+            if "examples" not in content:
+                content["example"] = example(content["schema"], schemas)
+    return result
+
+
+def example(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") -> Any:
+    """Return a value that a schema allows, as it would look in a shop."""
+    if "$ref" in schema:
+        return example(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
+    for inner in (*schema.get("allOf", ()), *schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        if inner.get("type") != "null" and inner.get("enum") != [None]:
+            return example(inner, schemas, name)
+    kinds = schema.get("type", "object")
+    kind = next(found for found in (kinds if isinstance(kinds, list) else [kinds]) if found != "null")
+    if kind == "object":
+        return {inner: example(found, schemas, inner) for inner, found in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [example(schema["items"], schemas, name)]
+    return _scalar(schema, kind, name)
+
+
+def _scalar(schema: dict[str, Any], kind: str, name: str) -> Any:
+    found = BY_NAME.get(name)
+    if "enum" in schema:
+        return found if found in schema["enum"] else schema["enum"][0]
+    if schema.get("format") in BY_FORMAT and kind == "string":
+        return BY_FORMAT[schema["format"]]
+    if type(found).__name__ == {"integer": "int", "boolean": "bool", "string": "str"}.get(kind):
+        return found
+    return schema.get("default", schema.get("minimum", BY_TYPE[kind]))

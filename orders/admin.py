@@ -88,7 +88,7 @@ class _OrderPage(ServicePage):
     states: ClassVar[tuple[str, ...]] = ()  # from which the step leads on
 
     @classmethod
-    def leads_on(cls, row: models.Order) -> bool:
+    def leads_on(cls, row: models.Order, user: Any) -> bool:
         return row.status in cls.states
 
     def explain(self, refusal: Refusal) -> str:
@@ -168,7 +168,7 @@ class PickListPage(AdminPage, TemplateView):
     template_name = "orders/pick_list.html"
 
     @classmethod
-    def leads_on(cls, row: models.Order) -> bool:
+    def leads_on(cls, row: models.Order, user: Any) -> bool:
         return row.status in FulfillPage.states
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

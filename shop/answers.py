@@ -24,10 +24,8 @@ from users import services as users
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
-QUERY_CANCELED = "57014"
 # Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
 GONE = ("08", "57P0", "25P03", "25006")
-BUSY = {QUERY_CANCELED, *transactions.CONTENDED}
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.WarehouseNotFound: Answer(
         404, "warehouse_not_found", "Warehouse not found", lambda refusal: {"warehouses": refusal.codes}
     ),
-    inventory.OwnScope: Answer(403, "permission_denied", "Permission denied"),
+    inventory.ScopeNotYours: Answer(403, "permission_denied", "Permission denied"),
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
     inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),
@@ -241,7 +239,7 @@ def _framework(error: exceptions.APIException) -> HttpResponse | None:
 def _database(error: Exception) -> HttpResponse | None:
     headers = {"Retry-After": RETRY_AFTER_SECONDS}
     state = transactions.sqlstate(error)
-    if state in BUSY:
+    if state in transactions.BUSY:
         return problem(503, "stock_busy", "Stock busy", "Too many want the same just now; try again.", headers=headers)
     if isinstance(error, IntegrityError) and transactions.violated_constraint(error) == "inventory_never_oversold":
         # The statement's own guard should have refused this; the constraint saved us, and somebody must look.

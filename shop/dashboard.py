@@ -17,23 +17,25 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the page what its reader may see: stock to those who see items, orders to those who see orders."""
     context["title"] = "Today"
     if request.user.has_perm("inventory.view_item"):
-        context |= _stock(request.user.pk)
+        context |= _stock(request.user)
     if request.user.has_perm("orders.view_order"):
         context["orders_today"] = _orders_today()
     return context
 
 
-def _stock(user_id: int | None) -> dict[str, Any]:
-    health, sales = inventory.stock_health(visible_to=user_id), inventory.sales(visible_to=user_id)
+def _stock(user: Any) -> dict[str, Any]:
+    health, sales = inventory.stock_health(visible_to=user.pk), inventory.sales(visible_to=user.pk)
     items = reverse("admin:inventory_item_changelist")
-    imports = reverse("admin:inventory_stockimport_changelist")
+    cards = [("Low", health.low, f"{items}?level=low"), ("Out of stock", health.out, f"{items}?level=out")]
+    if user.has_perm("inventory.view_reservation"):
+        holds = reverse("admin:inventory_reservation_changelist")
+        cards.append(("Overdue holds", health.overdue_holds, f"{holds}?overdue=1"))
+    if user.has_perm("inventory.view_stockimport"):
+        imports = reverse("admin:inventory_stockimport_changelist")
+        unfinished = "status__in=staged,applying,aborting,undoing&is_dry_run__exact=0"
+        cards.append(("Stale imports", health.stale_imports, f"{imports}?{unfinished}"))
     return {
-        "cards": [
-            ("Low", health.low, f"{items}?level=low"),
-            ("Out of stock", health.out, f"{items}?level=out"),
-            ("Overdue holds", health.overdue_holds, f"{items}?level=overdue"),
-            ("Stale imports", health.stale_imports, f"{imports}?status__in=staged,applying,aborting,undoing"),
-        ],
+        "cards": cards,
         "books": _books(),
         "sold_by_day": json.dumps(_bars([day for day, _ in sales.by_day], [units for _, units in sales.by_day])),
         "has_sales": any(units for _, units in sales.by_day),

@@ -40,6 +40,11 @@ def choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
     return word
 
 
+def words(name: str, *, default: list[str]) -> list[str]:
+    """Return a variable that is a list with commas between."""
+    return [word.strip() for word in env.list(name, default=default) if word.strip()]
+
+
 def rate(name: str, *, default: str) -> Rate | None:
     """Return a variable that is a rate such as 10/15m, None when it is off, or stop with a sentence."""
     text = env.str(name, default=default)
@@ -68,7 +73,7 @@ JWT_SIGNING_KEY = strong(
     or hmac.digest(SECRET_KEY.encode(), b"shop.jwt-signing-key", hashlib.sha256).hex(),
 )
 # What they signed before is still read: a new key becomes the first, and the old one stays here for two weeks.
-JWT_PREVIOUS_KEYS = [strong("JWT_PREVIOUS_KEYS", key) for key in env.list("JWT_PREVIOUS_KEYS", default=[])]
+JWT_PREVIOUS_KEYS = [strong("JWT_PREVIOUS_KEYS", key) for key in words("JWT_PREVIOUS_KEYS", default=[])]
 
 # --- Who is served ---------------------------------------------------------------------------------------------------
 
@@ -77,7 +82,7 @@ HTTPS = choice("HTTPS", default="on", choices=("on", "off")) == "on"
 DEBUG = env.bool("DEBUG", default=False)
 if DEBUG and HTTPS:
     sys.exit("DEBUG is on: its pages show secrets to whoever makes one fail. It is for HTTPS=off, on your own machine.")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 if "*" in ALLOWED_HOSTS:
     sys.exit("ALLOWED_HOSTS is '*': name the hosts, else links in mails go where whoever asks for them wants.")
 # How many proxies of ours a request passes; each adds to X-Forwarded-For and says X-Forwarded-Proto.
@@ -86,13 +91,15 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # load balancers ask the server itself
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+# Whether the names below ours, and ours for good, speak HTTPS only their owner knows.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = choice("HSTS", default="host", choices=("host", "all")) == "all"
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 # Pages of other origins may call the API only where they are named.
-CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-key")
 CORS_EXPOSE_HEADERS = ("Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
 CORS_URLS_REGEX = r"^/(api/.*|check_stock|update_stock|create_order)$"
@@ -198,12 +205,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "shop.toolkit.middleware.name_requests",
+    # What gives every answer its headers comes before what refuses.
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "shop.toolkit.middleware.content_security_policy",
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "shop.toolkit.middleware.refuse_large",
     "shop.toolkit.middleware.refuse_charsets",
     "shop.toolkit.middleware.refuse_nul",
-    "django.middleware.security.SecurityMiddleware",
-    "shop.toolkit.middleware.content_security_policy",
-    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -211,7 +220,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     *(["django_otp.middleware.OTPMiddleware"] if SECOND_FACTOR else []),
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"

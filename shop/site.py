@@ -1,5 +1,9 @@
+from typing import Any
+
 from django.conf import settings
-from django.http import HttpRequest
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest
+from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
 
 
@@ -9,3 +13,14 @@ class StaffSite(UnfoldAdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         is_staff: bool = super().has_permission(request)
         return is_staff and (not settings.SECOND_FACTOR or request.user.is_verified())  # type: ignore[union-attr]
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Return Django's, but for its way from a row to its page on the site: no row here has one."""
+        return [route for route in super().get_urls() if getattr(route, "name", None) != "view_on_site"]
+
+    def search(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Search; a page that there is not is not found."""
+        try:
+            return super().search(request, *args, **kwargs)
+        except InvalidPage as error:
+            raise Http404 from error

@@ -4,12 +4,14 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db import OperationalError
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from shop.toolkit import transactions
 from shop.toolkit.addresses import client_address
 from users import services as users
-from users.services._credentials import identify
+from users.services._credentials import identify  # gives out a row, which must not leave this app
 
 
 class LoginForm(AuthenticationForm):
@@ -38,6 +40,10 @@ class LoginForm(AuthenticationForm):
                 otp_code=given.get("otp_code", ""),
                 address=client_address(self.request),
             )
+        except OperationalError as error:
+            if transactions.sqlstate(error) not in transactions.BUSY:
+                raise
+            raise forms.ValidationError("Too many sign in just now; try again.") from error
         except users.TooManyAttempts as refusal:
             raise forms.ValidationError(str(refusal)) from refusal
         except users.InvalidCredentials as refusal:

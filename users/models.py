@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import ClassVar
 
 from django.conf import settings
@@ -72,6 +73,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         parts = f"{self.pk}:{self.token_version}:{factors}:{self.password}"
         return salted_hmac("users.token_stamp", parts).hexdigest()[:32]
 
+    def get_session_auth_hash(self) -> str:
+        """What every session of the admin carries: it ends with the tokens."""
+        return salted_hmac("users.session", self.token_stamp, algorithm="sha256").hexdigest()
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """Return none: there are no former keys of sessions."""
+        return iter(())
+
 
 class LoginAttempts(models.Model):
     """Failed logins that stand against an account or an address, until `ends_at`."""
@@ -85,14 +94,14 @@ class LoginAttempts(models.Model):
 
 
 class PasswordReset(models.Model):
-    """A user who wants a mail to set a new password by; `sent_at` is when it went out."""
+    """A user who wants a mail to set a new password by: it is due at `due_at`, after `tries` that failed."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
-    wanted_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField()
+    tries = models.PositiveSmallIntegerField(default=0)
 
     def __str__(self) -> str:
-        return f"{self.user_id} at {self.wanted_at:%Y-%m-%d %H:%M}"
+        return f"{self.user_id} at {self.due_at:%Y-%m-%d %H:%M}"
 
 
 class Session(models.Model):

@@ -43,16 +43,27 @@ def forgive_attempt(keys: Sequence[str]) -> None:
         cursor.execute(FORGIVE_ATTEMPT, [list(keys)])
 
 
-# One statement whether there is such an account or not, so that neither the answer nor its time tells.
-WANT_RESET = """
-INSERT INTO users_passwordreset AS kept (user_id, wanted_at)
-SELECT id, clock_timestamp() FROM users_user WHERE email = %(email)s AND is_active
-    ON CONFLICT (user_id) DO UPDATE SET wanted_at = clock_timestamp(), sent_at = NULL
- WHERE kept.sent_at < clock_timestamp() - %(pause)s * interval '1 second'
+REMEMBER = """
+INSERT INTO users_loginattempts (key, count, ends_at)
+VALUES (%(key)s, 0, clock_timestamp() + %(period)s * interval '1 second')
+    ON CONFLICT (key) DO UPDATE SET ends_at = EXCLUDED.ends_at
 """
 
 
-def want_reset(email: str, *, pause: timedelta) -> None:
-    """Note that the account with this address wants a mail, if there is one and none was sent within `pause`."""
+def remember(key: str, *, period: timedelta) -> None:
+    """Keep a key for a while, without an attempt against it."""
     with connection.cursor() as cursor:
-        cursor.execute(WANT_RESET, {"email": email, "pause": pause.total_seconds()})
+        cursor.execute(REMEMBER, {"key": key, "period": period.total_seconds()})
+
+
+WANT_RESET = """
+INSERT INTO users_passwordreset (user_id, due_at, tries)
+SELECT id, clock_timestamp(), 0 FROM users_user WHERE email = %s AND is_active
+    ON CONFLICT (user_id) DO UPDATE SET due_at = EXCLUDED.due_at, tries = 0
+"""
+
+
+def want_reset(email: str) -> None:
+    """Note that the account with this address wants a mail, if there is one."""
+    with connection.cursor() as cursor:
+        cursor.execute(WANT_RESET, [email])

@@ -12,7 +12,6 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from inventory import models
 from inventory import services as inventory
 from inventory.admin._stock_pages import WarehouseField, WarehousesPage
-from inventory.services._scopes import scope_of, within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.ids import new_id
 
@@ -62,7 +61,7 @@ class _CountPage(ServicePage):
     permission_required = ("inventory.view_count", "inventory.change_count")
 
     @classmethod
-    def leads_on(cls, row: Any) -> bool:
+    def leads_on(cls, row: Any, user: Any) -> bool:
         return row.closed_at is None
 
 
@@ -110,7 +109,7 @@ class CountAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
         rows: QuerySet[models.Count] = super().get_queryset(request)
-        return rows.filter(within(scope_of(request.user.pk))).select_related("warehouse")
+        return rows.filter(inventory.within(inventory.scope_of(request.user.pk))).select_related("warehouse")
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {"lines_title": "What was counted; what differs first", "lines": _lines(row.pk)}

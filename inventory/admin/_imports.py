@@ -23,7 +23,6 @@ from unfold.widgets import (
 from inventory import models
 from inventory import services as inventory
 from inventory.admin._stock_pages import WarehouseField, WarehousesPage
-from inventory.services._import_documents import seen_by
 from shop.toolkit.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import write_sheet
@@ -98,7 +97,7 @@ class ApprovePage(ServicePage):
     slug, label, icon, submit = "approve", "Write these changes", "check", "Write them"
 
     @classmethod
-    def leads_on(cls, row: models.StockImport) -> bool:
+    def leads_on(cls, row: models.StockImport, user: Any) -> bool:
         waits = row.is_reviewed and row.status == models.ImportStatus.CHECKED
         return waits and (row.skips_refused or not row.refused)
 
@@ -115,7 +114,7 @@ class UndoPage(ServicePage):
     slug, label, icon = "undo", "Take it back", "undo"
 
     @classmethod
-    def leads_on(cls, row: models.StockImport) -> bool:
+    def leads_on(cls, row: models.StockImport, user: Any) -> bool:
         return row.undoes_id is None and row.status == models.ImportStatus.APPLIED
 
     def act(self, given: dict[str, Any]) -> str:
@@ -131,7 +130,7 @@ class ErrorsPage(AdminPage, View):
     slug, label, icon = "errors", "Refused rows", "download"
 
     @classmethod
-    def leads_on(cls, row: models.StockImport) -> bool:
+    def leads_on(cls, row: models.StockImport, user: Any) -> bool:
         return row.refused > 0
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -180,7 +179,7 @@ class StockImportAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.StockImport]:
         accounts = get_user_model().objects.filter(pk=OuterRef("actor_id"))
-        rows = super().get_queryset(request).filter(seen_by(request.user.pk))
+        rows = super().get_queryset(request).filter(inventory.seen_by(request.user.pk))
         return rows.annotate(actor=Subquery(accounts.values("email")[:1]))
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import TemplateView
 from unfold.decorators import display
@@ -15,7 +16,6 @@ from unfold.decorators import display
 from inventory import models
 from inventory import services as inventory
 from inventory.admin import _stock_pages as pages
-from inventory.services._scopes import Scope, scope_of, within
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 from shop.toolkit.pages import PageRequest
 from shop.toolkit.refusals import InvalidCursor
@@ -40,13 +40,13 @@ class WarehouseFilter(admin.SimpleListFilter):
     title, parameter_name = "warehouse", "warehouse"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = models.Warehouse.objects.filter(within(scope_of(request.user.pk), "id"))
+        rows = models.Warehouse.objects.filter(inventory.within(inventory.scope_of(request.user.pk), "id"))
         return list(rows.values_list("code", "code"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
         if not self.value():
             return queryset
-        stocks = _stocks(scope_of(request.user.pk))
+        stocks = _stocks(inventory.scope_of(request.user.pk))
         return queryset.filter(Exists(stocks.filter(warehouse__code=self.value())))
 
 
@@ -59,7 +59,7 @@ class LevelFilter(admin.SimpleListFilter):
         return [("low", "Low"), ("out", "Out of stock"), ("overdue", "With overdue holds")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
-        scope = scope_of(request.user.pk)
+        scope = inventory.scope_of(request.user.pk)
         available = _stocks(scope).alias(free=models.AVAILABLE)
         # What is nowhere is low and out; for those who work in some warehouses only, what is not there is neither.
         concerns = queryset if scope is None else queryset.filter(Exists(_stocks(scope)))
@@ -70,14 +70,17 @@ class LevelFilter(admin.SimpleListFilter):
             return concerns.filter(~Exists(sold), is_active=True)
         if self.value() == "overdue":
             overdue = models.ReservationLine.objects.filter(
-                within(scope), open__gt=0, reservation__state=models.State.HELD, reservation__expires_at__lte=Now()
+                inventory.within(scope),
+                open__gt=0,
+                reservation__state=models.State.HELD,
+                reservation__expires_at__lte=Now(),
             )
             return queryset.filter(pk__in=overdue.values("product_id"))
         return queryset
 
 
-def _stocks(scope: Scope) -> QuerySet[models.Stock]:
-    return models.Stock.objects.filter(within(scope), product_id=OuterRef("product_id"))
+def _stocks(scope: inventory.Scope) -> QuerySet[models.Stock]:
+    return models.Stock.objects.filter(inventory.within(scope), product_id=OuterRef("product_id"))
 
 
 def _total(stocks: QuerySet[models.Stock], quantity: Any) -> Coalesce:
@@ -130,12 +133,19 @@ class ItemAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Item]:
         rows: QuerySet[models.Item] = super().get_queryset(request)
-        stocks = _stocks(scope_of(request.user.pk))
+        stocks = _stocks(inventory.scope_of(request.user.pk))
         return rows.annotate(
             available_units=_total(stocks.filter(warehouse__is_active=True), models.AVAILABLE),
             on_hand_units=_total(stocks, "on_hand"),
             promised_units=_total(stocks, F("reserved") + F("committed")),
         )
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show who did what; not to those who work in some warehouses only, since it tells of all."""
+        if inventory.scope_of(request.user.pk) is not None:
+            raise PermissionDenied
+        response: HttpResponse = super().history_view(request, object_id, extra_context)
+        return response
 
     @display(description="available", ordering="available_units")
     def total_available(self, row: Any) -> int:
@@ -153,16 +163,19 @@ class ItemAdmin(ReadOnlyAdmin):
         """Return why the stock is available, who holds it, how it was over time, and what happened."""
         viewer = request.user.pk
         explanation = inventory.explain(row.pk, visible_to=viewer)
-        newest = inventory.list_movements(row.pk, page=PageRequest(size=NEWEST), visible_to=viewer)
-        return {
+        linked = request.user.has_perm("inventory.view_reservation")
+        shown = {
             "subtitle": f"{explanation.item.available} available",
             "stocks": _stock_table(explanation.item),
-            "promises": _promise_table((*explanation.holds, *explanation.orders)),
+            "promises": _promise_table((*explanation.holds, *explanation.orders), linked=linked),
             "history": _history(inventory.stock_history(row.pk, now=timezone.now(), visible_to=viewer)),
             "history_options": HISTORY_OPTIONS,
-            "movements": _movements(newest.results),
-            "all_movements": link("inventory_item_movements", row.pk, label="The whole ledger"),
         }
+        if not MovementsPage.allows(request.user):
+            return shown
+        newest = inventory.list_movements(row.pk, page=PageRequest(size=NEWEST), visible_to=viewer)
+        all_movements = link("inventory_item_movements", row.pk, label="The whole ledger")
+        return {**shown, "movements": _movements(newest.results), "all_movements": all_movements}
 
 
 def _stock_table(item: inventory.Item) -> dict[str, Any]:
@@ -178,12 +191,16 @@ def _stock_table(item: inventory.Item) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _promise_table(promises: Iterable[inventory.Promise]) -> dict[str, Any]:
+def _promise_table(promises: Iterable[inventory.Promise], *, linked: bool) -> dict[str, Any]:
+    def reference(hold: inventory.Promise) -> str:
+        if not linked:
+            return hold.reference
+        return link("inventory_reservation_change", hold.reservation_id, label=hold.reference)
+
     return {
         "headers": ["reference", "warehouse", "units", "state", "until"],
         "rows": [
-            [link("inventory_reservation_change", hold.reservation_id, label=hold.reference), hold.warehouse,
-             hold.quantity, "overdue" if hold.is_overdue else hold.state,
+            [reference(hold), hold.warehouse, hold.quantity, "overdue" if hold.is_overdue else hold.state,
              f"{hold.expires_at:%Y-%m-%d %H:%M}" if hold.expires_at else ""]
             for hold in promises
         ],

@@ -19,7 +19,6 @@ from unfold.widgets import (
 
 from inventory import models
 from inventory import services as inventory
-from inventory.services._scopes import scope_of, within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.converters import CODE
 
@@ -102,7 +101,7 @@ class WarehouseAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Warehouse]:
         rows: QuerySet[models.Warehouse] = super().get_queryset(request)
-        return rows.filter(within(scope_of(request.user.pk), "id"))
+        return rows.filter(inventory.within(inventory.scope_of(request.user.pk), "id"))
 
 
 class ScopeForm(forms.Form):
@@ -116,9 +115,9 @@ class ScopeForm(forms.Form):
 
     def __init__(self, *args: Any, reader: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        staff = get_user_model().objects.filter(is_staff=True, is_active=True).exclude(pk=reader).order_by("email")
-        self.fields["member"].choices = [(str(row.pk), str(row)) for row in staff]  # type: ignore[attr-defined]
-        places = models.Warehouse.objects.filter(within(scope_of(reader), "id")).order_by("priority", "id")
+        staff = get_user_model().objects.filter(is_staff=True, is_active=True, is_superuser=False).exclude(pk=reader)
+        self.fields["member"].choices = [(str(row.pk), str(row)) for row in staff.order_by("email")]  # type: ignore[attr-defined]
+        places = models.Warehouse.objects.order_by("priority", "id")
         self.fields["warehouses"].choices = [(row.code, row.code) for row in places]  # type: ignore[attr-defined]
 
 
@@ -126,6 +125,10 @@ class ScopePage(ListPage):
     permission_required = ("inventory.view_warehousescope", "inventory.change_warehousescope")
     form_class = ScopeForm
     slug, label, icon, submit = "set-scope", "Say where somebody works", "badge", "Save"
+
+    @classmethod
+    def allows(cls, user: Any) -> bool:
+        return super().allows(user) and inventory.scope_of(user.pk) is None
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "reader": self.actor_id}
@@ -146,6 +149,9 @@ class WarehouseScopeAdmin(ReadOnlyAdmin):
     actions_list = ("set_scope",)
     set_scope = button(ScopePage)
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and inventory.scope_of(request.user.pk) is None
+
 
 class EndHoldForm(forms.Form):
     reason = forms.CharField(
@@ -162,8 +168,8 @@ class EndHoldPage(ServicePage):
     slug, label, icon = "end", "Release the hold", "lock_open"
 
     @classmethod
-    def leads_on(cls, row: models.Reservation) -> bool:
-        return row.state == models.State.HELD
+    def leads_on(cls, row: models.Reservation, user: Any) -> bool:
+        return row.state == models.State.HELD and inventory.is_within_scope(row.pk, user_id=user.pk)
 
     def act(self, given: dict[str, Any]) -> str:
         inventory.end_hold(self.row.pk, reason=given["reason"], actor_id=self.actor_id)

@@ -13,7 +13,7 @@ from inventory.services._counts import (
     record_count,
 )
 from inventory.services._dashboard import Health, Sales, sales, stock_health
-from inventory.services._expiry import end_hold, expire_due
+from inventory.services._expiry import end_hold, expire_due, is_within_scope
 from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
     Allocation,
@@ -36,7 +36,6 @@ from inventory.services._facts import (
     LevelOutOfRange,
     Movement,
     NotTheOwner,
-    OwnScope,
     Preview,
     Promise,
     ReferenceInUse,
@@ -44,6 +43,7 @@ from inventory.services._facts import (
     ReservationLine,
     ReservationNotFound,
     SameWarehouse,
+    ScopeNotYours,
     Shortage,
     StaleQuantity,
     Stock,
@@ -67,6 +67,7 @@ from inventory.services._import_documents import (
     list_imports,
     refused_rows,
     refused_sheet,
+    seen_by,
     unfinished_imports,
 )
 from inventory.services._imports import (
@@ -116,6 +117,7 @@ from inventory.services._reservations import (
     reserve,
     take_back,
 )
+from inventory.services._scopes import Scope, scope_of, within
 from inventory.services._staging import FileLimits, ImportRequest, stage_import
 from inventory.services._verification import Finding, verify
 from inventory.services._warehouses import (
@@ -172,7 +174,6 @@ __all__ = [
     "NotApprovable",
     "NotTheOwner",
     "NotUndoable",
-    "OwnScope",
     "Preview",
     "Promise",
     "ReferenceInUse",
@@ -182,6 +183,8 @@ __all__ = [
     "ReservationNotFound",
     "Sales",
     "SameWarehouse",
+    "Scope",
+    "ScopeNotYours",
     "Shortage",
     "StaleQuantity",
     "Stock",
@@ -217,6 +220,7 @@ __all__ = [
     "get_reservation",
     "get_warehouse",
     "held_units",
+    "is_within_scope",
     "item_as_of",
     "list_imports",
     "list_items",
@@ -240,6 +244,8 @@ __all__ = [
     "reservations",
     "reserve",
     "sales",
+    "scope_of",
+    "seen_by",
     "sell",
     "set_apart",
     "set_on_hand",
@@ -256,4 +262,5 @@ __all__ = [
     "unfinished_imports",
     "update_warehouse",
     "verify",
+    "within",
 ]

@@ -35,7 +35,7 @@ def end_hold(reservation_id: UUID, *, reason: str, actor_id: int) -> None:
     actor's scope, and InvalidTransition when it is no longer held.
     """
     found = sql.lock_reservation(reservation_id)
-    if found is None or _reaches_out(reservation_id, actor_id):
+    if found is None or not is_within_scope(reservation_id, user_id=actor_id):
         raise ReservationNotFound(reservation_id)
     state, reference, _ = found
     if state != models.State.HELD:
@@ -43,10 +43,11 @@ def end_hold(reservation_id: UUID, *, reason: str, actor_id: int) -> None:
     _expire({reservation_id: reference}, note=reason, actor_id=actor_id)
 
 
-def _reaches_out(reservation_id: UUID, actor_id: int) -> bool:
-    scope = scope_of(actor_id)
+def is_within_scope(reservation_id: UUID, *, user_id: int | None) -> bool:
+    """Tell whether a reservation claims units of a user's warehouses alone."""
+    scope = scope_of(user_id)
     lines = models.ReservationLine.objects.filter(reservation_id=reservation_id)
-    return scope is not None and lines.exclude(warehouse_id__in=scope).exists()
+    return scope is None or not lines.exclude(warehouse_id__in=scope).exists()
 
 
 def _expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None = None) -> None:

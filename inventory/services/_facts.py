@@ -230,11 +230,11 @@ class WarehouseNotFound(Refusal):
         super().__init__(f"There is no warehouse {', '.join(self.codes)}.")
 
 
-class OwnScope(Refusal):
-    """Nobody changes their own scope."""
+class ScopeNotYours(Refusal):
+    """Nobody says where they work themselves, and who works in some warehouses only says it of nobody."""
 
     def __init__(self) -> None:
-        super().__init__("Nobody changes in which warehouses they work themselves; ask somebody else.")
+        super().__init__("Where somebody works is said by another, who works in all warehouses.")
 
 
 class WarehouseExists(Refusal):
@@ -248,7 +248,7 @@ class WarehouseInUse(Refusal):
     """Stock or its history refers to the warehouse."""
 
     def __init__(self, code: str) -> None:
-        super().__init__(f"The warehouse {code} has stock or a history of it; make it inactive instead.")
+        super().__init__(f"The warehouse {code} has stock, a history or people of its own; make it inactive instead.")
 
 
 class ReservationNotFound(Refusal):

@@ -97,8 +97,8 @@ class AlreadyImported(Refusal):
     def __init__(self, import_id: UUID | None, status: str) -> None:
         self.import_id = import_id
         self.status = status
-        which = f"as the import {import_id} ({status})" if import_id else "and is being loaded"
-        super().__init__(f"This very file was loaded already, {which}; say so if you mean to load it again.")
+        which = f", as the import {import_id} ({status})" if import_id else ", or is being loaded"
+        super().__init__(f"This very file was loaded already{which}; say so if you mean to load it again.")
 
 
 class NotApprovable(Refusal):
@@ -200,8 +200,13 @@ def _layout(document: models.StockImport) -> Layout:
 
 
 def seen_by(user_id: int | None) -> Q:
-    """Return which imports somebody may see: who works in some warehouses only, those that they loaded."""
-    return Q() if scope_of(user_id) is None else Q(actor_id=user_id)
+    """Return which imports somebody may see: who works in some warehouses only, those that they loaded themselves and
+    that say nothing of other warehouses, where they may have worked then."""
+    scope = scope_of(user_id)
+    if scope is None:
+        return Q()
+    elsewhere = list(models.Warehouse.objects.exclude(pk__in=scope).values_list("code", flat=True))
+    return Q(actor_id=user_id) & ~Q(by_warehouse__has_any_keys=elsewhere)
 
 
 def locked(import_id: UUID, actor_id: int | None = None) -> models.StockImport:

@@ -96,7 +96,7 @@ def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
     document = locked(import_id, actor_id)
     if not (document.status == ImportStatus.CHECKED and document.is_reviewed):
         raise NotApprovable(document.status)
-    refuse_twin(document.file_hash, again=document.again)
+    refuse_twin(document.file_hash, again=document.again, actor_id=actor_id)
     document.status, document.is_dry_run, document.finished_at = ImportStatus.STAGED, False, None
     document.new = document.changed = document.unchanged = document.refused = 0
     document.by_warehouse, document.largest = {}, []

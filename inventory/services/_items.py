@@ -68,13 +68,13 @@ def _items(rows: Iterable[models.Item], scope: Scope) -> list[Item]:
     found = models.Stock.objects.filter(within(scope), product_id__in=stocks).select_related("warehouse")
     for stock in found.order_by("warehouse__priority", "warehouse_id"):
         stocks[stock.product_id].append(_stock(stock))
-    return [item_of(row, stocks[row.product_id]) for row in rows]
+    return [item_of(row, stocks[row.product_id], scope) for row in rows]
 
 
-def item_of(labels: models.Item | Item, stocks: list[Stock]) -> Item:
-    """Return the item with these stocks and their totals."""
+def item_of(labels: models.Item | Item, stocks: list[Stock], scope: Scope) -> Item:
+    """Return the item with these stocks and their totals, as those see it who work in `scope`."""
     totals = {name: sum(getattr(stock, name) for stock in stocks) for name in TOTALS}
-    low_stock = not stocks or any(stock.low_stock for stock in stocks)
+    low_stock = any(stock.low_stock for stock in stocks) or (scope is None and not stocks)
     return Item(labels.product_id, labels.sku, labels.name, **totals, low_stock=low_stock, stocks=stocks)
 
 

@@ -64,7 +64,9 @@ def item_as_of(product_id: int, at: datetime, *, visible_to: int | None = None) 
     then = sql.as_of(product_id, at)
     codes = dict(models.Warehouse.objects.filter(pk__in=then).values_list("code", "id"))
     return item_of(
-        item, [_stock_then(stock, then[codes[stock.warehouse]]) for stock in item.stocks if stock.warehouse in codes]
+        item,
+        [_stock_then(stock, then[codes[stock.warehouse]]) for stock in item.stocks if stock.warehouse in codes],
+        scope_of(visible_to),
     )
 
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from inventory import models, sql
 from inventory.models import ImportStatus
 from inventory.services._facts import WarehouseNotFound
-from inventory.services._import_documents import AlreadyImported, StockImport, fact
+from inventory.services._import_documents import AlreadyImported, StockImport, fact, seen_by
 from inventory.services._layouts import Row, read_rows, recognize
 from inventory.services._scopes import Scope, scope_of, within
 from shop.toolkit import sheets, transactions
@@ -85,7 +85,7 @@ def stage_import(
     sql.take_time()
     file_hash = sheets.fingerprint(path)
     if not request.dry_run:
-        refuse_twin(file_hash, again=request.again)
+        refuse_twin(file_hash, again=request.again, actor_id=actor_id)
     with sheets.open_sheet(path, max_bytes=limits.max_bytes, max_lines=limits.max_lines) as sheet:
         layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
         warehouses = _Warehouses(scope_of(actor_id))
@@ -143,11 +143,15 @@ class _Warehouses:
         return self._active[0]
 
 
-def refuse_twin(file_hash: str, *, again: bool) -> None:
-    """Refuse a file that is in the books or on its way there, unless it is meant. Raises AlreadyImported."""
+def refuse_twin(file_hash: str, *, again: bool, actor_id: int | None) -> None:
+    """Refuse a file that is in the books or on its way there as far as the actor may see, unless it is meant.
+
+    Raises AlreadyImported.
+    """
     if again:
         return
-    twins = models.StockImport.objects.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
+    seen = models.StockImport.objects.filter(seen_by(actor_id))
+    twins = seen.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
     if twin := twins.filter(status__in=models.LOADED).order_by("created_at").first():
         raise AlreadyImported(twin.pk, twin.status)
 

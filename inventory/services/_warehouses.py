@@ -3,7 +3,7 @@ from collections.abc import Collection
 from django.db import IntegrityError, transaction
 
 from inventory import models, sql
-from inventory.services._facts import OwnScope, Warehouse, WarehouseExists, WarehouseInUse, WarehouseNotFound
+from inventory.services._facts import ScopeNotYours, Warehouse, WarehouseExists, WarehouseInUse, WarehouseNotFound
 from inventory.services._scopes import scope_of, within
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -72,10 +72,10 @@ def delete_warehouse(code: str, *, actor_id: int | None) -> None:
 def set_scope(user_id: int, *, warehouses: Collection[str], actor_id: int) -> None:
     """Have a member of staff work in these warehouses alone, by their codes; in all when none are named.
 
-    Raises WarehouseNotFound, OwnScope.
+    Raises WarehouseNotFound, ScopeNotYours.
     """
-    if user_id == actor_id:
-        raise OwnScope
+    if user_id == actor_id or scope_of(actor_id) is not None:
+        raise ScopeNotYours
     ids = warehouse_ids(warehouses, actor_id=actor_id)
     scopes = models.WarehouseScope.objects.filter(user_id=user_id)
     scopes.exclude(warehouse_id__in=ids.values()).delete()

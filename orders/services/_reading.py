@@ -25,10 +25,15 @@ def get_order(order_id: UUID, *, visible_to: int | None) -> Order:
 
 
 def pick_list(order_id: UUID) -> list[Pick]:
-    """Return what of an order is still to be shipped, by warehouse and SKU. Raises OrderNotFound."""
+    """Return what of an order is still to be shipped, by warehouse and SKU: of one that is not confirmed, nothing.
+
+    Raises OrderNotFound.
+    """
     row = visible(None).filter(pk=order_id).first()
     if row is None:
         raise OrderNotFound(order_id)
+    if row.status not in (models.Status.CONFIRMED, models.Status.PARTIALLY_FULFILLED):
+        return []
     names = {line.product_id: (line.sku, line.name) for line in lines_of([row])[row.pk]}
     claims = inventory.get_reservation(row.reservation_id).lines
     picks = [Pick(claim.warehouse, *names[claim.product_id], claim.open) for claim in claims if claim.open]

@@ -16,6 +16,8 @@ def client_address(request: HttpRequest) -> str:
     told = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
     # Fewer addresses than proxies: somebody went round one of them, and only who called us is certain.
     text: str = told[-proxies] if 0 < proxies <= len(told) else request.META.get("REMOTE_ADDR", "")
+    if text.count(":") == 1 or text.startswith("["):  # some proxies add the port
+        text = text.rpartition(":")[0].strip("[]") if text[-1] != "]" else text.strip("[]")
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.db.models import Model
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
@@ -60,8 +61,8 @@ class AdminPage(UnfoldModelAdminViewMixin):
         return bool(user.has_perms(cls.permission_required))
 
     @classmethod
-    def leads_on(cls, row: Any) -> bool:
-        """Tell whether the row is where the page leads on from; the service has the last word."""
+    def leads_on(cls, row: Any, user: Any) -> bool:
+        """Tell whether the row is where the page leads on from, for this user; the service has the last word."""
         return True
 
     def has_permission(self) -> bool:
@@ -135,12 +136,12 @@ class ServicePage(AdminPage, FormView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
-            done = transactions.run(lambda: self._act_and_log(form.cleaned_data))
+            done = transactions.run(lambda: self._act_and_log(dict(form.cleaned_data)))
         except Refusal as refusal:
             form.add_error(None, self.explain(refusal))
             return self.form_invalid(form)
         except OperationalError as error:
-            if transactions.sqlstate(error) not in transactions.CONTENDED:
+            if transactions.sqlstate(error) not in transactions.BUSY:
                 raise
             form.add_error(None, "Too many want the same just now; try again.")
             return self.form_invalid(form)
@@ -211,6 +212,12 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_changelist_instance(request)
+        except (OverflowError, DataError) as error:  # a filter by hand, such as the year 99999
+            raise IncorrectLookupParameters(str(error)) from error
+
     def get_actions_list(self, request: HttpRequest) -> list[Any]:
         return [found for found in super().get_actions_list(request) if self._allows(found.method, request)]
 
@@ -218,7 +225,8 @@ class ReadOnlyAdmin(ModelAdmin):
         """Show the pages that somebody may use, and that lead on from where the row is."""
         row = self.get_object(request, object_id)
         found = super().get_actions_detail(request, object_id) if row is not None else []
-        return [here for here in found if self._allows(here.method, request) and here.method.page.leads_on(row)]
+        allowed = [here for here in found if self._allows(here.method, request)]
+        return [here for here in allowed if here.method.page.leads_on(row, request.user)]
 
     def _allows(self, method: Callable[..., Any], request: HttpRequest) -> bool:
         page: type[AdminPage] = method.page  # type: ignore[attr-defined]  # by `button`

@@ -4,13 +4,13 @@ The key is claimed by the first statement of the work's own transaction, and the
 is kept exactly when the work is, and a twin that comes meanwhile waits at the unique index until it is decided.
 """
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import OperationalError, connection
+from django.utils.crypto import salted_hmac
 
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.transactions import LOCK_NOT_AVAILABLE, sqlstate
@@ -67,7 +67,9 @@ def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scop
         raise InvalidKey
     # Of the parsed body: twins may differ in white space, and a number's digits are kept as they came.
     text = json.dumps(body, sort_keys=True, default=str)
-    return Scope(user_id or 0, endpoint, key, hashlib.sha256(text.encode()).hexdigest())
+    # By our key: a body may have a password in it, which a bare hash would give to whoever reads the table.
+    fingerprint = salted_hmac("toolkit.idempotency", text, algorithm="sha256").hexdigest()
+    return Scope(user_id or 0, endpoint, key, fingerprint)
 
 
 # One statement claims a new key, or one that is past its time. A twin in progress is waited for, up to lock_timeout.

@@ -1,9 +1,11 @@
 """How many requests a user or an address may make. It costs no statement: counts are in the cache, which is each
 worker's own unless CACHE_URL names a shared one; with n workers a client may get n times as far."""
 
+import logging
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -11,6 +13,8 @@ from rest_framework.request import Request
 
 from shop.toolkit.addresses import client_address
 from shop.toolkit.rates import Rate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,27 +36,28 @@ class Quota:
         }
 
 
-def use_quota(request: Request) -> Quota | None:
-    """Count a request against its user, or against its address when nobody has signed in; None where that is off."""
-    user_id = request.user.pk if request.user and request.user.is_authenticated else None
-    if user_id is not None:
-        return _count("user", str(user_id), settings.THROTTLE_USER)
-    if settings.THROTTLE_ANON is None:
-        return None
-    return _count("anon", client_address(request), settings.THROTTLE_ANON)
+def use_quota(request: Request, user: Any) -> Quota | None:
+    """Count a request against its user, or against its address when nobody has signed in; None where that is off.
 
-
-def _count(name: str, client: str, rate: Rate | None) -> Quota | None:
+    A cache that does not answer stops nobody.
+    """
+    is_user = user is not None and user.is_authenticated
+    name, rate = ("user", settings.THROTTLE_USER) if is_user else ("anon", settings.THROTTLE_ANON)
     if rate is None:
         return None
+    try:
+        return _count(name, str(user.pk) if is_user else client_address(request), rate)
+    except Exception:
+        logger.exception("The cache does not answer; requests are not counted")
+        return None
+
+
+def _count(name: str, client: str, rate: Rate) -> Quota:
     period = rate.period.total_seconds()
     now = time.time()
     window = int(now // period)
     seconds_left = math.ceil((window + 1) * period - now)
     key = f"quota:{name}:{client}:{window}"
-    try:
-        used = cache.incr(key)
-    except ValueError:
-        cache.add(key, 0, timeout=seconds_left + 1)
-        used = cache.incr(key)
+    cache.add(key, 0, timeout=seconds_left + 1)
+    used = cache.incr(key)
     return Quota(name, rate, max(0, rate.count - used), seconds_left, used > rate.count)

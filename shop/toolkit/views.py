@@ -31,8 +31,17 @@ class ApiView(APIView):
 
     quota: throttling.Quota | None = None
 
-    def check_throttles(self, request: Request) -> None:
-        self.quota = throttling.use_quota(request)
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who calls, and count the request: what is refused for its token or its rights is counted too."""
+        try:
+            super().perform_authentication(request)
+        except APIException:
+            self._count(request, None)
+            raise
+        self._count(request, request.user)
+
+    def _count(self, request: Request, user: Any) -> None:
+        self.quota = throttling.use_quota(request, user)
         if self.quota and self.quota.is_used_up:
             raise Throttled(self.quota.seconds_left)
 

@@ -93,15 +93,32 @@ def test_a_manager_says_where_somebody_works(mug):
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(0,)]
 
 
-def test_nobody_says_it_of_themselves_or_gives_what_they_have_not(easterner, mug):
-    clerk = signed_in("Inventory clerk")
-    for given in (
-        {"member": id_of(easterner)},
-        {"member": id_of(clerk), "warehouses": ["WEST"]},
-        {"member": factories.user().id},
-    ):
-        assert easterner.post(f"{SCOPES}set-scope/", given).status_code == 422
+def test_nobody_says_it_of_themselves_of_a_superuser_or_while_they_are_limited(easterner, mug):
+    clerk, manager = signed_in("Inventory clerk"), signed_in("Inventory manager")
+    root = signed_in(is_superuser=True)
+    for member in (id_of(manager), id_of(root), factories.user().id):
+        given = {"member": member, "warehouses": ["EAST"]}
+        assert manager.post(f"{SCOPES}set-scope/", given).status_code == 422
+    for send in (easterner.get, easterner.post):
+        assert send(f"{SCOPES}set-scope/", {"member": id_of(clerk)}).status_code == 403
+    assert easterner.get(SCOPES).status_code == 403
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
+
+
+def test_the_history_of_an_item_tells_of_all_warehouses_and_is_not_theirs(easterner, mug):
+    manager = signed_in("Inventory manager")
+    manager.post(f"{ITEMS}{mug.id}/adjust/", {"warehouse": "WEST", "delta": 3, "reason": "found"})
+    assert "Adjusted by +3 in WEST" in manager.get(f"{ITEMS}{mug.id}/history/").content.decode()
+    assert easterner.get(f"{ITEMS}{mug.id}/history/").status_code == 403
+
+
+def test_a_hold_that_reaches_out_has_no_button(easterner, mug):
+    inside, outside = factories.reservation((mug.id, 1)), factories.reservation((mug.id, 600))
+    page = easterner.get(f"/admin/inventory/reservation/{outside.id}/change/").content.decode()
+    assert "/end/" not in page
+    assert easterner.post(f"/admin/inventory/reservation/{outside.id}/end/", {"reason": "x"}).status_code == 422
+    assert inventory.get_reservation(outside.id).state == "held"
+    assert inventory.get_reservation(inside.id).lines[0].warehouse == "MAIN"
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "Inventory manager"])

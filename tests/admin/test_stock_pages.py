@@ -9,6 +9,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -332,3 +333,55 @@ def test_every_button_leads_to_its_page(manager, mug):
         shown = {name for name in ("approve", "undo") if f'href="{IMPORTS}{import_id}/{name}/"' in page}
         assert shown == {step}
         manager.post(f"{IMPORTS}{import_id}/{step}/")
+
+
+def test_who_does_not_see_the_ledger_or_reservations_has_no_way_to_them(mug):
+    hold = factories.reservation((mug.id, 4))
+    page = signed_in("Order desk").get(f"{ITEMS}{mug.id}/change/").content.decode()
+    assert hold.reference in page
+    for elsewhere in ("/reservation/", "/movements/", "initial stock"):
+        assert elsewhere not in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/search/?s=a&page=x",
+        "/admin/search/?s=a&page=99",
+        "/admin/search/?s=a&page=0",
+        "/admin/inventory/reservation/?expires_at__year=99999999999999",
+        "/admin/inventory/item/?warehouse=none&level=none&o=99&p=99",
+        "/admin/inventory/stockimport/?status__in=nonsense",
+        "/admin/r/7/abc/",
+    ],
+)
+def test_a_query_by_hand_is_no_crash(mug, path):
+    assert signed_in(is_superuser=True).get(path).status_code in (200, 302, 404)
+
+
+def test_a_step_that_met_a_deadlock_is_tried_again(clerk, mug, monkeypatch):
+    """The form's data must be there for the second try as for the first."""
+    real, calls = inventory.receive, []
+
+    def deadlocked_once(**given):
+        calls.append(given)
+        if len(calls) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '40P01'; END $$")
+        return real(**given)
+
+    monkeypatch.setattr(inventory, "receive", deadlocked_once)
+    done = clerk.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
+    assert (done.status_code, len(calls), calls[0] == calls[1]) == (302, 2, True)
+    assert on_hand(mug.id) == {"MAIN": 15}
+
+
+@pytest.mark.parametrize("state", ["55P03", "57014"])
+def test_a_row_that_is_busy_is_said_on_the_page(clerk, mug, monkeypatch, state):
+    def busy(**given):
+        with connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '{state}'; END $$")
+
+    monkeypatch.setattr(inventory, "receive", busy)
+    said = clerk.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
+    assert (said.status_code, "try again" in said.content.decode()) == (422, True)

@@ -132,6 +132,48 @@ def test_a_file_is_refused_where_it_speaks_of_other_warehouses(easterner, mug, t
     assert easterner.post(f"{IMPORTS}/{mine.id}/undo").status_code == 200
 
 
+def test_what_somebody_loaded_elsewhere_before_they_were_limited_is_no_longer_theirs(mug, tmp_path):
+    path = tmp_path / "levels.csv"
+    path.write_text("sku,warehouse,quantity\nMUG,WEST,1\n")
+    account = manager()
+
+    def load(**options) -> inventory.StockImport:
+        request = inventory.ImportRequest(file_name="levels.csv", again=True, **options)
+        limits = inventory.FileLimits.of_upload(1_000_000)
+        return transactions.run(
+            lambda: inventory.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=account.id)
+        )
+
+    done, waiting = load(), load(dry_run=True, review=True)
+    inventory.set_scope(account.id, warehouses=["EAST"], actor_id=0)
+    client = factories.client(account)
+    assert client.get(f"{IMPORTS}/{done.id}").status_code == 404
+    assert client.post(f"{IMPORTS}/{done.id}/undo").status_code == 404
+    with pytest.raises(inventory.ImportNotFound):
+        inventory.approve_import(waiting.id, actor_id=account.id)
+    assert on_hand(mug.id)["WEST"] == 1
+
+
+def test_the_same_file_of_somebody_elsewhere_is_refused_without_saying_whose(mug, tmp_path):
+    path = tmp_path / "levels.csv"
+    path.write_text("sku,warehouse,quantity\nMUG,EAST,1\nMUG,WEST,2\n")
+
+    def load(place: str, *, again: bool = False) -> None:
+        request = inventory.ImportRequest(file_name="levels.csv", on_error="skip", again=again)
+        limits = inventory.FileLimits.of_upload(1_000_000)
+        actor_id = manager(place).id
+        transactions.run(
+            lambda: inventory.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
+        )
+
+    load("EAST")
+    with pytest.raises(inventory.AlreadyImported) as refused:
+        load("WEST")
+    assert (refused.value.import_id, "import" in str(refused.value)) == (None, False)
+    load("WEST", again=True)
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 1, "WEST": 2}
+
+
 def test_without_a_scope_or_with_it_taken_back_all_is_there(mug):
     account = manager()
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
@@ -145,10 +187,11 @@ def test_without_a_scope_or_with_it_taken_back_all_is_there(mug):
 
 def test_nobody_widens_their_own_scope_and_none_gives_what_they_have_not(mug):
     me = manager("EAST").id
-    with pytest.raises(inventory.OwnScope):
+    with pytest.raises(inventory.ScopeNotYours):
         inventory.set_scope(me, warehouses=[], actor_id=me)
-    with pytest.raises(inventory.WarehouseNotFound):
-        inventory.set_scope(manager().id, warehouses=["WEST"], actor_id=me)
+    for warehouses in (["WEST"], ["EAST"], []):
+        with pytest.raises(inventory.ScopeNotYours):
+            inventory.set_scope(manager().id, warehouses=warehouses, actor_id=me)
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
 
 
@@ -171,6 +214,8 @@ def test_low_and_out_are_those_of_the_scope(mug):
     assert (health.low, health.out) == (1, 1)
     low = inventory.list_items(page=PageRequest(), low_stock=True, visible_to=me).results
     assert [item.product_id for item in low] == [empty.id]
+    elsewhere = inventory.list_items(page=PageRequest(), low_stock=False, visible_to=me).results
+    assert {item.sku: item.low_stock for item in elsewhere} == {"MUG": False, "ELSEWHERE": False}
     everywhere = inventory.stock_health()
     assert (everywhere.low, everywhere.out) == (1, 0)
 

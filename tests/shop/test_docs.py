@@ -91,7 +91,7 @@ def test_the_readme_lists_every_variable_that_is_read():
     for path in (ROOT / "shop").rglob("*.py"):
         read |= set(
             re.findall(
-                r"""(?:env\.\w+|required|whole_number|choice|rate|os\.environ\.get)\(\s*"([A-Z_]+)\"""",
+                r"""(?:env\.\w+|required|whole_number|choice|rate|words|os\.environ\.get)\(\s*"([A-Z_]+)\"""",
                 path.read_text(),
             )
         )

@@ -1,5 +1,7 @@
 """Idempotency-Key: the first answer again, byte for byte, and the work once."""
 
+import hashlib
+import json
 import threading
 from collections import Counter
 
@@ -199,3 +201,10 @@ def test_keys_are_kept_for_a_day_and_cleared_by_a_command(customer):
     fetch("UPDATE toolkit_idempotencykey SET created_at = now() - interval '25 hours' WHERE key = 'k-2' RETURNING 1")
     call_command("clear_idempotency_keys", verbosity=0)
     assert fetch("SELECT key FROM toolkit_idempotencykey") == [("k-1",)]
+
+
+def test_the_body_cannot_be_found_out_from_the_table(api):
+    body = {"email": "anna@example.com", "password": "nine lives of a cat", "name": ""}
+    api.post("/api/v1/users", body, headers={"idempotency-key": "k"})
+    (fingerprint,) = fetch("SELECT fingerprint FROM toolkit_idempotencykey")[0]
+    assert fingerprint != hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

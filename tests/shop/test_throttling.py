@@ -45,11 +45,33 @@ def test_a_user_has_a_quota_of_their_own_wherever_they_are(api):
     assert other.get(ME).headers["ratelimit-policy"] == '"user";q=5;w=3600'
 
 
-def test_refused_input_counts_as_well_and_refused_tokens_do_not_use_up_others_quota(api):
-    for _ in range(3):
-        api.get("/api/v1/inventory/check?product_id=abc")
-    assert api.get(CHECK).status_code == 429
-    assert api.get(ME, headers={"authorization": "Bearer x.y.z"}).status_code == 401
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/api/v1/inventory/check?product_id=abc", {}, 400),
+        ("/api/v1/users/me", {}, 401),
+        ("/api/v1/users/me", {"authorization": "Bearer x.y.z"}, 401),
+    ],
+)
+def test_what_is_refused_counts_as_well(api, path, headers, status):
+    answers = [api.get(path, headers=headers) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [status] * 3 + [429]
+    assert answers[0].headers["ratelimit"].startswith('"anon";r=2;')
+
+
+def test_who_may_not_is_counted_too(api):
+    customer = factories.client(factories.user())
+    statuses = [customer.get("/api/v1/inventory/items").status_code for _ in range(6)]
+    assert statuses == [403] * 5 + [429]
+
+
+def test_a_cache_that_does_not_answer_stops_nobody(api, settings, caplog):
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
+    }
+    factories.product(stock=5)
+    assert api.get(CHECK).status_code == 200
+    assert "The cache does not answer" in caplog.text
 
 
 def test_off_is_off(api, settings):
@@ -91,6 +113,9 @@ ADDRESSES = [
     (2, "192.0.2.1", "6.6.6.6, 10.0.0.1, 10.0.0.2", "10.0.0.1"),
     (2, "192.0.2.1", "10.0.0.1", "192.0.2.1"),
     (1, "192.0.2.1", "", "192.0.2.1"),
+    (1, "192.0.2.1", "10.0.0.1:4711", "10.0.0.1"),
+    (1, "192.0.2.1", "[2001:db8:1:2::7]:4711", "2001:db8:1:2::/64"),
+    (1, "192.0.2.1", "[2001:db8:1:2::7]", "2001:db8:1:2::/64"),
     (0, "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
     (0, "::ffff:192.0.2.1", "", "192.0.2.1"),
     (1, "192.0.2.1", "x" * 200, "x" * 64),

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import httpx
 import jwt
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from tests import factories
@@ -148,10 +149,14 @@ def test_a_deactivated_account_is_out_at_once(api):
 
 
 def test_an_account_that_is_switched_on_again_has_none_of_its_old_tokens(api):
-    account = factories.user()
+    account = factories.user(is_staff=True)
     tokens = log_in(api, account)
+    browser = Client()
+    browser.login(email=account.email, password=factories.PASSWORD)
+    assert browser.get("/admin/").status_code == 200
     for is_active in (False, True):
-        users.set_access(account.id, is_active=is_active, is_staff=False, groups=[], actor_id=0)
+        users.set_access(account.id, is_active=is_active, is_staff=True, groups=[], actor_id=0)
+    assert browser.get("/admin/").status_code == 302
 
     assert me(api, tokens["access"]).status_code == 401
     assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401

@@ -11,7 +11,7 @@ from django.test import Client
 from shop.toolkit import transactions
 from shop.toolkit.rates import Rate
 from tests import factories
-from tests.conftest import counted_statements, environment, fetch
+from tests.conftest import counted_statements, fetch
 from users import services as users
 
 TOKEN = "/api/v1/auth/token"
@@ -63,6 +63,26 @@ def test_an_address_that_tries_many_accounts_is_slowed_down(api):
     assert elsewhere.status_code == 200
 
 
+def test_an_address_that_is_refused_counts_against_no_account(api):
+    for number in range(31):
+        knock(api, f"user{number}@example.net")
+    rows = fetch("SELECT count(*) FROM users_loginattempts")
+    account = factories.user()
+    assert {knock(api, account.email).status_code for _ in range(5)} == {429}
+    assert fetch("SELECT count(*) FROM users_loginattempts") == rows
+    assert knock(api, account.email, factories.PASSWORD, REMOTE_ADDR="192.0.2.7").status_code == 200
+
+
+def test_others_guesses_do_not_lock_out_who_was_here_before(api):
+    account = factories.user()
+    knock(api, account.email, factories.PASSWORD, REMOTE_ADDR="192.0.2.1")
+    for number in range(5):
+        knock(api, account.email, REMOTE_ADDR=f"203.0.113.{number}")
+    assert knock(api, account.email, factories.PASSWORD, REMOTE_ADDR="203.0.113.9").status_code == 429
+    assert knock(api, account.email, factories.PASSWORD, REMOTE_ADDR="192.0.2.1").status_code == 200
+    assert [knock(api, account.email, REMOTE_ADDR="192.0.2.1").status_code for _ in range(4)] == [401] * 3 + [429]
+
+
 def test_a_made_up_forwarded_address_helps_nobody(api, settings):
     for number in range(30):
         knock(api, f"user{number}@example.net", HTTP_X_FORWARDED_FOR=f"10.0.0.{number}")
@@ -108,7 +128,6 @@ def test_of_parallel_guesses_no_more_than_the_limit_are_judged(server):
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [401] * 10 + [429] * 6
-    assert environment()["HTTPS"] == "off"
 
 
 def test_off_is_off(api, settings):

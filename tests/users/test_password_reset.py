@@ -1,17 +1,20 @@
 """POST /auth/password-reset and /auth/password-reset/confirm, and the mail between them."""
 
 import re
-from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
 
 import pytest
 from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from shop.management.commands import work
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
+from tests.inventory.imports import in_threads
 from users import models
 from users import services as users
 
@@ -66,7 +69,8 @@ def test_asking_again_and_again_sends_one_mail(api):
     for _ in range(3):
         asked(api, account.email)
     assert len(mail.outbox) == 1
-    models.PasswordReset.objects.update(sent_at=timezone.now() - timedelta(minutes=6))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE users_loginattempts SET ends_at = now()")  # five minutes later
     asked(api, account.email)
     assert len(mail.outbox) == 2
 
@@ -114,20 +118,59 @@ def test_the_mail_leads_to_the_storefront_where_it_has_a_page(api, settings):
     assert f"Open https://shop.example/new?t={account.id}." in mail.outbox[-1].body
 
 
-def test_a_mail_that_could_not_be_sent_is_sent_later(api, settings):
-    account = factories.user()
-    api.post(RESET, {"email": account.email})
-    settings.EMAIL_BACKEND = "no.such.Backend"
-    with pytest.raises(ImportError):
-        work.send_mails()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+class Refusing(EmailBackend):
+    """A mail server that has no such mailbox, for one address."""
+
+    def send_messages(self, messages):
+        if any("gone" in address for message in messages for address in message.to):
+            raise SMTPRecipientsRefused({})
+        return super().send_messages(messages)
+
+
+def test_a_mail_that_cannot_be_sent_holds_up_no_other_and_is_tried_later(api, settings):
+    settings.EMAIL_BACKEND = f"{__name__}.Refusing"
+    gone, here = factories.user(email="gone@example.com"), factories.user(email="here@example.com")
+    for account in (gone, here):
+        api.post(RESET, {"email": account.email})
     call_command("work", "--once")
-    assert [message.to for message in mail.outbox] == [[account.email]]
+    assert [message.to for message in mail.outbox] == [["here@example.com"]]
+    assert fetch("SELECT user_id, tries, due_at > now() + interval '1 minute' FROM users_passwordreset") == [
+        (gone.id, 1, True)
+    ]
+
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    models.PasswordReset.objects.update(due_at=timezone.now())
+    call_command("work", "--once")
+    assert [message.to for message in mail.outbox][1:] == [["gone@example.com"]]
+    assert fetch("SELECT count(*) FROM users_passwordreset") == [(0,)]
+
+
+def test_it_is_given_up_at_last(api, settings):
+    settings.EMAIL_BACKEND = f"{__name__}.Refusing"
+    api.post(RESET, {"email": factories.user(email="gone@example.com").email})
+    for _ in range(10):
+        models.PasswordReset.objects.update(due_at=timezone.now())
+        work.send_mails()
+    assert fetch("SELECT tries FROM users_passwordreset") == [(6,)]
 
 
 def test_two_workers_send_it_once(api):
     api.post(RESET, {"email": factories.user().email})
-    first = transactions.run(lambda: users.take_password_reset(now=timezone.now()))
-    assert first is not None
-    assert transactions.run(lambda: users.take_password_reset(now=timezone.now())) is None
-    assert fetch("SELECT count(*) FROM users_passwordreset WHERE sent_at IS NOT NULL") == [(1,)]
+    now = timezone.now()
+    taken = in_threads(lambda: transactions.run(lambda: users.take_password_reset(now=now)), times=4)
+    assert len([mail for mail in taken if mail is not None]) == 1
+
+
+def test_of_parallel_uses_of_one_token_one_gets_through(api):
+    account = factories.user()
+    token = asked(api, account.email)
+
+    def use(number: int) -> str:
+        try:
+            transactions.run(lambda: users.reset_password(token=token, password=f"{NEW} {number}"))
+        except users.InvalidResetToken:
+            return "refused"
+        return "done"
+
+    numbers = iter(range(6))
+    assert sorted(in_threads(lambda: use(next(numbers)), times=6)) == ["done"] + ["refused"] * 5

@@ -105,7 +105,10 @@ def test_switching_it_on_ends_the_tokens_that_staff_got_without(api, boss, reque
 @pytest.mark.usefixtures("_on")
 def test_a_new_one_takes_the_old_ones_place(api, boss):
     old, old_paper = enrolled(boss.email)
+    inside = api.post(TOKEN, {"email": boss.email, "password": factories.PASSWORD, "otp_code": old_paper[1]}).json()
     enrolled(boss.email)
+    assert api.get("/api/v1/users/me", headers={"authorization": f"Bearer {inside['access']}"}).status_code == 401
+    assert api.post(f"{TOKEN}/refresh", {"refresh": inside["refresh"]}).status_code == 401
     login = {"email": boss.email, "password": factories.PASSWORD}
     for code in (old, old_paper[0]):
         assert api.post(TOKEN, {**login, "otp_code": code}).status_code == 401

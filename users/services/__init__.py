@@ -21,8 +21,8 @@ from users.services._credentials import InvalidCredentials, TooManyAttempts, cle
 from users.services._resets import (
     InvalidResetToken,
     ResetMail,
+    end_password_reset,
     reset_password,
-    return_password_reset,
     take_password_reset,
     want_password_reset,
 )
@@ -43,6 +43,7 @@ __all__ = [
     "clear_attempts",
     "continue_session",
     "end_all_sessions",
+    "end_password_reset",
     "end_session",
     "ensure_superuser",
     "get_user",
@@ -54,7 +55,6 @@ __all__ = [
     "register",
     "renew_second_factor",
     "reset_password",
-    "return_password_reset",
     "set_access",
     "take_password_reset",
     "update_profile",

@@ -1,6 +1,7 @@
 """Who knocks: email, password and, where staff need one, the code of a second factor; guessing is slow."""
 
 import math
+from datetime import timedelta
 
 import django_otp
 from django.conf import settings
@@ -14,11 +15,12 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
 from users import models, sql
-from users.services._accounts import UserNotFound
+from users.services._accounts import UserNotFound, end_all_sessions
 
 # Behind one address there may be a whole office.
 ACCOUNTS_BEHIND_AN_ADDRESS = 10
 RECOVERY_CODES = 10
+FRIENDSHIP = timedelta(days=30)
 
 
 class InvalidCredentials(Refusal):
@@ -39,35 +41,50 @@ class TooManyAttempts(Refusal):
 def identify(*, email: str, password: str, otp_code: str, address: str) -> models.User:
     """Return the account that these credentials open, for the logins of this app.
 
-    Failures count against the account and against the network address, whether there is such an account or not. An
-    attempt is counted before it is judged, and taken back when it was right: so of parallel guesses no more than the
-    limit are judged. Known and unknown addresses take the same work and get the same answer. Raises InvalidCredentials,
-    TooManyAttempts.
+    Failures count against the network address and against the account, whether there is such an account or not; an
+    address that has opened the account lately has a count of its own, so that others' guesses do not lock its owner
+    out. An attempt is counted before it is judged, and taken back when it was right: so of parallel guesses no more
+    than the limit are judged. Known and unknown addresses take the same work and get the same answer. Raises
+    InvalidCredentials, TooManyAttempts.
     """
-    keys = [_key("account", models.normalized_email(email)), _key("address", address)]
-    _count_attempt(keys)
+    account = models.normalized_email(email)
+    keys = _count(account, address)
     user = authenticate(email=email, password=password)
     if not isinstance(user, models.User) or not _has_second_factor(user, otp_code):
         raise InvalidCredentials
-    if settings.THROTTLE_LOGIN is not None:
-        transactions.run(lambda: sql.forgive_attempt(keys))
+    if keys:
+        transactions.run(lambda: _forgive(keys, account, address))
     return user
 
 
-def _key(kind: str, value: str) -> str:
-    # A hash, so that the table tells nobody which addresses were tried.
+def attempts_key(kind: str, value: str) -> str:
+    """Return what attempts stand against, as a hash: the table tells nobody which addresses were tried."""
     return salted_hmac(f"users.attempts.{kind}", value, algorithm="sha256").hexdigest()
 
 
-def _count_attempt(keys: list[str]) -> None:
+def _count(account: str, address: str) -> list[str]:
+    """Count an attempt, first against the address: one that is refused already counts against no account."""
     rate = settings.THROTTLE_LOGIN
     if rate is None:
-        return
-    limits = dict(zip(keys, (rate.count, rate.count * ACCOUNTS_BEHIND_AN_ADDRESS), strict=True))
-    counted = transactions.run(lambda: sql.count_attempt(keys, window=rate.period))
-    waits = [attempts.seconds_left for attempts in counted if attempts.failures > limits[attempts.key]]
-    if waits:
-        raise TooManyAttempts(max(1, math.ceil(max(waits))))
+        return []
+    by_address = attempts_key("address", address)
+    _judge(by_address, rate.count * ACCOUNTS_BEHIND_AN_ADDRESS, rate.period)
+    friend = attempts_key("friend", f"{account} {address}")
+    is_friend = models.LoginAttempts.objects.filter(key=friend, ends_at__gt=Now()).exists()
+    by_account = attempts_key("pair", f"{account} {address}") if is_friend else attempts_key("account", account)
+    _judge(by_account, rate.count, rate.period)
+    return [by_address, by_account]
+
+
+def _judge(key: str, limit: int, period: timedelta) -> None:
+    (counted,) = transactions.run(lambda: sql.count_attempt([key], window=period))
+    if counted.failures > limit:
+        raise TooManyAttempts(max(1, math.ceil(counted.seconds_left)))
+
+
+def _forgive(keys: list[str], account: str, address: str) -> None:
+    sql.forgive_attempt(keys)
+    sql.remember(attempts_key("friend", f"{account} {address}"), period=FRIENDSHIP)
 
 
 def _has_second_factor(user: models.User, otp_code: str) -> bool:
@@ -87,7 +104,7 @@ def clear_attempts() -> int:
 
 @transaction.atomic(savepoint=False)
 def renew_second_factor(email: str) -> tuple[str, list[str]]:
-    """Give an account a new second factor, and take away what it had.
+    """Give an account a new second factor, take away what it had, and end its sessions.
 
     Returns the `otpauth://` address that an authenticator app reads, and codes that are good once each, for when the
     app is lost. Raises UserNotFound.
@@ -95,6 +112,7 @@ def renew_second_factor(email: str) -> tuple[str, list[str]]:
     user = models.User.objects.filter(email=models.normalized_email(email)).first()
     if user is None:
         raise UserNotFound(email)
+    end_all_sessions(user.pk)
     for devices in (TOTPDevice.objects, StaticDevice.objects):
         devices.filter(user=user).delete()
     app = TOTPDevice.objects.create(user=user, name="app")

@@ -9,8 +9,10 @@ from django.db import transaction
 from shop.toolkit.refusals import Refusal
 from users import models, sql
 from users.services._accounts import set_password
+from users.services._credentials import attempts_key
 
 PAUSE = timedelta(minutes=5)  # between two mails to one account
+MAX_TRIES, FIRST_WAIT = 6, timedelta(minutes=1)
 
 
 class InvalidResetToken(Refusal):
@@ -22,8 +24,14 @@ class InvalidResetToken(Refusal):
 
 @transaction.atomic(savepoint=False)
 def want_password_reset(*, email: str) -> None:
-    """Have a mail sent to the account with this address, if there is one. Whether there is, nobody is told."""
-    sql.want_reset(models.normalized_email(email), pause=PAUSE)
+    """Have a mail sent to the account with this address, if there is one; one mail in PAUSE for each address.
+
+    Whether there is such an account nobody is told: both ways take the same statements, and both write.
+    """
+    address = models.normalized_email(email)
+    (asked,) = sql.count_attempt([attempts_key("reset", address)], window=PAUSE)
+    if asked.failures == 1:
+        sql.want_reset(address)
 
 
 @dataclass(frozen=True)
@@ -37,25 +45,28 @@ class ResetMail:
 
 @transaction.atomic(savepoint=False)
 def take_password_reset(*, now: datetime) -> ResetMail | None:
-    """Take the mail that is waited for longest off the list; None when there is none.
+    """Take the mail that is due for longest; None when there is none.
 
-    It is the caller's to send, after the commit; `return_password_reset` when that fails. Any number of these may run
-    at once.
+    It is the caller's to send, after the commit, and `end_password_reset` when it is sent. Until then it is due again
+    later and later, up to MAX_TRIES times: so one that cannot be sent holds up no other, and one whose sender was
+    killed is sent by the next. Any number of these may run at once.
     """
     rows = models.PasswordReset.objects.select_for_update(skip_locked=True, of=["self"], no_key=True)
-    row = rows.filter(sent_at=None, user__is_active=True).select_related("user").order_by("wanted_at").first()
+    due = rows.filter(due_at__lte=now, tries__lt=MAX_TRIES, user__is_active=True)
+    row = due.select_related("user").order_by("due_at").first()
     if row is None:
         return None
-    row.sent_at = now
-    row.save(update_fields=["sent_at"])
+    row.tries += 1
+    row.due_at = now + FIRST_WAIT * 2**row.tries
+    row.save(update_fields=["tries", "due_at"])
     token = f"{row.user.pk}.{default_token_generator.make_token(row.user)}"
     return ResetMail(row.user.pk, row.user.email, token)
 
 
 @transaction.atomic(savepoint=False)
-def return_password_reset(user_id: int) -> None:
-    """Put a mail that could not be sent back on the list."""
-    models.PasswordReset.objects.filter(pk=user_id).update(sent_at=None)
+def end_password_reset(user_id: int) -> None:
+    """Forget a mail that was sent."""
+    models.PasswordReset.objects.filter(pk=user_id).delete()
 
 
 @transaction.atomic(savepoint=False)

@@ -74,19 +74,16 @@ def expire_holds() -> None:
 
 
 def send_mails() -> None:
-    """Send the mails by which passwords are set anew."""
+    """Send the mails by which passwords are set anew. One that cannot be sent is due again later."""
     while mail := transactions.run(lambda: users.take_password_reset(now=timezone.now())):
-        try:
-            _send(mail)
-        except Exception:
-            transactions.run(partial(users.return_password_reset, mail.user_id))
-            raise
+        _attempt(partial(_send, mail))
 
 
 def _send(mail: users.ResetMail) -> None:
     where = settings.PASSWORD_RESET_URL.replace("{token}", mail.token)
     text = RESET_MAIL.format(how=f"Open {where}" if where else f"Your token is {mail.token}")
     send_mail("Set a new password", text, None, [mail.email])
+    transactions.run(partial(users.end_password_reset, mail.user_id))
 
 
 def clear_attempts() -> None:

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz bench-reading bench-ledger bench-idempotency bench-import bench-admin lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api bench-reading bench-ledger bench-idempotency bench-import bench-admin lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -19,6 +19,9 @@ test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_UR
 
 fuzz: install-dev ## let the stock state machine run for long, on new examples each time
 	@exec $(BIN)/python -m pytest tests/inventory/test_stateful.py --hypothesis-profile=fuzz
+
+fuzz-api: install-dev ## let schemathesis loose on the whole API as each role; EXAMPLES=30 SEED=
+	@exec $(BIN)/python -m tests.fuzzing
 
 bench-reading: install-dev ## do explain, as_of and the lists stay fast while the ledger grows?
 	@exec $(BIN)/python -m benchmarks.reading_growth

@@ -4,14 +4,18 @@ import re
 from collections.abc import Iterable
 from typing import Any, cast
 
+from django.core.validators import RegexValidator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.serializers import CharField, ListSerializer
 
 from shop import answers
 from shop.toolkit import idempotency
+from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
 from shop.toolkit.parsers import StrictJSONParser
 from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
+from shop.toolkit.shapes import Amount, CurrencyCode, Shape, Text
 from shop.toolkit.views import ApiView
 
 UNSAFE = ("POST", "PATCH", "DELETE")
@@ -47,7 +51,6 @@ BY_NAME: dict[str, Any] = {
     "search": "mug", "kind": "receive", "state": "held", "status": "pending", "file_name": "levels.csv",
     "user_id": 7, "actor_id": 7, "id": 1, "product_id": 1, "expected_on_hand": 48, "on_hand_delta": 2, "seq": 1,
     "ttl_seconds": 900, "Idempotency-Key": "8f14e45f-ceea-467f-a0e6-0b5c3f0f7d11", "file": "(the file)",
-    "map": '{"Article": "sku", "Count": "quantity"}',
 }  # fmt: skip
 BY_FORMAT: dict[str, Any] = {
     "uuid": "01931f6e-2f4a-7cc0-9a51-0a5c3f0f7d11",
@@ -85,6 +88,15 @@ MEMBERS: dict[str, Any] = {
 FIELD_ERROR = {"field": "items.0.quantity", "code": "min_value", "detail": "At least 1 is needed."}
 
 
+# No NUL; and where blank is refused, something that is no space.
+TEXT_OR_NONE, SOME_TEXT = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+AMOUNT = rf"^[0-9]{{1,{MAX_DIGITS - DECIMAL_PLACES}}}(\.[0-9]{{1,{DECIMAL_PLACES}}})?$"
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: schema[name] for name in ("description", "readOnly", "writeOnly", "default") if name in schema}
+
+
 class OperationSchema(AutoSchema):
     """Names operations as the views are named (`order_confirm`), and titles them by their docstrings."""
 
@@ -103,6 +115,28 @@ class OperationSchema(AutoSchema):
             return name.replace("_list", "_create")
         verb = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete"}[self.method]
         return name if name.endswith("_list") else f"{name}_{verb}"
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        name: str = super().get_serializer_name(serializer, direction)
+        return name.removesuffix("Shape")
+
+    def _map_serializer_field(self, field: Any, direction: Any, *args: Any, **kwargs: Any) -> Any:
+        """Say what the generator does not know of our fields: how long lists are, and which texts are refused."""
+        schema: dict[str, Any] = super()._map_serializer_field(field, direction, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if direction != "request":
+            return schema
+        if isinstance(field, ListSerializer):
+            limits = {"minItems": getattr(field, "min_length", None), "maxItems": getattr(field, "max_length", None)}
+            return {**schema, **{name: limit for name, limit in limits.items() if limit is not None}}
+        if isinstance(field, Amount):
+            return {"type": "string", "pattern": AMOUNT, **_described(schema)}
+        if isinstance(field, CurrencyCode):
+            return {"type": "string", "enum": sorted(EXPONENTS), **_described(schema)}
+        for validator in (found for found in field.validators if isinstance(found, RegexValidator)):
+            schema["pattern"] = re.compile(validator.regex).pattern.replace(r"\A", "^").replace(r"\Z", "$")
+        if type(field) in (Text, CharField) and schema.get("type") == "string":
+            return {"pattern": TEXT_OR_NONE if field.allow_blank else SOME_TEXT, **schema}
+        return schema
 
     def get_override_parameters(self) -> list[Any]:
         given: list[Any] = super().get_override_parameters()
@@ -175,16 +209,48 @@ def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Give every request body, every answer and every parameter an example, built from its schema. A hook of the
     generator, which has all components by now."""
     schemas = result["components"]["schemas"]
+    for schema in schemas.values():
+        if schema.get("description") == Shape.__doc__:
+            del schema["description"]  # inherited, and of no use to a client
     schemas["Problem"]["properties"] |= MEMBERS
     schemas["Problem"]["properties"]["code"]["enum"] = sorted(STATUS)
+    _close(schemas, [found for path in result["paths"].values() for found in path.values()])
     for operation in (found for path in result["paths"].values() for found in path.values()):
         for parameter in operation.get("parameters", ()):
             parameter["example"] = example(parameter["schema"], schemas, parameter["name"])
+        _free_empty_bodies(operation, schemas)
         contents = [operation.get("requestBody", {}), *operation["responses"].values()]
         for content in (found for body in contents for found in body.get("content", {}).values()):
             if "examples" not in content:
                 content["example"] = example(content["schema"], schemas)
     return result
+
+
+def _free_empty_bodies(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """A body none of whose fields is needed may be left out."""
+    body = operation.get("requestBody", {"content": {}})
+    for content in body["content"].values():
+        schema = schemas.get(content["schema"].get("$ref", "").rpartition("/")[2], content["schema"])
+        if not schema.get("required"):
+            body["required"] = False
+
+
+def _close(schemas: dict[str, Any], operations: list[dict[str, Any]]) -> None:
+    """Say of every object of a request that further fields are refused."""
+    contents = [
+        found for operation in operations for found in operation.get("requestBody", {}).get("content", {}).values()
+    ]
+    left, seen = [content["schema"] for content in contents], set()
+    while left:
+        schema = left.pop()
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name and name not in seen:
+            seen.add(name)
+            left.append(schemas[name])
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+        inner = [*schema.get("properties", {}).values(), schema.get("items", {})]
+        left += [found for found in (*inner, *schema.get("allOf", ()), *schema.get("oneOf", ())) if found]
 
 
 def example(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") -> Any:

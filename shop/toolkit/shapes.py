@@ -47,34 +47,27 @@ class EmptyShape(Shape):
     """For requests that carry nothing."""
 
 
-class PageQuery(Shape):
-    """The query parameters that every list takes."""
-
-    cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of an earlier page.")
-    page_size = serializers.RegexField(
-        r"^[0-9]{1,9}$", required=False, help_text=f"1 to {MAX_SIZE}, {DEFAULT_SIZE} when absent."
-    )
-
-    def validate_page_size(self, value: str) -> int:
-        if not 1 <= int(value) <= MAX_SIZE:
-            raise serializers.ValidationError(f"Between 1 and {MAX_SIZE}.", code="out_of_range")
-        return int(value)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        request = PageRequest(cursor=attrs.pop("cursor", None), size=attrs.pop("page_size", DEFAULT_SIZE))
-        return {**attrs, "page": request}
-
-
 class StrictInteger(serializers.IntegerField):
     """A JSON integer: not 1.0, not "1", not true. In a query string, its ASCII digits."""
 
     default_error_messages = {"not_integer": "A whole number is needed, written as a JSON integer."}
 
     def to_internal_value(self, data: Any) -> int:
-        in_query = isinstance(self.root, QueryShape) and isinstance(data, str) and _INTEGER.fullmatch(data)
+        in_query = isinstance(self.root, PageQuery | QueryShape) and isinstance(data, str) and _INTEGER.fullmatch(data)
         if not in_query and type(data) is not int:
             self.fail("not_integer")
         return int(data)
+
+
+class PageQuery(Shape):
+    """The query parameters that every list takes."""
+
+    cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of an earlier page.")
+    page_size = StrictInteger(required=False, min_value=1, max_value=MAX_SIZE, help_text=f"{DEFAULT_SIZE} when absent.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        request = PageRequest(cursor=attrs.pop("cursor", None), size=attrs.pop("page_size", DEFAULT_SIZE))
+        return {**attrs, "page": request}
 
 
 class QueryShape(Shape):

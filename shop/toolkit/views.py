@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
-from rest_framework.exceptions import APIException, Throttled, ValidationError
+from rest_framework.exceptions import APIException, MethodNotAllowed, Throttled, ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -52,13 +52,15 @@ class ApiView(APIView):
         return response
 
     def get_permissions(self) -> list[Any]:
-        # A method that is not there is a 405 for everybody, before anybody is asked who they are.
-        return [permission() for permission in self.access.get(self._method(), ())]
+        return [permission() for permission in self.access[self._method()]]
 
     def _method(self) -> str:
         return "GET" if self.request.method == "HEAD" else str(self.request.method)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if self._method() not in self.access:
+            # For everybody, before anybody is asked who they are or what they want of it.
+            raise MethodNotAllowed(str(request.method))
         super().initial(request, *args, **kwargs)
         self.parameters = self._read_query(request)
 

@@ -204,7 +204,7 @@ class TransferShape(Shape):
     note = Text(max_length=500, allow_blank=True, default="")
 
 
-class MovementsShape(Shape):
+class PostedMovementsShape(Shape):
     movements = MovementShape(many=True)
 
 

@@ -6,6 +6,8 @@ from typing import Any, cast
 
 from django.core.validators import RegexValidator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import DJANGO_PATH_CONVERTER_MAPPING
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.serializers import CharField, ListSerializer
@@ -87,6 +89,8 @@ MEMBERS: dict[str, Any] = {
 }  # fmt: skip
 FIELD_ERROR = {"field": "items.0.quantity", "code": "min_value", "detail": "At least 1 is needed."}
 
+
+DJANGO_PATH_CONVERTER_MAPPING["id"] = OpenApiTypes.INT  # shop/toolkit/converters.py
 
 # No NUL; and where blank is refused, something that is no space.
 TEXT_OR_NONE, SOME_TEXT = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"

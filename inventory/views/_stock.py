@@ -22,9 +22,9 @@ from inventory.serializers import (
     ItemShape,
     MovementListQuery,
     MovementShape,
-    MovementsShape,
     NewWarehouseShape,
     PolicyShape,
+    PostedMovementsShape,
     PreviewRequestShape,
     PreviewShape,
     StockShape,
@@ -78,14 +78,14 @@ class UpdateStockView(ApiView):
     access = {"POST": [staff_with("inventory.change_stock")]}
 
     @extend_schema(
-        request=DemandedShape, responses=answers(200, MovementsShape, "item_not_found", "insufficient_stock")
+        request=DemandedShape, responses=answers(200, PostedMovementsShape, "item_not_found", "insufficient_stock")
     )
     def post(self, request: Request) -> HttpResponse:
         """Take units off that were sold, by allocation priority."""
         given = self.body(DemandedShape)
         return self.command(
             lambda: {"movements": inventory.sell(**given, note="", reference="", actor_id=caller_id(request))},
-            shape=MovementsShape,
+            shape=PostedMovementsShape,
         )
 
 
@@ -184,7 +184,7 @@ class TransferView(ApiView):
     @extend_schema(
         request=TransferShape,
         responses=answers(
-            201, MovementsShape, "item_not_found", "warehouse_not_found", "insufficient_stock", "stock_promised"
+            201, PostedMovementsShape, "item_not_found", "warehouse_not_found", "insufficient_stock", "stock_promised"
         ),
     )
     def post(self, request: Request) -> HttpResponse:
@@ -193,7 +193,7 @@ class TransferView(ApiView):
         given["items"] = demand(given)
         return self.command(
             lambda: {"movements": inventory.transfer(transfer_id=new_id(), **given, actor_id=caller_id(request))},
-            shape=MovementsShape,
+            shape=PostedMovementsShape,
             status=201,
         )
 

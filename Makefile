@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api bench-reading bench-ledger bench-idempotency bench-import bench-admin lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -38,6 +38,15 @@ bench-import: install-dev ## how fast is an import, beside the bare work, and do
 bench-admin: install-dev ## how long does the database take for the staff's screens?
 	@exec $(BIN)/python -m benchmarks.admin
 
+bench-login: install-dev ## does the time of a login tell whether there is such an account?
+	@exec $(BIN)/python -m benchmarks.login_timing
+
+audit: install-dev ## known vulnerabilities of what is pinned
+	@$(BIN)/python -m tests.audit
+
+docs: install-dev ## build the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: install-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,7 +61,7 @@ lock: ## renew the pinned requirements (needs uv)
 		-c requirements.txt --group pyproject.toml:dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove the virtual environment and caches; the data folder stays
-	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site
 
 install:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, get_commands
 
 from shop import answers, settings
-from tests import factories
+from tests import conformance, factories
 
 SECRET_KEY = "of-these-tests-and-long-enough-for-them"
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,3 +158,32 @@ def test_a_setting_that_makes_no_sense_stops_the_start_with_a_sentence(name, val
 
     assert said.returncode == 1
     assert said.stderr.startswith(f"{name} is {value!r};")
+
+
+def test_the_page_of_endpoints_names_each_with_what_it_does():
+    page = (ROOT / "docs" / "api.md").read_text()
+    listed = re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \| [^|]+ \| (.+) \|$", page, re.MULTILINE)
+    paths = conformance.document()["paths"].items()
+    assert listed == [
+        (m.upper(), path, found["summary"]) for path, operations in paths for m, found in operations.items()
+    ]
+
+
+def test_every_command_is_on_the_page_about_running_it():
+    page = (ROOT / "docs" / "running.md").read_text()
+    ours = {path.stem for path in ROOT.glob("*/management/commands/[a-z]*.py")}
+    listed = {
+        name.split()[0]
+        for row in re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+        for name in re.findall("`([a-z_]+[^`]*)`", row)
+    }
+    assert ours <= listed
+    assert listed - ours <= {*get_commands()} | {"secret_key", "jwt_signing_key", "postgres/", "run.pid"}
+
+
+def test_every_target_of_make_says_what_it_does():
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE)) - {"install", "install-dev"}
+    assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+    mentioned = {name for page in ROOT.glob("docs/*.md") for name in re.findall(r"`make ([a-z-]+)", page.read_text())}
+    assert mentioned <= targets

@@ -1,0 +1,108 @@
+"""The OpenAPI document is linted, its examples are what it describes, and the server takes those that are requests."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from shop import schema as rules
+from tests import factories
+from tests.conformance import document
+
+OPERATIONS = [
+    (method, path, operation) for path, found in document()["paths"].items() for method, operation in found.items()
+]
+NAMES = [f"{method} {path}" for method, path, _ in OPERATIONS]
+
+
+def plain(value: Any) -> Any:
+    """Return a part of the document as JSON has it."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def test_the_document_is_openapi_3_1():
+    assert document()["openapi"].startswith("3.1")
+    assert [error.message for error in OpenAPIV31SpecValidator(plain(document())).iter_errors()] == []
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=NAMES)
+def test_an_operation_tells_all_that_a_client_needs(method, path, operation):
+    assert operation["summary"]
+    assert not operation["summary"].endswith(".")
+    assert operation["tags"]
+    assert all("description" in answer for answer in operation["responses"].values())
+    assert all("schema" in parameter for parameter in operation.get("parameters", ()))
+    successes = [status for status in operation["responses"] if status.startswith("2")]
+    assert successes
+    refusals = {status for status in operation["responses"] if status.startswith(("4", "5"))}
+    assert {"400", "406", "429", "503"} <= refusals
+    for name in rules.HEADERS:
+        assert all(name in answer["headers"] for answer in operation["responses"].values())
+
+
+def test_operations_have_names_of_their_own():
+    names = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(names) == len(set(names)) == len(OPERATIONS)
+
+
+def contents() -> list[Any]:
+    found = []
+    for method, path, operation in OPERATIONS:
+        bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
+        found += [
+            pytest.param(content, id=f"{method} {path} {which} {kind}")
+            for which, body in bodies.items()
+            for kind, content in body.get("content", {}).items()
+        ]
+    return found
+
+
+@pytest.mark.parametrize("content", contents())
+def test_an_example_is_what_its_schema_says(content):
+    examples = [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+    assert examples
+    whole = plain({**content["schema"], "components": document()["components"]})
+    validator = jsonschema.Draft202012Validator(whole)
+    for example in plain(examples):
+        assert [error.message for error in validator.iter_errors(example)] == []
+
+
+def test_parameters_have_examples_that_their_schemas_take():
+    for _, path, operation in OPERATIONS:
+        for parameter in operation.get("parameters", ()):
+            whole = plain({**parameter["schema"], "components": document()["components"]})
+            jsonschema.validate(plain(parameter["example"]), whole), path
+
+
+JSON = [
+    pytest.param(method, path, operation, id=f"{method} {path}")
+    for method, path, operation in OPERATIONS
+    if "application/json" in operation.get("requestBody", {}).get("content", {})
+]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), JSON)
+def test_an_example_of_a_request_is_taken_for_what_it_is(staff, method, path, operation):
+    """What it names may not be there, but nothing of it is malformed."""
+    factories.product(sku="OTHER", stock=100)
+    body = plain(operation["requestBody"]["content"]["application/json"]["example"])
+    for parameter in operation.get("parameters", ()):
+        path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
+    answer = getattr(staff, method)(path, body)
+    refused = answer.json().get("errors", [{}])[0].get("code") if answer.status_code == 400 else ""
+    assert refused in ("", "invalid_token"), answer.content  # of a token, only its form can be right
+
+
+def test_every_code_is_in_the_document():
+    enum = document()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert {code for code in rules.STATUS if code != "method_not_allowed"} <= set(enum)
+    used = {
+        code
+        for _, _, operation in OPERATIONS
+        for answer in operation["responses"].values()
+        for code in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
+    }
+    # Of no operation: another method; what only the staff's screens meet.
+    assert set(enum) - used <= {"method_not_allowed", "count_open"}

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from django.core.validators import RegexValidator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import DJANGO_PATH_CONVERTER_MAPPING
+from drf_spectacular.plumbing import DJANGO_PATH_CONVERTER_MAPPING  # type: ignore[attr-defined]
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import AllowAny, IsAuthenticated

@@ -25,6 +25,17 @@ from shop.toolkit.permissions import caller_id, staff_with, visible_to
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
 
+# Why nothing is bought.
+NO_SALE = (
+    "permission_denied",
+    "user_not_found",
+    "product_not_found",
+    "item_not_found",
+    "insufficient_stock",
+    "price_changed",
+    "hold_limit_reached",
+)
+
 
 class OrderListView(ApiView):
     access = {"GET": [IsAuthenticated], "POST": [IsAuthenticated]}
@@ -37,17 +48,7 @@ class OrderListView(ApiView):
 
     @extend_schema(
         request=CheckoutShape,
-        responses=answers(
-            201,
-            OrderShape,
-            "permission_denied",
-            "user_not_found",
-            "product_not_found",
-            "item_not_found",
-            "insufficient_stock",
-            "price_changed",
-            "hold_limit_reached",
-        ),
+        responses=answers(201, OrderShape, *NO_SALE),
     )
     def post(self, request: Request) -> HttpResponse:
         """Check out: hold the stock of every line, or of none."""
@@ -68,17 +69,7 @@ class CreateOrderView(ApiView):
 
     @extend_schema(
         request=PlacedOrderShape,
-        responses=answers(
-            201,
-            OrderShape,
-            "permission_denied",
-            "user_not_found",
-            "product_not_found",
-            "item_not_found",
-            "insufficient_stock",
-            "price_changed",
-            "hold_limit_reached",
-        ),
+        responses=answers(201, OrderShape, *NO_SALE),
     )
     def post(self, request: Request) -> HttpResponse:
         """Check out and confirm at once: user, stock, unit prices and totals must all be right."""

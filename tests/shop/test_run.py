@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 
 # What the tests have set for themselves, and the shop is to find out anew.
-OURS = ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS")
+OURS = ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "LOG_FORMAT")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,7 @@ class Running:
         self.house = house
         self.base = f"http://127.0.0.1:{port}"
         self.log = house / f"run-{port}.log"
-        kept = {
-            k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS")
-        }
+        kept = {k: v for k, v in os.environ.items() if k not in OURS}
         kept = {k: v for k, v in kept.items() if k not in ("DATABASE_POOL_SIZE", "DJANGO_SETTINGS_MODULE")}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -95,11 +93,7 @@ class Running:
 
 
 def manage(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    kept = {
-        k: v
-        for k, v in os.environ.items()
-        if k not in ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "PORT")
-    }
+    kept = {k: v for k, v in os.environ.items() if k not in (*OURS, "PORT")}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=house,

@@ -41,7 +41,7 @@ bench-admin: install-dev ## how long does the database take for the staff's scre
 bench-login: install-dev ## does the time of a login tell whether there is such an account?
 	@exec $(BIN)/python -m benchmarks.login_timing
 
-audit: install-dev ## known vulnerabilities of what is pinned
+audit: install-dev ## known vulnerabilities of what production runs
 	@$(BIN)/python -m tests.audit
 
 docs: install-dev ## build the documentation as a site, in site/

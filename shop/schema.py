@@ -171,7 +171,7 @@ class OperationSchema(AutoSchema):
             yield "permission_denied"
         if "{" in self.path:
             yield "not_found"
-        if self.method in ("POST", "PATCH"):
+        if self.method in UNSAFE:
             yield from ("payload_too_large", "unsupported_media_type")
             if StrictJSONParser in self.view.parser_classes:
                 yield "malformed_json"
@@ -217,7 +217,8 @@ def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         if schema.get("description") == Shape.__doc__:
             del schema["description"]  # inherited, and of no use to a client
     schemas["Problem"]["properties"] |= MEMBERS
-    schemas["Problem"]["properties"]["code"]["enum"] = sorted(STATUS)
+    # Named, but not closed: a client must not break at the first code that comes later.
+    schemas["Problem"]["properties"]["code"]["examples"] = sorted(STATUS)
     _close(schemas, [found for path in result["paths"].values() for found in path.values()])
     for operation in (found for path in result["paths"].values() for found in path.values()):
         for parameter in operation.get("parameters", ()):

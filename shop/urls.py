@@ -1,12 +1,12 @@
 from django.contrib import admin
 from django.urls import include, path, register_converter
-from django.views.decorators.cache import cache_page
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from inventory.views import CheckStockView, UpdateStockView
 from orders.views import CreateOrderView
 from shop import health
+from shop.document import DocumentView
 from shop.toolkit.converters import CodeConverter, IdConverter
 
 register_converter(IdConverter, "id")
@@ -21,7 +21,7 @@ urlpatterns = [
     path("check_stock", CheckStockView.as_view()),
     path("update_stock", UpdateStockView.as_view()),
     path("create_order", CreateOrderView.as_view()),
-    path("api/schema", cache_page(60 * 60)(SpectacularAPIView.as_view()), name="schema"),
+    path("api/schema", DocumentView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),

@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from inventory import models
 from inventory import services as inventory
 from inventory.admin._stock_pages import WarehouseField, WarehousesPage
+from inventory.services._scopes import within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.ids import new_id
 
@@ -109,7 +110,7 @@ class CountAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
         rows: QuerySet[models.Count] = super().get_queryset(request)
-        return rows.filter(inventory.within(inventory.scope_of(request.user.pk))).select_related("warehouse")
+        return rows.filter(within(inventory.scope_of(request.user.pk))).select_related("warehouse")
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {"lines_title": "What was counted; what differs first", "lines": _lines(row.pk)}

@@ -23,6 +23,7 @@ from unfold.widgets import (
 from inventory import models
 from inventory import services as inventory
 from inventory.admin._stock_pages import WarehouseField, WarehousesPage
+from inventory.services._import_documents import seen_by
 from shop.toolkit.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import write_sheet
@@ -179,7 +180,7 @@ class StockImportAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.StockImport]:
         accounts = get_user_model().objects.filter(pk=OuterRef("actor_id"))
-        rows = super().get_queryset(request).filter(inventory.seen_by(request.user.pk))
+        rows = super().get_queryset(request).filter(seen_by(request.user.pk))
         return rows.annotate(actor=Subquery(accounts.values("email")[:1]))
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:

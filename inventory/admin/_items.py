@@ -16,6 +16,7 @@ from unfold.decorators import display
 from inventory import models
 from inventory import services as inventory
 from inventory.admin import _stock_pages as pages
+from inventory.services._scopes import Scope, within
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 from shop.toolkit.pages import PageRequest
 from shop.toolkit.refusals import InvalidCursor
@@ -40,7 +41,7 @@ class WarehouseFilter(admin.SimpleListFilter):
     title, parameter_name = "warehouse", "warehouse"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = models.Warehouse.objects.filter(inventory.within(inventory.scope_of(request.user.pk), "id"))
+        rows = models.Warehouse.objects.filter(within(inventory.scope_of(request.user.pk), "id"))
         return list(rows.values_list("code", "code"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
@@ -70,7 +71,7 @@ class LevelFilter(admin.SimpleListFilter):
             return concerns.filter(~Exists(sold), is_active=True)
         if self.value() == "overdue":
             overdue = models.ReservationLine.objects.filter(
-                inventory.within(scope),
+                within(scope),
                 open__gt=0,
                 reservation__state=models.State.HELD,
                 reservation__expires_at__lte=Now(),
@@ -79,8 +80,8 @@ class LevelFilter(admin.SimpleListFilter):
         return queryset
 
 
-def _stocks(scope: inventory.Scope) -> QuerySet[models.Stock]:
-    return models.Stock.objects.filter(inventory.within(scope), product_id=OuterRef("product_id"))
+def _stocks(scope: Scope) -> QuerySet[models.Stock]:
+    return models.Stock.objects.filter(within(scope), product_id=OuterRef("product_id"))
 
 
 def _total(stocks: QuerySet[models.Stock], quantity: Any) -> Coalesce:

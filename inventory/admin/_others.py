@@ -19,6 +19,7 @@ from unfold.widgets import (
 
 from inventory import models
 from inventory import services as inventory
+from inventory.services._scopes import within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.converters import CODE
 
@@ -101,7 +102,7 @@ class WarehouseAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Warehouse]:
         rows: QuerySet[models.Warehouse] = super().get_queryset(request)
-        return rows.filter(inventory.within(inventory.scope_of(request.user.pk), "id"))
+        return rows.filter(within(inventory.scope_of(request.user.pk), "id"))
 
 
 class ScopeForm(forms.Form):

@@ -7,6 +7,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from inventory import models
 from inventory import services as inventory
+from inventory.services._scopes import within
 from shop.toolkit.admin import ServicePage, actors
 from shop.toolkit.ids import new_id
 from shop.toolkit.pages import PageRequest
@@ -22,9 +23,7 @@ class WarehouseField(forms.ChoiceField):
 
     def offer_to(self, user_id: int) -> None:
         """Offer the warehouses of this user's scope; and none, where the field may be left empty."""
-        rows = models.Warehouse.objects.filter(inventory.within(inventory.scope_of(user_id), "id")).order_by(
-            "priority", "id"
-        )
+        rows = models.Warehouse.objects.filter(within(inventory.scope_of(user_id), "id")).order_by("priority", "id")
         found = [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
         self.choices = found if self.required else [("", "as the file says"), *found]
 

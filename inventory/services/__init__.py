@@ -67,7 +67,6 @@ from inventory.services._import_documents import (
     list_imports,
     refused_rows,
     refused_sheet,
-    seen_by,
     unfinished_imports,
 )
 from inventory.services._imports import (
@@ -117,7 +116,7 @@ from inventory.services._reservations import (
     reserve,
     take_back,
 )
-from inventory.services._scopes import Scope, scope_of, within
+from inventory.services._scopes import scope_of
 from inventory.services._staging import FileLimits, ImportRequest, stage_import
 from inventory.services._verification import Finding, verify
 from inventory.services._warehouses import (
@@ -183,7 +182,6 @@ __all__ = [
     "ReservationNotFound",
     "Sales",
     "SameWarehouse",
-    "Scope",
     "ScopeNotYours",
     "Shortage",
     "StaleQuantity",
@@ -245,7 +243,6 @@ __all__ = [
     "reserve",
     "sales",
     "scope_of",
-    "seen_by",
     "sell",
     "set_apart",
     "set_on_hand",
@@ -262,5 +259,4 @@ __all__ = [
     "unfinished_imports",
     "update_warehouse",
     "verify",
-    "within",
 ]

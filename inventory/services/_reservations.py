@@ -8,7 +8,7 @@ from django.db.models import DateTimeField, Func, Sum
 
 from inventory import models, sql
 from inventory.services._allocation import allocate, summed
-from inventory.services._expiry import expire_overdue, given_back
+from inventory.services._expiry import expire_overdue, given_back, is_within_scope
 from inventory.services._facts import (
     Demand,
     ExceedsOpen,
@@ -93,13 +93,15 @@ def reserve(
 
 
 @transaction.atomic(savepoint=False)
-def extend(reservation_id: UUID, *, owner: str, ttl: timedelta, max_age: timedelta) -> Reservation:
+def extend(
+    reservation_id: UUID, *, owner: str, ttl: timedelta, max_age: timedelta, visible_to: int | None = None
+) -> Reservation:
     """Put the deadline of a hold off to `ttl` from now, at most to `max_age` after it was opened.
 
     Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it is
     too old.
     """
-    state, _ = _locked(reservation_id, owner)
+    state, _ = _locked(reservation_id, owner, visible_to)
     if state != HELD:
         raise InvalidTransition(state)
     if not sql.extend_reservation(reservation_id, ttl=ttl, max_age=max_age):
@@ -108,13 +110,13 @@ def extend(reservation_id: UUID, *, owner: str, ttl: timedelta, max_age: timedel
 
 
 @transaction.atomic(savepoint=False)
-def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None) -> Reservation:
+def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None, visible_to: int | None = None) -> Reservation:
     """Turn a hold into a commitment: its units are promised without a deadline.
 
     A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless. Raises
     ReservationNotFound, NotTheOwner, InvalidTransition.
     """
-    state, reference = _locked(reservation_id, owner)
+    state, reference = _locked(reservation_id, owner, visible_to)
     if state == CONFIRMED:
         return get_reservation(reservation_id)
     if state != HELD:
@@ -135,13 +137,18 @@ def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None) -> Reserv
 
 @transaction.atomic(savepoint=False)
 def release(
-    reservation_id: UUID, *, owner: str, items: Sequence[Demand] | None = None, actor_id: int | None
+    reservation_id: UUID,
+    *,
+    owner: str,
+    items: Sequence[Demand] | None = None,
+    actor_id: int | None,
+    visible_to: int | None = None,
 ) -> Reservation:
     """Give up units that a held or confirmed reservation claims: those of `items`, or all that are open.
 
     Repeating a whole release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
     """
-    state, reference = _locked(reservation_id, owner)
+    state, reference = _locked(reservation_id, owner, visible_to)
     if state == RELEASED and items is None:
         return get_reservation(reservation_id)
     if state not in (HELD, CONFIRMED):
@@ -289,9 +296,10 @@ def _refuse_unknown(product_ids: Collection[int]) -> None:
         raise ItemNotFound(unknown)
 
 
-def _locked(reservation_id: UUID, owner: str) -> tuple[str, str]:
+def _locked(reservation_id: UUID, owner: str, visible_to: int | None = None) -> tuple[str, str]:
+    """Lock a reservation; one that reaches out of the scope of `visible_to` does not exist."""
     found = sql.lock_reservation(reservation_id)
-    if found is None:
+    if found is None or not is_within_scope(reservation_id, user_id=visible_to):
         raise ReservationNotFound(reservation_id)
     state, reference, its_owner = found
     if its_owner != owner:

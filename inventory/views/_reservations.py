@@ -76,7 +76,10 @@ class ReservationConfirmView(ApiView):
         """Promise what is held, without a deadline."""
         self.body(EmptyShape)
         return self.command(
-            lambda: inventory.confirm(reservation_id, owner=OWNER, actor_id=caller_id(request)), shape=ReservationShape
+            lambda: inventory.confirm(
+                reservation_id, owner=OWNER, actor_id=caller_id(request), visible_to=caller_id(request)
+            ),
+            shape=ReservationShape,
         )
 
 
@@ -92,7 +95,9 @@ class ReservationReleaseView(ApiView):
         given = self.body(ReleaseShape)
         items = demand(given) if "items" in given else None
         return self.command(
-            lambda: inventory.release(reservation_id, owner=OWNER, items=items, actor_id=caller_id(request)),
+            lambda: inventory.release(
+                reservation_id, owner=OWNER, items=items, actor_id=caller_id(request), visible_to=caller_id(request)
+            ),
             shape=ReservationShape,
         )
 
@@ -116,7 +121,10 @@ class ReservationExtendView(ApiView):
         ttl = _ttl(self.body(ExtendShape))
         max_age = timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS)
         return self.command(
-            lambda: inventory.extend(reservation_id, owner=OWNER, ttl=ttl, max_age=max_age), shape=ReservationShape
+            lambda: inventory.extend(
+                reservation_id, owner=OWNER, ttl=ttl, max_age=max_age, visible_to=caller_id(request)
+            ),
+            shape=ReservationShape,
         )
 
 

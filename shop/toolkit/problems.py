@@ -48,7 +48,8 @@ def problem(
     """Build the response. `members` are the further fields that a code promises (`shortages`, `errors` ...)."""
     body = {"type": f"urn:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
     # What the request is called in our log; nothing outside of one, as in a command.
-    named = structlog.contextvars.get_contextvars()
+    bound = structlog.contextvars.get_contextvars()
+    named = {"request_id": bound["request_id"]} if "request_id" in bound else {}
     return JsonResponse(
         {**body, **(members or {}), **named}, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {})
     )

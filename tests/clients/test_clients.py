@@ -89,9 +89,9 @@ def test_the_python_client(server, customer_email, document, tmp_path, monkeypat
         "status": order.status.value,
         "total": order.total,
         "warehouse": order.items[0].allocations[0].warehouse,
-        "code": short.code.value,
+        "code": short.code,
         "available": short.shortages[0].available,
-        "refused": refused.code.value,
+        "refused": refused.code,
     } == SAID
 
 
@@ -104,8 +104,9 @@ def test_the_typescript_client(server, customer_email, document, tmp_path):
         [node, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
         cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
     )  # fmt: skip
-    if installed.returncode != 0:
+    if any(sign in installed.stderr for sign in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET")):
         pytest.skip(f"npm's registry does not answer: {installed.stderr[-300:]}")
+    assert installed.returncode == 0, installed.stderr
     run(node, "node_modules/openapi-typescript/bin/cli.js", document, "-o", "schema.d.ts", cwd=tmp_path, PATH=path)
     run(node, "node_modules/typescript/bin/tsc", cwd=tmp_path, PATH=path)
 

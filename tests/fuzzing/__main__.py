@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks import free_port
 from shop import embedded
 
 ROLES = ("anonymous", "customer", "clerk", "admin")
@@ -30,7 +31,7 @@ SETTINGS = {
 
 
 def main() -> int:
-    port = 8900
+    port = free_port()
     base = f"http://127.0.0.1:{port}"
     with embedded.throwaway() as url:
         os.environ.update(SETTINGS, DATABASE_URL=url, SECRET_KEY=secrets.token_urlsafe(48), DATABASE_POOL_SIZE="0")
@@ -73,14 +74,13 @@ def _start(port: int, base: str) -> "subprocess.Popen[bytes]":
          "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
         env={**os.environ, "DATABASE_POOL_SIZE": "4"},
     )  # fmt: skip
-    for _ in range(300):
+    while process.poll() is None:
         try:
             if httpx.get(f"{base}/readyz").status_code == 200:
                 return process
         except httpx.TransportError:
             time.sleep(0.1)
-    process.kill()
-    raise SystemExit("The server does not answer.")
+    raise SystemExit("The server does not start.")
 
 
 def _fuzz(base: str, role: str) -> bool:

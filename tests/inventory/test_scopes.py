@@ -205,6 +205,16 @@ def test_a_warehouse_that_somebody_works_in_is_in_use(database):
     inventory.delete_warehouse("NEW", actor_id=None)
 
 
+@pytest.mark.parametrize("step", ["confirm", "release", "extend"])
+def test_a_hold_that_reaches_out_is_not_theirs_by_the_api_either(easterner, mug, step):
+    outside = factories.reservation((mug.id, 35), owner="api")  # from WEST
+    refused = easterner.post(f"/api/v1/inventory/reservations/{outside.id}/{step}")
+    assert (refused.status_code, refused.json()["code"]) == (404, "reservation_not_found")
+    assert inventory.get_reservation(outside.id).state == "held"
+    inside = factories.reservation((mug.id, 15), owner="api")  # from EAST
+    assert easterner.post(f"/api/v1/inventory/reservations/{inside.id}/{step}").status_code == 200
+
+
 def test_low_and_out_are_those_of_the_scope(mug):
     factories.product(sku="ELSEWHERE", stock={"MAIN": 1})
     empty = factories.product(sku="EMPTY", stock={"EAST": 0, "WEST": 9})

@@ -11,6 +11,7 @@ from django.core.management import call_command, get_commands
 
 from shop import answers, settings
 from tests import conformance, factories
+from tests.shop.test_permissions import GROUPS, ROLES, ROWS
 
 SECRET_KEY = "of-these-tests-and-long-enough-for-them"
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,7 +163,8 @@ def test_a_setting_that_makes_no_sense_stops_the_start_with_a_sentence(name, val
 
 def test_the_page_of_endpoints_names_each_with_what_it_does():
     page = (ROOT / "docs" / "api.md").read_text()
-    listed = re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \| [^|]+ \| (.+) \|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \| ([^|]+) \| (.+) \|$", page, re.MULTILINE)
+    listed = [(method, path, does) for method, path, _, does in rows]
     paths = conformance.document()["paths"].items()
     assert listed == [
         (m.upper(), path, found["summary"]) for path, operations in paths for m, found in operations.items()
@@ -187,3 +189,22 @@ def test_every_target_of_make_says_what_it_does():
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
     mentioned = {name for page in ROOT.glob("docs/*.md") for name in re.findall(r"`make ([a-z-]+)", page.read_text())}
     assert mentioned <= targets
+
+
+def test_the_page_of_endpoints_says_who_may_as_the_matrix_does():
+    page = (ROOT / "docs" / "api.md").read_text()
+    said = {
+        f"{method} {path.removeprefix('/api/v1')}": who
+        for method, path, who in re.findall(r"^\| ([A-Z]+) \| `([^`]+)` \| ([^|]+) \|", page, re.MULTILINE)
+    }
+    for method, route, whose, cells in ROWS:
+        name = f"{method} {route.replace('<', '{').replace('>', '}')}"
+        may = {role for role, cell in zip(ROLES, cells, strict=True) if cell.startswith("2")}
+        if whose in ("other", "absent", "archived") or route == "/api/schema":
+            continue
+        if {"anonymous", "customer", "staff"} & may:
+            first = next(role for role in ("anonymous", "customer", "staff") if role in may)
+            expected = {"anonymous": "everybody", "customer": "users", "staff": "staff"}[first]
+        else:
+            expected = ", ".join(group for role, group in GROUPS.items() if role in may)
+        assert said[name] == expected, name

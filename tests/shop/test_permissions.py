@@ -203,6 +203,7 @@ CALLS: dict[str, Callable[[World, str], Request]] = {
     "POST /orders/<order_id>/return": lambda w, whose: (
         f"{V1}/orders/{w.order(whose, 'fulfilled')}/return", {"items": line(w)}
     ),
+    "GET /api/schema": lambda w, whose: ("/api/schema", None),
     "POST /check_stock": lambda w, whose: ("/check_stock", {"product_id": w.product_id(whose), "quantity": 1}),
     "POST /update_stock": lambda w, whose: ("/update_stock", {"product_id": w.product_id(whose), "quantity": 1}),
     "POST /create_order": lambda w, whose: ("/create_order", placed(w, whose)),

@@ -43,9 +43,9 @@ def identify(*, email: str, password: str, otp_code: str, address: str) -> model
 
     Failures count against the network address and against the account, whether there is such an account or not; an
     address that has opened the account lately has a count of its own, so that others' guesses do not lock its owner
-    out. An attempt is counted before it is judged, and taken back when it was right: so of parallel guesses no more
-    than the limit are judged. Known and unknown addresses take the same work and get the same answer. Raises
-    InvalidCredentials, TooManyAttempts.
+    out (so whoever shares that address can find out that there is such an account). An attempt is counted before it
+    is judged, and taken back when it was right: so of parallel guesses no more than the limit are judged. Known and
+    unknown addresses take the same work and get the same answer. Raises InvalidCredentials, TooManyAttempts.
     """
     account = models.normalized_email(email)
     keys = _count(account, address)
@@ -69,7 +69,7 @@ def _count(account: str, address: str) -> list[str]:
         return []
     by_address = attempts_key("address", address)
     _judge(by_address, rate.count * ACCOUNTS_BEHIND_AN_ADDRESS, rate.period)
-    friend = attempts_key("friend", f"{account} {address}")
+    friend = _friend_key(account, address)
     is_friend = models.LoginAttempts.objects.filter(key=friend, ends_at__gt=Now()).exists()
     by_account = attempts_key("pair", f"{account} {address}") if is_friend else attempts_key("account", account)
     _judge(by_account, rate.count, rate.period)
@@ -84,7 +84,13 @@ def _judge(key: str, limit: int, period: timedelta) -> None:
 
 def _forgive(keys: list[str], account: str, address: str) -> None:
     sql.forgive_attempt(keys)
-    sql.remember(attempts_key("friend", f"{account} {address}"), period=FRIENDSHIP)
+    sql.remember(_friend_key(account, address), period=FRIENDSHIP)
+
+
+def _friend_key(account: str, address: str) -> str:
+    """Return what is kept of an address that has opened an account: good until its tokens end."""
+    user = models.User.objects.filter(email=account).first()
+    return attempts_key("friend", f"{account} {address} {user.token_stamp if user else ''}")
 
 
 def _has_second_factor(user: models.User, otp_code: str) -> bool:

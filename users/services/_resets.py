@@ -56,8 +56,8 @@ def take_password_reset(*, now: datetime) -> ResetMail | None:
     row = due.select_related("user").order_by("due_at").first()
     if row is None:
         return None
-    row.tries += 1
     row.due_at = now + FIRST_WAIT * 2**row.tries
+    row.tries += 1
     row.save(update_fields=["tries", "due_at"])
     token = f"{row.user.pk}.{default_token_generator.make_token(row.user)}"
     return ResetMail(row.user.pk, row.user.email, token)

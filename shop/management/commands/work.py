@@ -3,6 +3,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
+from smtplib import SMTPRecipientsRefused, SMTPResponseException
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from users import services as users
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2
-BATCH = 100
+BATCH, MAILS_AT_ONCE = 100, 10
 RESET_MAIL = """Somebody, most likely you, wants to set a new password for your account.
 
 {how}
@@ -74,9 +75,19 @@ def expire_holds() -> None:
 
 
 def send_mails() -> None:
-    """Send the mails by which passwords are set anew. One that cannot be sent is due again later."""
-    while mail := transactions.run(lambda: users.take_password_reset(now=timezone.now())):
-        _attempt(partial(_send, mail))
+    """Send the mails by which passwords are set anew, a few at a time, so that the other chores go on.
+
+    One that is refused for what it is holds up no other; a mail server that does not answer is asked again next time.
+    """
+    now = timezone.now()
+    for _ in range(MAILS_AT_ONCE):
+        mail = transactions.run(lambda: users.take_password_reset(now=now))
+        if mail is None:
+            return
+        try:
+            _send(mail)
+        except (SMTPRecipientsRefused, SMTPResponseException) as error:
+            logger.warning("A mail to user %d was refused: %s", mail.user_id, error)
 
 
 def _send(mail: users.ResetMail) -> None:

@@ -46,10 +46,7 @@ class OrderListView(ApiView):
         """List one's own orders, newest first; staff see everybody's."""
         return self.page(orders.list_orders(**self.parameters, visible_to=visible_to(request)), OrderShape)
 
-    @extend_schema(
-        request=CheckoutShape,
-        responses=answers(201, OrderShape, *NO_SALE),
-    )
+    @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
         """Check out: hold the stock of every line, or of none."""
         given = self.body(CheckoutShape)
@@ -67,10 +64,7 @@ class CreateOrderView(ApiView):
 
     access = {"POST": [IsAuthenticated]}
 
-    @extend_schema(
-        request=PlacedOrderShape,
-        responses=answers(201, OrderShape, *NO_SALE),
-    )
+    @extend_schema(request=PlacedOrderShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
         """Check out and confirm at once: user, stock, unit prices and totals must all be right."""
         given = self.body(PlacedOrderShape)

@@ -6,11 +6,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 
 from inventory import services as inventory
 from orders import services as orders
 from shop import verification
+from shop.toolkit.admin import link
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -64,12 +64,8 @@ def _bars(labels: list[str], units: list[int]) -> dict[str, Any]:
 
 
 def _soon_out(mover: inventory.Mover) -> list[Any]:
-    link = format_html(
-        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
-        reverse("admin:inventory_item_change", args=[mover.product_id]),
-        mover.sku,
-    )
-    return [link, mover.name, mover.days_of_cover, mover.available, mover.sold]
+    item = link("inventory_item_change", mover.product_id, label=mover.sku)
+    return [item, mover.name, mover.days_of_cover, mover.available, mover.sold]
 
 
 def _orders_today() -> list[tuple[str, int, str]]:

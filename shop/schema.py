@@ -209,18 +209,19 @@ def _problem(code: str) -> dict[str, Any]:
     return {**head, "code": code, "request_id": BY_FORMAT["uuid"], **facts}
 
 
-def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Give every request body, every answer and every parameter an example, built from its schema. A hook of the
-    generator, which has all components by now."""
+def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Say what holds for all components, and give every request body, answer and parameter an example built from its
+    schema. A hook of the generator, which has all of them by now."""
     schemas = result["components"]["schemas"]
+    operations = [operation for path in result["paths"].values() for operation in path.values()]
     for schema in schemas.values():
         if schema.get("description") == Shape.__doc__:
             del schema["description"]  # inherited, and of no use to a client
     schemas["Problem"]["properties"] |= MEMBERS
     # Named, but not closed: a client must not break at the first code that comes later.
     schemas["Problem"]["properties"]["code"]["examples"] = sorted(STATUS)
-    _close(schemas, [found for path in result["paths"].values() for found in path.values()])
-    for operation in (found for path in result["paths"].values() for found in path.values()):
+    _close(schemas, operations)
+    for operation in operations:
         for parameter in operation.get("parameters", ()):
             parameter["example"] = example(parameter["schema"], schemas, parameter["name"])
         _free_empty_bodies(operation, schemas)

@@ -8,20 +8,19 @@ from django.db import connection
 class Attempts(NamedTuple):
     """How many attempts stand against a key, and for how many more seconds."""
 
-    key: str
     failures: int
     seconds_left: float
 
 
-# The keys are touched in their order, here and below, so that two who share some of them wait and do not deadlock.
 COUNT_ATTEMPT = """
 INSERT INTO users_loginattempts AS kept (key, count, ends_at)
-SELECT key, 1, clock_timestamp() + %(window)s * interval '1 second' FROM unnest(%(keys)s::text[]) AS key ORDER BY key
+VALUES (%(key)s, 1, clock_timestamp() + %(window)s * interval '1 second')
     ON CONFLICT (key) DO UPDATE
    SET count = CASE WHEN kept.ends_at > clock_timestamp() THEN kept.count + 1 ELSE 1 END,
        ends_at = CASE WHEN kept.ends_at > clock_timestamp() THEN kept.ends_at ELSE EXCLUDED.ends_at END
-RETURNING key, count, EXTRACT(EPOCH FROM ends_at - clock_timestamp())::float
+RETURNING count, EXTRACT(EPOCH FROM ends_at - clock_timestamp())::float
 """
+# The keys are touched in their order, so that two who share some of them wait and do not deadlock.
 FORGIVE_ATTEMPT = """
 WITH locked AS (
     SELECT key FROM users_loginattempts WHERE key = ANY(%s) ORDER BY key FOR NO KEY UPDATE
@@ -30,11 +29,12 @@ UPDATE users_loginattempts kept SET count = GREATEST(0, kept.count - 1) FROM loc
 """
 
 
-def count_attempt(keys: Sequence[str], *, window: timedelta) -> list[Attempts]:
-    """Count one attempt more against each key; return what stands against them now."""
+def count_attempt(key: str, *, window: timedelta) -> Attempts:
+    """Count one attempt more against a key; return what stands against it now."""
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_ATTEMPT, {"keys": list(keys), "window": window.total_seconds()})
-        return [Attempts(*row) for row in cursor]
+        cursor.execute(COUNT_ATTEMPT, {"key": key, "window": window.total_seconds()})
+        (counted,) = cursor
+        return Attempts(*counted)
 
 
 def forgive_attempt(keys: Sequence[str]) -> None:

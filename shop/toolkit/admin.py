@@ -104,13 +104,11 @@ class ServicePage(AdminPage, FormView):
     """A page with a form that is one call of a service, in one transaction. A refusal is an error above the form.
 
     A subclass names its form and does the work in `act`; `submit` is what the form's button says, where that is not
-    the page's label; `makes_the_row` when the row's history begins here. Every step is in the admin's history, beside
-    what the service itself writes down.
+    the page's label. Every step is in the admin's history, beside what the service itself writes down.
     """
 
     template_name = "toolkit/service_page.html"
     submit: ClassVar[str] = ""
-    makes_the_row = False
 
     def act(self, given: dict[str, Any]) -> str:
         """Call the service; return what was done, in a sentence."""
@@ -129,11 +127,6 @@ class ServicePage(AdminPage, FormView):
         """Return what to say of a refusal."""
         return str(refusal)
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.makes_the_row:
-            _ = self.row  # a 404 comes before a form
-        return super().get(request, *args, **kwargs)
-
     def form_valid(self, form: Any) -> HttpResponse:
         try:
             done = transactions.run(lambda: self._act_and_log(dict(form.cleaned_data)))
@@ -149,10 +142,9 @@ class ServicePage(AdminPage, FormView):
         return redirect(self.done_at())
 
     def _act_and_log(self, given: dict[str, Any]) -> str:
-        row = None if self.makes_the_row else self.history_object()
         done = self.act(given)
-        # Of a row that is deleted the history is kept as well.
-        LogEntry.objects.log_actions(self.actor_id, [row or self.history_object()], CHANGE, change_message=done)
+        # A row that `act` deleted was read before, and has its history as well.
+        LogEntry.objects.log_actions(self.actor_id, [self.history_object()], CHANGE, change_message=done)
         return done
 
     def form_invalid(self, form: Form) -> HttpResponse:
@@ -176,7 +168,6 @@ class OfList(AdminPage):
 class ListPage(OfList, ServicePage):
     """A page of the list whose form makes a row; `act` says in `made` which."""
 
-    makes_the_row = True
     made: Model | None = None
 
     def history_object(self) -> Model:

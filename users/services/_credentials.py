@@ -1,6 +1,7 @@
 """Who knocks: email, password and, where staff need one, the code of a second factor; guessing is slow."""
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 
 import django_otp
@@ -48,12 +49,12 @@ def identify(*, email: str, password: str, otp_code: str, address: str) -> model
     unknown addresses take the same work and get the same answer. Raises InvalidCredentials, TooManyAttempts.
     """
     account = models.normalized_email(email)
-    keys = _count(account, address)
+    counted = _count(account, address)
     user = authenticate(email=email, password=password)
     if not isinstance(user, models.User) or not _has_second_factor(user, otp_code):
         raise InvalidCredentials
-    if keys:
-        transactions.run(lambda: _forgive(keys, account, address))
+    if counted:
+        transactions.run(lambda: _forgive(counted))
     return user
 
 
@@ -62,29 +63,37 @@ def attempts_key(kind: str, value: str) -> str:
     return salted_hmac(f"users.attempts.{kind}", value, algorithm="sha256").hexdigest()
 
 
-def _count(account: str, address: str) -> list[str]:
+@dataclass(frozen=True)
+class _Counted:
+    """What an attempt was counted against, and what is remembered of where it came from when it was right."""
+
+    keys: list[str]
+    friend: str
+
+
+def _count(account: str, address: str) -> _Counted | None:
     """Count an attempt, first against the address: one that is refused already counts against no account."""
     rate = settings.THROTTLE_LOGIN
     if rate is None:
-        return []
+        return None
     by_address = attempts_key("address", address)
     _judge(by_address, rate.count * ACCOUNTS_BEHIND_AN_ADDRESS, rate.period)
     friend = _friend_key(account, address)
     is_friend = models.LoginAttempts.objects.filter(key=friend, ends_at__gt=Now()).exists()
     by_account = attempts_key("pair", f"{account} {address}") if is_friend else attempts_key("account", account)
     _judge(by_account, rate.count, rate.period)
-    return [by_address, by_account]
+    return _Counted([by_address, by_account], friend)
 
 
 def _judge(key: str, limit: int, period: timedelta) -> None:
-    (counted,) = transactions.run(lambda: sql.count_attempt([key], window=period))
+    counted = transactions.run(lambda: sql.count_attempt(key, window=period))
     if counted.failures > limit:
         raise TooManyAttempts(max(1, math.ceil(counted.seconds_left)))
 
 
-def _forgive(keys: list[str], account: str, address: str) -> None:
-    sql.forgive_attempt(keys)
-    sql.remember(_friend_key(account, address), period=FRIENDSHIP)
+def _forgive(counted: _Counted) -> None:
+    sql.forgive_attempt(counted.keys)
+    sql.remember(counted.friend, period=FRIENDSHIP)
 
 
 def _friend_key(account: str, address: str) -> str:

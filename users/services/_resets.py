@@ -29,7 +29,7 @@ def want_password_reset(*, email: str) -> None:
     Whether there is such an account nobody is told: both ways take the same statements, and both write.
     """
     address = models.normalized_email(email)
-    (asked,) = sql.count_attempt([attempts_key("reset", address)], window=PAUSE)
+    asked = sql.count_attempt(attempts_key("reset", address), window=PAUSE)
     if asked.failures == 1:
         sql.want_reset(address)
 

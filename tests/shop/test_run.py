@@ -121,16 +121,11 @@ def count_products(house: Path, **environment: str) -> str:
     return result.stdout.strip().splitlines()[-1]
 
 
-def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
-    """One long story, since each chapter needs the state that the one before left."""
-    port = free_port()
-    first = Running(house, port)
-    banner = first.wait_for_banner()
-
-    # It answers, and what it printed works as pasted.
-    assert httpx.get(f"{first.base}/readyz").status_code == 200
-    password = banner.split("with the password ")[1].split()[0]
-    token = httpx.post(f"{first.base}/api/v1/auth/token", json={"email": "admin@example.com", "password": password})
+def use_what_was_printed(shop: Running, banner: str) -> str:
+    """Sign in, call and open all that the banner names; return the password it told."""
+    assert httpx.get(f"{shop.base}/readyz").status_code == 200
+    password = banner.split("with the password ")[1].split(maxsplit=1)[0]
+    token = httpx.post(f"{shop.base}/api/v1/auth/token", json={"email": "admin@example.com", "password": password})
     assert token.status_code == 200
     curls = [line.strip() for line in banner.splitlines() if line.strip().startswith("curl ")]
     assert len(curls) == 3
@@ -140,7 +135,18 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
         assert answer.stdout.startswith("{")
     for page in ("/api/docs", "/admin/login/"):
         assert page.removesuffix("login/") in banner
-        assert httpx.get(first.base + page).status_code == 200
+        assert httpx.get(shop.base + page).status_code == 200
+    return password
+
+
+def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
+    """One long story, since each chapter needs the state that the one before left."""
+    port = free_port()
+    first = Running(house, port)
+    banner = first.wait_for_banner()
+
+    # It answers, and what it printed works as pasted.
+    password = use_what_was_printed(first, banner)
 
     # The README's tour works line by line.
     said = take_the_tour(house, port, password)

@@ -1,9 +1,10 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api bench bench-compare bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
 BIN := $(VENV)/bin
+YARDSTICK ?= ../shared/bench/idiomatic.sh
 # The first interpreter on the path that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -22,6 +23,13 @@ fuzz: install-dev ## let the stock state machine run for long, on new examples e
 
 fuzz-api: install-dev ## let schemathesis loose on the whole API as each role; EXAMPLES=30 SEED=
 	@exec $(BIN)/python -m tests.fuzzing
+
+bench: install-dev ## how fast are checkout and check, beside a bare view and the statements alone? SCALE=1000x1x1000 (needs wrk)
+	@exec $(BIN)/python -m benchmarks.speed $(if $(SCALE),--scale $(SCALE))
+
+bench-compare: install-dev ## the same, in turns with an idiomatic service where YARDSTICK is there
+	@test -f $(YARDSTICK) || { echo "There is no $(YARDSTICK); name the script by YARDSTICK=." >&2; exit 1; }
+	@exec $(BIN)/python -m benchmarks.speed --yardstick $(YARDSTICK) $(if $(SCALE),--scale $(SCALE))
 
 bench-reading: install-dev ## do explain, as_of and the lists stay fast while the ledger grows?
 	@exec $(BIN)/python -m benchmarks.reading_growth

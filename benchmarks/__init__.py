@@ -2,15 +2,20 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
-from shop import embedded
+import httpx
+
+from shop import embedded, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,3 +44,50 @@ def migrated_server(**settings: str) -> Iterator[str]:
             yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def production_server(
+    *,
+    workers: int = serving.WORKERS,
+    threads: int = serving.THREADS,
+    application: str = serving.APPLICATION,
+    **environment: str,
+) -> Iterator[str]:
+    """Yield the address of the server that `make run` starts, on the database that the environment names."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    command = serving.command(port=port, workers=workers, threads=threads, application=application)
+    environment = {**os.environ, "DATABASE_POOL_SIZE": str(threads), **environment}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        _await_answer(process, f"{base}/readyz")
+        yield base
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def _await_answer(process: "subprocess.Popen[bytes]", url: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"The server did not come up: {url} does not answer with 200.")
+        time.sleep(0.05)
+
+
+def server_arguments(url: str) -> list[str]:
+    """Return where the client programs of PostgreSQL find the embedded server."""
+    return ["-h", unquote(url.split("@")[1].rsplit("/", 1)[0]), "-U", embedded.SUPERUSER]
+
+
+def psql(url: str, *statements: str) -> None:
+    """Run statements by psql, each in a transaction of its own, and stop at the first that fails."""
+    commands = [part for statement in statements for part in ("-c", statement)]
+    program = [embedded.BIN / "psql", *server_arguments(url), "-q", "-v", "ON_ERROR_STOP=1"]
+    subprocess.run([*program, *commands, url.rsplit("/", 1)[1]], check=True)

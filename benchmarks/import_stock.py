@@ -6,7 +6,6 @@ document, every row locked until the end) and by `manage.py import_stock`, each 
 Then once more, while buyers check out over HTTP.
 """
 
-import contextlib
 import csv
 import os
 import random
@@ -19,12 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import unquote
 
 import httpx
 
-from benchmarks import ROOT, migrated_server
-from shop import embedded
+from benchmarks import ROOT, migrated_server, production_server, psql
 
 WAREHOUSES = 10
 
@@ -75,24 +72,18 @@ def write_file(path: Path, skus: int, *, turn: int) -> None:
 
 def main(skus: int) -> None:
     with migrated_server() as url, TemporaryDirectory(prefix="shop-bench-") as folder:
-        server = ["-h", unquote(url.split("@")[1].rsplit("/", 1)[0]), "-U", embedded.SUPERUSER]
-
-        def psql(database: str, *statements: str) -> None:
-            commands = [part for statement in statements for part in ("-c", statement)]
-            program = [embedded.BIN / "psql", *server, "-q", "-v", "ON_ERROR_STOP=1", "-d", database, *commands]
-            subprocess.run(program, check=True)
-
-        psql("shop", SEED.format(warehouses=WAREHOUSES, skus=skus), "VACUUM ANALYZE")
+        base = url.rsplit("/", 1)[0]
+        psql(url, SEED.format(warehouses=WAREHOUSES, skus=skus), "VACUUM ANALYZE")
         for name in ("bare", "ours"):
-            psql("postgres", f"CREATE DATABASE {name} TEMPLATE shop")
-        psql("bare", STAGING)
-        os.environ["DATABASE_URL"] = url.rsplit("/", 1)[0] + "/ours"
+            psql(f"{base}/postgres", f"CREATE DATABASE {name} TEMPLATE shop")
+        psql(f"{base}/bare", STAGING)
+        os.environ["DATABASE_URL"] = f"{base}/ours"
         print(f"{skus * WAREHOUSES:,} rows ({skus:,} SKUs x {WAREHOUSES} warehouses)")
         for turn, title in enumerate(("into empty stock", "changing every row")):
             path = Path(folder) / f"{turn}.csv"
             write_file(path, skus, turn=turn)
             started = time.monotonic()
-            psql("bare", f"\\copy bare FROM '{path}' CSV HEADER", BARE)
+            psql(f"{base}/bare", f"\\copy bare FROM '{path}' CSV HEADER", BARE)
             bare = time.monotonic() - started
             ours, memory = finished(load(path))
             figures = f"bare {bare:7.1f} s   import_stock {ours:7.1f} s   {ours / bare:5.2f} x   peak {memory:.0f} MB"
@@ -126,14 +117,8 @@ def finished(loading: Loading) -> tuple[float, float]:
 
 def sales_meanwhile(path: Path, skus: int) -> None:
     """Sell one unit of random products at a steady rate over HTTP, before an import and while it runs."""
-    port = 8765
-    server = subprocess.Popen(
-        [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
-         "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
-        cwd=ROOT,
-    )  # fmt: skip
-    try:
-        client = buyer(f"http://127.0.0.1:{port}/api/v1")
+    with production_server() as shop:
+        client = buyer(f"{shop}/api/v1")
         sell(client, skus, until=lambda seconds: seconds > 5)  # nobody's first steps count
         quiet = sell(client, skus, until=lambda seconds: seconds > QUIET_SECONDS)
         process, started = load(path)
@@ -148,9 +133,6 @@ def sales_meanwhile(path: Path, skus: int) -> None:
             print(
                 f"    {name:<8} {len(found):6} sold   p50 {p50 * 1e3:6.1f} ms   p99 {p99 * 1e3:6.1f} ms   5xx {errors}"
             )
-    finally:
-        server.terminate()
-        server.wait()
 
 
 RATE, BUYERS, QUIET_SECONDS = 40, 4, 30
@@ -158,13 +140,8 @@ Sales = list[tuple[float, int]]
 
 
 def buyer(base: str) -> httpx.Client:
-    """Return a client that is logged in, once the server answers."""
+    """Return a client that is logged in."""
     client = httpx.Client(base_url=base, timeout=30)
-    for _ in range(100):
-        with contextlib.suppress(httpx.TransportError):
-            if client.get("/products?page_size=1").status_code == 200:
-                break
-        time.sleep(0.1)
     account = {"email": "buyer@example.com", "password": "nine lives of a cat"}
     client.post("/users", json={**account, "name": "Buyer"})
     client.headers["authorization"] = "Bearer " + client.post("/auth/token", json=account).json()["access"]

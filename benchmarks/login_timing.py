@@ -3,19 +3,15 @@
 200 known addresses and 200 unknown ones, in turns, with a wrong password, against the production server.
 """
 
-import os
 import random
-import signal
 import statistics
-import subprocess
-import sys
 import time
 
 import httpx
 
-from benchmarks import free_port, migrated_server
+from benchmarks import migrated_server, production_server
 
-ACCOUNTS, PORT = 200, free_port()
+ACCOUNTS = 200
 
 
 def main() -> None:
@@ -26,23 +22,14 @@ def main() -> None:
 
     for number in range(ACCOUNTS):
         User.objects.create_user(f"user{number}@example.com", "nine lives of a cat")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(PORT), "--http", "1", "--no-ws",
-         "--workers", "1", "--blocking-threads", "2", "--log-level", "warning", "shop.wsgi:application"],
-        env={**os.environ, "THROTTLE_LOGIN": "1000000/m"},
-    )  # fmt: skip
-    try:
-        time.sleep(5)
-        report(measure())
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
+    with production_server(workers=1, threads=2, THROTTLE_LOGIN="1000000/m") as base:
+        report(measure(base))
 
 
-def measure() -> dict[str, list[float]]:
+def measure(base: str) -> dict[str, list[float]]:
     """Return the milliseconds of each login, known and unknown in turns."""
     taken: dict[str, list[float]] = {"known": [], "unknown": []}
-    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}") as client:
+    with httpx.Client(base_url=base) as client:
         for number in range(ACCOUNTS):
             turns = [("known", f"user{number}@example.com"), ("unknown", f"user{number}@example.net")]
             for which, email in random.sample(turns, 2):

@@ -1,21 +1,17 @@
 """Fixtures. Every test works on real, committed rows of a real PostgreSQL; afterwards the tables are emptied."""
 
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import httpx
 import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
 
+from benchmarks import production_server
 from tests import factories
 
 TRIGGER_GUARDED = ("inventory_movement",)
@@ -90,27 +86,10 @@ def counted_statements() -> Iterator[CaptureQueriesContext]:
         yield statements
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def _server(_database) -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
-         "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
-        env={**environment(), "DATABASE_POOL_SIZE": "4"},
-    )  # fmt: skip
-    base = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: _is_ready(base), seconds=30)
+    with production_server(DATABASE_URL=environment()["DATABASE_URL"]) as base:
         yield base
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
 
 
 @pytest.fixture
@@ -128,13 +107,6 @@ def database_url(name: str) -> str:
     head, _, tail = os.environ["DATABASE_URL"].rpartition("/")
     query = tail.partition("?")[2]
     return f"{head}/{name}{'?' + query if query else ''}"
-
-
-def _is_ready(base: str) -> bool:
-    try:
-        return httpx.get(f"{base}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:

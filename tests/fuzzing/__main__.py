@@ -7,15 +7,13 @@ place of all others. EXAMPLES is how many requests an operation gets from each s
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 
-from benchmarks import free_port
+from benchmarks import production_server
 from shop import embedded
 
 ROLES = ("anonymous", "customer", "clerk", "admin")
@@ -31,18 +29,12 @@ SETTINGS = {
 
 
 def main() -> int:
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
     with embedded.throwaway() as url:
         os.environ.update(SETTINGS, DATABASE_URL=url, SECRET_KEY=secrets.token_urlsafe(48), DATABASE_POOL_SIZE="0")
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
         _furnish()
-        server = _start(port, base)
-        try:
+        with production_server() as base:
             failed = [role for role in ROLES if _fuzz(base, role)]
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(20)
         failed += _broken_books()
     print(f"Failed as: {', '.join(failed)}" if failed else f"No failure as {', '.join(ROLES)}.")
     return bool(failed)
@@ -66,21 +58,6 @@ def _furnish() -> None:
     for _ in range(5):
         factories.order(factories.user(), (made[0].id, 2), (made[1].id, 1))
         factories.reservation((made[2].id, 1), owner="api")
-
-
-def _start(port: int, base: str) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(
-        [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--http", "1", "--no-ws",
-         "--workers", "2", "--blocking-threads", "4", "--log-level", "warning", "shop.wsgi:application"],
-        env={**os.environ, "DATABASE_POOL_SIZE": "4"},
-    )  # fmt: skip
-    while process.poll() is None:
-        try:
-            if httpx.get(f"{base}/readyz").status_code == 200:
-                return process
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise SystemExit("The server does not start.")
 
 
 def _fuzz(base: str, role: str) -> bool:

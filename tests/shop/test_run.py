@@ -20,8 +20,9 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from benchmarks import free_port
 from shop import embedded
-from tests.conftest import database_url, free_port, wait_until
+from tests.conftest import database_url, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60

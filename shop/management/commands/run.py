@@ -20,17 +20,16 @@ from django.db import connection
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from products import services as products
-from shop import embedded
+from shop import embedded, serving
 from shop.toolkit import transactions
 from shop.toolkit.pages import PageRequest
 from users import services as users
 
 HOST = "127.0.0.1"
 DEFAULT_EMAIL = "admin@example.com"
-WORKERS = 2
 START_SECONDS = 60
 MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
-THREADS = settings.DATABASE_POOL_SIZE or 4
+THREADS = settings.DATABASE_POOL_SIZE or serving.THREADS
 
 
 Process = subprocess.Popen[bytes]
@@ -196,11 +195,7 @@ def _email() -> str:
 
 
 def _start_server(port: int) -> Process:
-    return _start(
-        [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), "--http", "1",
-         "--no-ws", "--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--respawn-failed-workers",
-         "--workers-kill-timeout", "10", "--log-level", "warning", "shop.wsgi:application"],
-    )  # fmt: skip
+    return _start(serving.command(host=HOST, port=port, threads=THREADS))
 
 
 def _start_worker() -> Process:

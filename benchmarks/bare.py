@@ -1,0 +1,33 @@
+"""A bare Django view with one SELECT, on the database, the pool and the server that the shop uses: what is left when
+all that the shop adds is taken away."""
+
+from django.conf import settings
+
+from shop import settings as shop
+
+settings.configure(
+    ALLOWED_HOSTS=shop.ALLOWED_HOSTS,
+    DATABASES=shop.DATABASES,
+    ROOT_URLCONF="benchmarks.bare",
+    SECRET_KEY=shop.SECRET_KEY,
+    USE_TZ=True,
+)
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.http import HttpRequest, JsonResponse  # noqa: E402
+from django.urls import path  # noqa: E402
+
+STATEMENT = "SELECT sum(on_hand - reserved - committed) FROM inventory_stock WHERE product_id = %s"
+
+
+def available(request: HttpRequest) -> JsonResponse:
+    product_id = int(request.GET["product_id"])
+    with connection.cursor() as cursor:
+        cursor.execute(STATEMENT, [product_id])
+        (units,) = cursor.fetchone()
+    return JsonResponse({"product_id": product_id, "available_quantity": units})
+
+
+urlpatterns = [path("", available), path("readyz", lambda request: JsonResponse({}))]
+application = get_wsgi_application()

@@ -1,0 +1,25 @@
+"""The production server's command, once for `make run`, tests and measurements. Imports no Django."""
+
+import sys
+
+WORKERS, THREADS = 2, 4
+APPLICATION = "shop.wsgi:application"
+
+
+def command(
+    *,
+    port: int,
+    host: str = "127.0.0.1",
+    workers: int = WORKERS,
+    threads: int = THREADS,
+    application: str = APPLICATION,
+) -> list[str]:
+    """Return the command that serves the shop; each worker serves `threads` requests at once."""
+    return [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
+        # HTTP/2 is for the proxy before us, and there are no web sockets.
+        "--http", "1", "--no-ws",
+        "--workers", str(workers), "--blocking-threads", str(threads),
+        "--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning",
+        application,
+    ]  # fmt: skip

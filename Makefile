@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api bench bench-compare bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -30,6 +30,18 @@ bench: install-dev ## how fast are checkout and check, beside a bare view and th
 bench-compare: install-dev ## the same, in turns with an idiomatic service where YARDSTICK is there
 	@test -f $(YARDSTICK) || { echo "There is no $(YARDSTICK); name the script by YARDSTICK=." >&2; exit 1; }
 	@exec $(BIN)/python -m benchmarks.speed --yardstick $(YARDSTICK) $(if $(SCALE),--scale $(SCALE))
+
+bench-server: install-dev ## how many workers and threads serve best here?
+	@exec $(BIN)/python -m benchmarks.server_shape
+
+bench-growth: install-dev ## does it stay as fast with 1,000,000 products in ten warehouses? (10 GB of disk, 20 minutes)
+	@exec $(BIN)/python -m benchmarks.growth
+
+bench-soak: install-dev ## do the workers keep their memory over 100,000 requests?
+	@exec $(BIN)/python -m benchmarks.soak
+
+flame: install-dev ## draw where the time of a checkout goes, as docs/checkout.svg (needs wrk)
+	@exec $(BIN)/python -m benchmarks.flame
 
 bench-reading: install-dev ## do explain, as_of and the lists stay fast while the ledger grows?
 	@exec $(BIN)/python -m benchmarks.reading_growth

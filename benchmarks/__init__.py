@@ -1,4 +1,7 @@
-"""Measurements, each on a throw-away PostgreSQL of its own that syncs to disk as production does. Ratios, not times."""
+"""Measurements, each on a throw-away PostgreSQL of its own that syncs to disk as production does. Ratios, not times.
+
+Here is what starts such a database and the production server; tests start theirs by the same functions.
+"""
 
 import os
 import shutil
@@ -8,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 import httpx
+import psutil
 
 from shop import embedded, serving
 
@@ -47,6 +51,17 @@ def migrated_server(**settings: str) -> Iterator[str]:
 
 
 @contextmanager
+def running(command: Sequence[str], **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Have a process of ours run while the body runs."""
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@contextmanager
 def production_server(
     *,
     workers: int = serving.WORKERS,
@@ -58,17 +73,14 @@ def production_server(
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     command = serving.command(port=port, workers=workers, threads=threads, application=application)
-    environment = {**os.environ, "DATABASE_POOL_SIZE": str(threads), **environment}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        _await_answer(process, f"{base}/readyz")
+    environment = {"DATABASE_POOL_SIZE": str(threads), **environment}
+    with running(command, **environment) as process:
+        await_answer(process, f"{base}/readyz")
         yield base
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
 
 
-def _await_answer(process: "subprocess.Popen[bytes]", url: str) -> None:
+def await_answer(process: "subprocess.Popen[bytes]", url: str) -> None:
+    """Wait until a server answers with 200; end the measurement when it does not."""
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -79,6 +91,14 @@ def _await_answer(process: "subprocess.Popen[bytes]", url: str) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"The server did not come up: {url} does not answer with 200.")
         time.sleep(0.05)
+
+
+def workers(base: str) -> list[psutil.Process]:
+    """Return the processes that serve at this address."""
+    port = base.rsplit(":", 1)[1]
+    found = [process for process in psutil.Process().children(recursive=True) if port in process.cmdline()]
+    assert found, f"nobody serves at {base}"
+    return [process for process in found if process.ppid() in {parent.pid for parent in found}]
 
 
 def server_arguments(url: str) -> list[str]:

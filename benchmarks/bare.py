@@ -22,6 +22,7 @@ STATEMENT = "SELECT sum(on_hand - reserved - committed) FROM inventory_stock WHE
 
 
 def available(request: HttpRequest) -> JsonResponse:
+    """Tell what is free of a product."""
     product_id = int(request.GET["product_id"])
     with connection.cursor() as cursor:
         cursor.execute(STATEMENT, [product_id])

@@ -31,6 +31,14 @@ SELECT 'SKU-' || lpad(n::text, 7, '0'), 'Product ' || n, '', 9.90, 'EUR', true, 
   FROM generate_series(1, {products}) n;
 INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
 SELECT id, sku, name, true, now() FROM products_product;
+-- One more that is sold out.
+INSERT INTO products_product (sku, name, description, price, currency, is_active, created_at, updated_at)
+VALUES ('SOLD-OUT', 'Sold out', '', 9.90, 'EUR', true, now(), now());
+INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
+SELECT id, sku, name, true, now() FROM products_product WHERE sku = 'SOLD-OUT';
+INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, reserved, committed, unavailable, safety_stock,
+    backorder_limit, reorder_point, seq)
+SELECT id, 1, 0, 0, 0, 0, 0, 0, 0, 0 FROM products_product WHERE sku = 'SOLD-OUT';
 -- Right by construction; checking each row's foreign keys would take most of the time.
 SET session_replication_role = replica;
 INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, reserved, committed, unavailable, safety_stock,
@@ -45,9 +53,18 @@ SELECT p, w, n, 'receive', 'received', '', '', now() - ({length} - n + 1) * inte
 """
 
 
+# Not the others: a vacuum would tell the planner that they are empty, which it does not know of a new shop's.
+FILLED = "products_product, inventory_warehouse, inventory_item, inventory_stock, inventory_movement"
+
+
 def fill(url: str, scale: Scale) -> None:
     """Fill the migrated, empty database at `url`, on a server of our own (it takes a superuser)."""
     length = scale.movements_per_row
     units = min(UNITS, 1_000_000_000 // length)
     seed = SEED.format(products=scale.products, warehouses=scale.warehouses, length=length, units=units)
-    psql(url, f"SET statement_timeout = 0; SET maintenance_work_mem = '512MB'; {seed}", "VACUUM ANALYZE", "CHECKPOINT")
+    psql(
+        url,
+        f"SET statement_timeout = 0; {seed}",
+        f"VACUUM ANALYZE {FILLED}",
+        "CHECKPOINT",
+    )

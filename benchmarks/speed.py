@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks import ROOT, free_port, migrated_server, production_server, server_arguments
+from benchmarks import ROOT, free_port, migrated_server, production_server, running, server_arguments, workers
 from benchmarks.catalogue import Scale, fill
 from benchmarks.statements import pgbench, reserve
 from shop import embedded
@@ -39,6 +39,7 @@ class Case:
     clients: int = 8
     hot: bool = False
     keyed: bool = True
+    sold_out: float = 0  # the share that asks for what is sold out, and is refused
 
 
 CASES = [
@@ -48,11 +49,13 @@ CASES = [
     Case("checkout, 100 lines", "order", lines=100),
     Case("checkout, 32 clients, random", "order", clients=32),
     Case("checkout, 32 clients, hot", "order", clients=32, hot=True),
+    Case("checkout, a fifth sold out", "order", sold_out=0.2),
+    Case("checkout, all sold out", "order", sold_out=1),
     Case("check", "check"),
     Case("check, 20 lines", "check", lines=20),
     Case("bare view, one SELECT", "bare"),
-    Case("statements alone, random", "reserve", clients=32),
-    Case("statements alone, hot", "reserve", clients=32, hot=True),
+    Case("reserve alone, random", "reserve", clients=32),
+    Case("reserve alone, hot", "reserve", clients=32, hot=True),
 ]
 # (case, in relation to, target)
 TARGETS = [
@@ -61,7 +64,8 @@ TARGETS = [
     ("check", "idiomatic: check", 5.0),
     ("check", "bare view, one SELECT", 0.7),
     ("checkout, 32 clients, hot", "checkout, 32 clients, random", 0.9),
-    ("statements alone, hot", "statements alone, random", 0.5),
+    ("checkout, all sold out", "checkout, 1 line", 1.0),
+    ("reserve alone, hot", "reserve alone, random", 0.5),
 ]
 
 
@@ -80,11 +84,14 @@ class Measured:
 class Bench:
     """A filled shop that is up, beside it the bare view, and how each case is measured on them."""
 
-    def __init__(self, url: str, scale: Scale, servers: ExitStack) -> None:
+    def __init__(self, url: str, scale: Scale, servers: ExitStack, **shape: int) -> None:
         self.url, self.scale = url, scale
-        self.shop = servers.enter_context(production_server())
-        self.bare = servers.enter_context(production_server(application="benchmarks.bare:application"))
-        httpx.post(f"{self.shop}/api/v1/users", json={**ACCOUNT, "name": "Buyer"}).raise_for_status()
+        # Requests are counted as in production, and none is too many.
+        self.shop = servers.enter_context(production_server(**shape, THROTTLE_USER="9999999/s"))
+        self.bare = servers.enter_context(production_server(**shape, application="benchmarks.bare:application"))
+        # As in production: it ends the holds that nobody pays for.
+        servers.enter_context(running([sys.executable, "manage.py", "work"]))
+        httpx.post(f"{self.shop}/api/v1/users", json={**ACCOUNT, "name": "Buyer"})  # or there is one already
 
     def measure(self, case: Case, *, seconds: int) -> Measured:
         return self._pgbench(case, seconds) if case.kind == "reserve" else self._wrk(case, seconds)
@@ -92,9 +99,15 @@ class Bench:
     def _wrk(self, case: Case, seconds: int) -> Measured:
         token = httpx.post(f"{self.shop}/api/v1/auth/token", json=ACCOUNT).raise_for_status().json()["access"]
         flags = {name: "1" for name, is_set in (("HOT", case.hot), ("KEYED", case.keyed)) if is_set}
-        environment = {**flags, "CASE": case.kind, "LINES": str(case.lines), "PRODUCTS": str(self.scale.products)}
+        environment = {
+            **flags,
+            "SOLD_OUT": str(case.sold_out),
+            "CASE": case.kind,
+            "LINES": str(case.lines),
+            "PRODUCTS": str(self.scale.products),
+        }
         base = self.bare if case.kind == "bare" else self.shop
-        before = self._cpu()
+        before = _cpu(base)
         done = subprocess.run(
             ["wrk", "-t2", f"-c{case.clients}", f"-d{seconds}", "-s", LOAD / "shop.lua", base],
             env={**os.environ, **environment, "TOKEN": token}, capture_output=True, text=True, check=False,
@@ -103,15 +116,11 @@ class Bench:
         if not found:
             sys.exit(done.stdout + done.stderr)
         result = json.loads(found[1])
-        web, database = (after - was for after, was in zip(self._cpu(), before, strict=True))
+        if result["errors"] and not case.sold_out:
+            sys.exit(f"{case.name}: {result['errors']} requests were refused or not answered.")
+        web, database = (after - was for after, was in zip(_cpu(base), before, strict=True))
         answered = result.pop("requests")
         return Measured(**result, web_cpu=web * 1000 / answered, database_cpu=database * 1000 / answered)
-
-    def _cpu(self) -> tuple[float, float]:
-        """Return the CPU seconds of all web workers and of all of PostgreSQL, so far."""
-        web = sum(_seconds(process) for process in psutil.Process().children(recursive=True))
-        postgres = [process for process in psutil.process_iter() if process.name().startswith("postgres")]
-        return web, sum(_seconds(process) for process in postgres)
 
     def _pgbench(self, case: Case, seconds: int) -> Measured:
         product = "1" if case.hot else f"random(1, {self.scale.products})"
@@ -134,11 +143,10 @@ class Bench:
         found = dict(re.findall(r"^(orders|check) +RESULT (.*)$", done.stdout, re.MULTILINE))
         if len(found) != 2:
             sys.exit(done.stdout + done.stderr)
-        plural = "line" if lines == 1 else "lines"
-        return {
-            f"idiomatic: order, {lines} {plural}": _of_yardstick(found["orders"]),
-            "idiomatic: check": _of_yardstick(found["check"]),
-        }
+        orders, check = _of_yardstick(found["orders"]), _of_yardstick(found["check"])
+        if lines == 1:
+            return {"idiomatic: order, 1 line": orders, "idiomatic: check": check}
+        return {f"idiomatic: order, {lines} lines": orders}
 
 
 def _of_yardstick(result: str) -> Measured:
@@ -147,6 +155,12 @@ def _of_yardstick(result: str) -> Measured:
     return Measured(
         float(told["rps"]), float(told["p50"].removesuffix("ms")), float(told["p99"].removesuffix("ms")), errors
     )
+
+
+def _cpu(base: str) -> tuple[float, float]:
+    """Return the CPU seconds of the workers at this address, and of the processes of PostgreSQL, so far."""
+    postgres = [process for process in psutil.process_iter() if process.name().startswith("postgres")]
+    return sum(map(_seconds, workers(base))), sum(map(_seconds, postgres))
 
 
 def _seconds(process: psutil.Process) -> float:
@@ -165,11 +179,20 @@ def report(turns: dict[str, list[Measured]]) -> None:
         cells = f"{middle.rate:>9.0f}{middle.p50:>8.1f}{middle.p99:>8.1f}{middle.web_cpu:>12.2f}"
         print(f"{name:<30}{cells}{middle.database_cpu:>9.2f}{sum(turn.errors for turn in found):>8}")
     print(f"\n{'ratio of the rates':<60}{'target':>7}  turns")
-    for name, other, target in TARGETS:
-        if name in turns and other in turns:
-            ratios = [ours.rate / theirs.rate for ours, theirs in zip(turns[name], turns[other], strict=True)]
-            listed = "  ".join(f"{ratio:.2f}" for ratio in ratios)
-            print(f"{f'{name} / {other}':<60}{target:>7}  {listed}  median {statistics.median(ratios):.2f}")
+    for (name, target), ratios in ratios_of(turns).items():
+        listed = "  ".join(f"{ratio:.2f}" for ratio in ratios)
+        print(f"{name:<60}{target:>7}  {listed}  median {statistics.median(ratios):.2f}")
+
+
+def ratios_of(turns: dict[str, list[Measured]]) -> dict[tuple[str, float], list[float]]:
+    """Return for each target that was measured the ratio of each turn."""
+    return {
+        (f"{name} / {other}", target): [
+            ours.rate / theirs.rate for ours, theirs in zip(turns[name], turns[other], strict=True)
+        ]
+        for name, other, target in TARGETS
+        if name in turns and other in turns
+    }
 
 
 def main(scale: Scale, seconds: int, rounds: int, yardstick: Path | None, only: str, output: Path) -> None:
@@ -193,7 +216,15 @@ def main(scale: Scale, seconds: int, rounds: int, yardstick: Path | None, only: 
                     print(f"  turn {turn}: {name:<30}{measured.rate:>8.0f} a second", flush=True)
         bench.assert_books_right()
     report(turns)
-    output.write_text(json.dumps({name: [asdict(turn) for turn in found] for name, found in turns.items()}, indent=1))
+    written = {
+        "scale": asdict(scale),
+        "seconds": seconds,
+        "turns": {name: [asdict(turn) for turn in found] for name, found in turns.items()},
+        "ratios": [
+            {"of": name, "target": target, "turns": ratios} for (name, target), ratios in ratios_of(turns).items()
+        ],
+    }
+    output.write_text(json.dumps(written, indent=1))
     print(f"\nEach turn is in {output}.")
 
 

@@ -1,5 +1,6 @@
 """The statements of a reserve alone, taken from the code that runs them, for pgbench."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,29 +13,28 @@ from shop import embedded
 
 def reserve(product: str) -> str:
     """Return a one-line reserve of `product`, which is an expression of pgbench."""
-    from inventory.sql._reservations import OPEN_RESERVATION
-    from inventory.sql._stock import LOCK_STOCK, POST_MOVEMENTS
+    from inventory.sql._reservations import RESERVE
+    from inventory.sql._stock import LOCK_STOCK
 
-    def filled(statement: str, *values: str) -> str:
-        for value in values:
-            statement = statement.replace("%s", value, 1)
-        assert "%s" not in statement
-        return statement.strip() + ";"
-
-    one_product, one, none = "ARRAY[:p]::bigint[]", "ARRAY[1]", "ARRAY[0]"
     reservation = "md5(:client_id || ':' || :n || ':' || :salt)::uuid"
-    reference = f"{reservation}::text"
-    hold = (reservation, "'bench'", reference, "1", "interval '15 min'", reservation, one_product, one, one)
-    movement = (one_product, one, none, one, none, none, f"ARRAY[{reference}]", "'reserve'", "''", "1", "''")
+    values = {
+        "id": reservation,
+        "owner": "'bench'",
+        "reference": f"{reservation}::text",
+        "actor_id": "1",
+        "ttl": "interval '15 min'",
+        "products": "ARRAY[:p]",
+        "warehouses": "ARRAY[1]",
+        "quantities": "ARRAY[1]",
+    }
     return "\n".join(
         [
             f"\\set p {product}",
             "\\set n random(1, 9000000000000000)",
             "\\set salt random(1, 9000000000000000)",
             "BEGIN;",
-            filled(LOCK_STOCK, one_product),
-            filled(OPEN_RESERVATION, *hold),
-            filled(POST_MOVEMENTS, *movement),
+            LOCK_STOCK.strip().replace("%s", "ARRAY[:p]") + ";",
+            re.sub(r"%\((\w+)\)s", lambda found: values[found[1]], RESERVE.strip()) + ";",
             "COMMIT;",
         ]
     )
@@ -47,7 +47,9 @@ def pgbench(url: str, script: str, *, clients: int, seconds: int) -> float:
         path.write_text(script)
         load = ["-n", "-M", "prepared", "-f", path, "-c", str(clients), "-j", "2", "-T", str(seconds)]
         program = [embedded.BIN / "pgbench", *server_arguments(url), *load, url.rsplit("/", 1)[1]]
-        done = subprocess.run(program, capture_output=True, text=True, check=False)
+        # As the shop sets its connections.
+        options = {**os.environ, "PGOPTIONS": "-c plan_cache_mode=force_generic_plan -c random_page_cost=1.1"}
+        done = subprocess.run(program, env=options, capture_output=True, text=True, check=False)
     found = re.search(r"tps = ([\d.]+)", done.stdout)
     if not found or "aborted" in done.stderr:
         sys.exit(done.stderr)

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from shop.toolkit.statements import array, prepared
+
 
 class NewLine(NamedTuple):
     """One line to insert; its place in the list is its position."""
@@ -52,9 +54,12 @@ def insert_order(
     lines: Sequence[NewLine],
 ) -> None:
     """Insert a pending order with its lines and its first event."""
-    columns = [list(column) for column in zip(*lines, strict=True)]
+    product_ids, skus, names, quantities, unit_prices, total_prices = zip(*lines, strict=True)
+    columns: list[Any] = [
+        array(product_ids), list(skus), list(names), array(quantities), array(unit_prices), array(total_prices)
+    ]  # fmt: skip
     values: list[Any] = [order_id, number, user_id, reservation_id, currency, total, now, now]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(INSERT_ORDER, [*values, order_id, actor_id, now, order_id, *columns])
 
 
@@ -91,6 +96,46 @@ def add_to_lines(order_id: UUID, units: Sequence[tuple[int, int]], *, column: st
         cursor.execute(ADD_TO_LINES, parameters)
 
 
+MOVE_ORDER = """
+WITH moved AS (
+    UPDATE orders_order SET status = %(status)s, payment_reference = %(payment_reference)s,
+           reservation_id = %(reservation_id)s, updated_at = %(now)s
+     WHERE id = %(id)s RETURNING id
+)
+INSERT INTO orders_orderevent (order_id, number, event, actor_id, reason, created_at)
+SELECT moved.id, (SELECT max(number) + 1 FROM orders_orderevent WHERE order_id = moved.id), %(event)s,
+       %(actor_id)s, %(reason)s, %(now)s
+  FROM moved
+"""
+
+
+def move_order(
+    order_id: UUID,
+    *,
+    status: str,
+    payment_reference: str,
+    reservation_id: UUID,
+    event: str,
+    actor_id: int,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Bring an order that the caller has locked into a status, and write that into its history."""
+    parameters: dict[str, Any] = {
+        "id": order_id,
+        "status": status,
+        "payment_reference": payment_reference,
+        "reservation_id": reservation_id,
+        "event": event,
+        "actor_id": actor_id,
+        "reason": reason,
+        "now": now,
+    }
+    with prepared() as cursor:
+        cursor.execute(MOVE_ORDER, parameters)
+        assert cursor.rowcount == 1, "the caller has locked the order"
+
+
 RECORD_EVENT = """
 INSERT INTO orders_orderevent (order_id, number, event, actor_id, reason, created_at)
 SELECT o.id, (SELECT max(number) + 1 FROM orders_orderevent e WHERE e.order_id = o.id), %s, %s::bigint, %s, %s
@@ -101,5 +146,5 @@ SELECT o.id, (SELECT max(number) + 1 FROM orders_orderevent e WHERE e.order_id =
 def record_event(order_ids: Sequence[UUID], *, event: str, actor_id: int | None, reason: str, now: datetime) -> None:
     """Write what happened to these orders, which the caller has locked, into their histories."""
     parameters: list[Any] = [event, actor_id, reason, now, list(order_ids)]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(RECORD_EVENT, parameters)

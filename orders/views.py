@@ -7,7 +7,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from inventory import services as inventory
 from orders import services as orders
@@ -42,7 +41,7 @@ class OrderListView(ApiView):
     query_shapes = {"GET": OrderListQuery}
 
     @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List one's own orders, newest first; staff see everybody's."""
         return self.page(orders.list_orders(**self.parameters, visible_to=visible_to(request)), OrderShape)
 
@@ -83,9 +82,9 @@ class OrderView(ApiView):
     access = {"GET": [IsAuthenticated]}
 
     @extend_schema(responses=answers(200, OrderShape, "order_not_found"))
-    def get(self, request: Request, order_id: UUID) -> Response:
+    def get(self, request: Request, order_id: UUID) -> HttpResponse:
         """Show one order."""
-        return Response(OrderShape(orders.get_order(order_id, visible_to=visible_to(request))).data)
+        return self.answer(orders.get_order(order_id, visible_to=visible_to(request)), OrderShape)
 
 
 class OrderConfirmView(ApiView):

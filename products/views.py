@@ -2,7 +2,6 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from inventory import services as inventory
 from products import services as products
@@ -23,7 +22,7 @@ class ProductListView(ApiView):
     query_shapes = {"GET": ProductListQuery}
 
     @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List products: those on sale; staff see archived ones too."""
         page = products.list_products(**self.parameters, with_archived=request.user.is_staff)
         return self.page(page, ProductShape)
@@ -48,9 +47,9 @@ class ProductView(ApiView):
     }
 
     @extend_schema(responses=answers(200, ProductShape, "product_not_found"))
-    def get(self, request: Request, product_id: int) -> Response:
+    def get(self, request: Request, product_id: int) -> HttpResponse:
         """Show one product."""
-        return Response(ProductShape(products.get_product(product_id, with_archived=request.user.is_staff)).data)
+        return self.answer(products.get_product(product_id, with_archived=request.user.is_staff), ProductShape)
 
     @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, "product_not_found", "sku_exists"))
     def patch(self, request: Request, product_id: int) -> HttpResponse:

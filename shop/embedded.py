@@ -59,7 +59,10 @@ def environment(folder: Path) -> Iterator[None]:
     It is for one's own machine, so without HTTPS, and with logs for people. What the environment already names is
     kept. Raises EmbeddedError.
     """
-    with server(folder) as url:
+    # With a million products, a checkout of 20 lines is 1.15 times as fast with 1 GB as with PostgreSQL's own 128 MB
+    # (docs/performance.md); what is not used is not taken.
+    buffers = min(psutil.virtual_memory().total // 4, 1 << 30)
+    with server(folder, settings={"shared_buffers": f"{buffers >> 20}MB"}) as url:
         os.environ["DATABASE_URL"] = url
         os.environ.setdefault("SECRET_KEY", _kept_secret(folder / "secret_key"))
         os.environ.setdefault("JWT_SIGNING_KEY", _kept_secret(folder / "jwt_signing_key"))

@@ -2,7 +2,9 @@
 
 import sys
 
-WORKERS, THREADS = 2, 4
+# Measured by `make bench-server` (docs/performance.md): best where many ask at once. More threads wait for each other's
+# Python; with one, a single slow request would stop a whole worker.
+WORKERS, THREADS = 2, 2
 APPLICATION = "shop.wsgi:application"
 
 

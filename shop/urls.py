@@ -13,10 +13,11 @@ register_converter(IdConverter, "id")
 register_converter(CodeConverter, "code")
 
 urlpatterns = [
-    path("api/v1/", include("users.urls")),
-    path("api/v1/", include("products.urls")),
+    # In the order of how much they are asked: they are tried one after the other.
     path("api/v1/", include("inventory.urls")),
     path("api/v1/", include("orders.urls")),
+    path("api/v1/", include("products.urls")),
+    path("api/v1/", include("users.urls")),
     # The endpoints of the services that this one takes the place of, with their bodies, where their clients look.
     path("check_stock", CheckStockView.as_view()),
     path("update_stock", UpdateStockView.as_view()),

@@ -88,7 +88,8 @@ def counted_statements() -> Iterator[CaptureQueriesContext]:
 
 @pytest.fixture(scope="session")
 def _server(_database) -> Iterator[str]:
-    with production_server(DATABASE_URL=environment()["DATABASE_URL"]) as base:
+    # More threads than by default: what goes wrong between requests should have its chance.
+    with production_server(threads=4, DATABASE_URL=environment()["DATABASE_URL"]) as base:
         yield base
 
 

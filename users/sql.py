@@ -1,8 +1,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connection
+
+from shop.toolkit.statements import prepared
 
 
 class Attempts(NamedTuple):
@@ -67,3 +70,23 @@ def want_reset(email: str) -> None:
     """Note that the account with this address wants a mail, if there is one."""
     with connection.cursor() as cursor:
         cursor.execute(WANT_RESET, [email])
+
+
+# All columns, in the model's order, by which it is filled; a test holds that.
+CALLER = (
+    "password", "last_login", "is_superuser", "id", "email", "name", "is_staff", "is_active", "token_version",
+    "created_at",
+)  # fmt: skip
+FIND_CALLER = f"""
+SELECT {", ".join(f"u.{column}" for column in CALLER)}
+  FROM users_session s JOIN users_user u ON u.id = s.user_id
+ WHERE s.id = %s AND s.ended_at IS NULL AND u.is_active
+"""
+
+
+def find_caller(session_id: UUID) -> tuple[Any, ...] | None:
+    """Return CALLER of the active user whose session this is, or None when it has ended or never was."""
+    with prepared() as cursor:
+        cursor.execute(FIND_CALLER, [session_id])
+        found: tuple[Any, ...] | None = cursor.fetchone()
+    return found

@@ -100,7 +100,7 @@ class UserListView(ApiView):
     query_shapes = {"GET": UserListQuery}
 
     @extend_schema(parameters=[UserListQuery], responses=answers(200, paged(UserShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List users."""
         return self.page(users.list_users(**self.parameters), UserShape)
 
@@ -115,9 +115,9 @@ class MeView(ApiView):
     access = {"GET": [IsAuthenticated], "PATCH": [IsAuthenticated]}
 
     @extend_schema(responses=answers(200, UserShape))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Show one's own profile."""
-        return Response(UserShape(users.get_user(caller_id(request))).data)
+        return self.answer(users.get_user(caller_id(request)), UserShape)
 
     @extend_schema(request=ProfileChangeShape, responses=answers(200, UserShape, "email_exists"))
     def patch(self, request: Request) -> HttpResponse:
@@ -130,6 +130,6 @@ class UserView(ApiView):
     access = {"GET": [IsAuthenticated]}
 
     @extend_schema(responses=answers(200, UserShape, "user_not_found"))
-    def get(self, request: Request, user_id: int) -> Response:
+    def get(self, request: Request, user_id: int) -> HttpResponse:
         """Show one user: staff anybody, others themselves."""
-        return Response(UserShape(users.get_user(user_id, visible_to=visible_to(request))).data)
+        return self.answer(users.get_user(user_id, visible_to=visible_to(request)), UserShape)

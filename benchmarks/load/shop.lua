@@ -1,7 +1,9 @@
 -- What wrk asks of the shop. CASE: order, check or bare; LINES of an order or a check; PRODUCTS; HOT=1 for one product;
--- KEYED=1 for an Idempotency-Key with each order; TOKEN.
+-- KEYED=1 for an Idempotency-Key with each order; SOLD_OUT, the share of orders for the product after the last, which
+-- has no stock; TOKEN.
 local case, lines = os.getenv("CASE"), tonumber(os.getenv("LINES") or "1")
 local products, hot, keyed = tonumber(os.getenv("PRODUCTS")), os.getenv("HOT"), os.getenv("KEYED")
+local sold_out = tonumber(os.getenv("SOLD_OUT") or "0")
 local counter = 0
 
 function setup(thread) thread:set("number", counter); counter = counter + 1 end
@@ -11,7 +13,10 @@ function init(args)
   prefix, sent = string.format("%d-%d-", os.time(), math.random(1, 1e9)), 0
 end
 
-local function product() return hot and 1 or math.random(1, products) end
+local function product()
+  if sold_out > 0 and math.random() < sold_out then return products + 1 end
+  return hot and 1 or math.random(1, products)
+end
 
 local function items()
   local found, seen = {}, {}

@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
                 ('reorder_point', models.IntegerField(default=0)),
                 ('seq', models.BigIntegerField(default=0, help_text='Of the newest movement; 0 before the first.')),
                 ('head_seq', models.GeneratedField(db_persist=True, expression=django.db.models.functions.comparison.NullIf(models.F('seq'), 0), output_field=models.BigIntegerField())),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='stocks', to='inventory.item')),
+                ('product', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='stocks', to='inventory.item')),
                 ('warehouse', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='inventory.warehouse')),
             ],
         ),

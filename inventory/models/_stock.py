@@ -79,7 +79,7 @@ class Stock(models.Model):
 
     # The distribution column comes first in every key on the stock side; see docs/architecture.md.
     pk = models.CompositePrimaryKey("product_id", "warehouse_id")
-    product = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="stocks")
+    product = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="stocks", db_index=False)
     warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
     on_hand = models.IntegerField(default=0)
     reserved = models.IntegerField(default=0)

@@ -49,7 +49,7 @@ def reserve(
     ttl: timedelta,
     actor_id: int | None,
 ) -> Reservation:
-    """Hold every line for `ttl`, or none, in three statements whatever the number of lines.
+    """Hold every line for `ttl`, or none, in two statements whatever the number of lines.
 
     Call it last in a transaction that `transactions.run` runs: from here to the commit the stock rows are locked. Lines
     of one product are summed. Where units are short and holds past their deadline claim some, those are expired and
@@ -60,23 +60,16 @@ def reserve(
     rows = sql.lock_stock(wanted)
     plan = allocate(wanted, rows)
     if plan.shortages:
-        _refuse(wanted, plan.shortages)
+        _refuse_unknown(set(wanted) - {row.product_id for row in rows})
+        _refuse(plan.shortages)
     try:
-        created_at, expires_at = sql.open_reservation(
+        created_at, expires_at = sql.reserve(
             reservation_id, owner=owner, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
         )
     except IntegrityError as error:
         if transactions.violated_constraint(error) == "inventory_reservation_open_once":
             raise ReferenceInUse(reference) from error
         raise
-    sql.post_movements(
-        [
-            Change(line.product_id, line.warehouse_id, reserved=line.quantity, reference=reference)
-            for line in plan.lines
-        ],
-        kind=models.Kind.RESERVE,
-        actor_id=actor_id,
-    )
     codes = {row.warehouse_id: row.warehouse for row in rows}
     return Reservation(
         id=reservation_id,
@@ -246,14 +239,21 @@ def list_reservations(
     """Return reservations, newest first, in a constant number of statements. Raises InvalidCursor."""
     given = {"state": state, "reference": reference}
     rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
-    found = page_of(rows, order=["-id"], request=page)
-    return Page(_reservations(found.results), found.next, found.previous)
+    # By now one of them may be in another state than was asked for; it is shown as it is.
+    found = page_of(rows.only("id"), order=["-id"], request=page)
+    complete = reservations([row.pk for row in found.results])
+    return found.map(lambda row: complete[row.pk])
 
 
 def reservations(reservation_ids: Collection[UUID]) -> dict[UUID, Reservation]:
-    """Return reservations by id, in three statements; unknown ids are absent."""
-    rows = models.Reservation.objects.filter(pk__in=reservation_ids)
-    return {reservation.id: reservation for reservation in _reservations(rows)}
+    """Return reservations by id, in one statement; unknown ids are absent."""
+    found: dict[UUID, Reservation] = {}
+    for key, reference, state, created_at, expires_at, ended_at, *line in sql.read_reservations(reservation_ids):
+        if key not in found:
+            found[key] = Reservation(key, reference, state, created_at, expires_at, ended_at, [])
+        if line[0] is not None:
+            found[key].lines.append(ReservationLine(*line))
+    return found
 
 
 def held_units(reservation_ids: Collection[UUID]) -> int:
@@ -278,8 +278,7 @@ def reservation_states(reservation_ids: Collection[UUID]) -> dict[UUID, str]:
     return dict(models.Reservation.objects.filter(pk__in=reservation_ids).values_list("id", "state"))
 
 
-def _refuse(wanted: dict[int, int], shortages: Sequence[Shortage]) -> None:
-    _refuse_unknown(wanted)
+def _refuse(shortages: Sequence[Shortage]) -> None:
     refusal = InsufficientStock(shortages)
     short = [shortage.product_id for shortage in shortages]
     if sql.overdue_units(short):
@@ -290,7 +289,9 @@ def _refuse(wanted: dict[int, int], shortages: Sequence[Shortage]) -> None:
 
 
 def _refuse_unknown(product_ids: Collection[int]) -> None:
-    """Tell a product that is out of stock from one that was never there; asked only on the way to a refusal."""
+    """Tell products that are out of stock, and have no stock row, from those that were never there."""
+    if not product_ids:
+        return
     known = set(models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True))
     if unknown := set(product_ids) - known:
         raise ItemNotFound(unknown)
@@ -361,27 +362,3 @@ def _take_out(
     if sum(line.open for line in lines) == sum(part.quantity for part in parts):
         shipped = column == "fulfilled" or any(line.fulfilled for line in lines)
         sql.end_reservations([reservation_id], state=FULFILLED if shipped else RELEASED)
-
-
-def _reservations(rows: Iterable[models.Reservation]) -> list[Reservation]:
-    """Complete reservation rows with their lines, in two more statements."""
-    rows = list(rows)
-    codes = dict(models.Warehouse.objects.values_list("id", "code"))
-    lines: dict[UUID, list[ReservationLine]] = {row.pk: [] for row in rows}
-    found = models.ReservationLine.objects.filter(reservation_id__in=lines)
-    for line in found.order_by("reservation_id", "product_id", "warehouse_id"):
-        lines[line.reservation_id].append(
-            ReservationLine(
-                line.product_id,
-                codes[line.warehouse_id],
-                line.quantity,
-                line.open,
-                line.fulfilled,
-                line.released,
-                line.returned,
-            )
-        )
-    return [
-        Reservation(row.pk, row.reference, row.state, row.created_at, row.expires_at, row.ended_at, lines=lines[row.pk])
-        for row in rows
-    ]

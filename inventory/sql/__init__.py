@@ -42,7 +42,8 @@ from inventory.sql._reservations import (
     lock_lines,
     lock_overdue,
     lock_reservation,
-    open_reservation,
+    read_reservations,
+    reserve,
 )
 from inventory.sql._stock import (
     Change,
@@ -96,11 +97,12 @@ __all__ = [
     "merge_chunk",
     "movers",
     "next_chunk",
-    "open_reservation",
     "overdue_units",
     "post_movements",
+    "read_reservations",
     "read_sellable",
     "read_stock",
+    "reserve",
     "retry_refused",
     "share_warehouses",
     "sold_by_day",

@@ -17,7 +17,7 @@ SELECT count(*) FILTER (WHERE stock.is_low IS NOT FALSE), count(*) FILTER (WHERE
  WHERE i.is_active AND (%(everywhere)s OR stock.product_id IS NOT NULL)
 """
 OVERDUE_HOLDS = """
-SELECT count(*) FROM inventory_reservation r WHERE state = 'held' AND expires_at <= clock_timestamp()
+SELECT count(*) FROM inventory_reservation r WHERE state = 'held' AND expires_at <= statement_timestamp()
    AND (%(everywhere)s OR EXISTS (
         SELECT FROM inventory_reservationline l WHERE l.reservation_id = r.id AND l.warehouse_id = ANY(%(places)s)))
 """

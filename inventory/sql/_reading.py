@@ -5,11 +5,13 @@ from uuid import UUID
 
 from django.db import connection
 
+from shop.toolkit.statements import array, prepared
+
 OVERDUE_UNITS = """
 SELECT l.product_id, l.warehouse_id, sum(l.open)
   FROM inventory_reservationline l JOIN inventory_reservation r ON r.id = l.reservation_id
- WHERE l.open > 0 AND r.state = 'held' AND r.expires_at <= clock_timestamp()
-   AND r.id IN (SELECT reservation_id FROM inventory_reservationline WHERE product_id = ANY(%s) AND open > 0)
+ WHERE l.open > 0 AND r.state = 'held' AND r.expires_at <= statement_timestamp()
+   AND r.id IN (SELECT reservation_id FROM inventory_reservationline WHERE product_id = ANY(%s::bigint[]) AND open > 0)
  GROUP BY l.product_id, l.warehouse_id
 """
 
@@ -17,8 +19,8 @@ SELECT l.product_id, l.warehouse_id, sum(l.open)
 def overdue_units(product_ids: Collection[int]) -> dict[tuple[int, int], int]:
     """Return the units by (product, warehouse) that would be free if the holds past their deadline on these products
     were ended, their other products included."""
-    with connection.cursor() as cursor:
-        cursor.execute(OVERDUE_UNITS, [list(product_ids)])
+    with prepared() as cursor:
+        cursor.execute(OVERDUE_UNITS, [array(product_ids)])
         return {(product_id, warehouse_id): units for product_id, warehouse_id, units in cursor}
 
 
@@ -37,7 +39,7 @@ class Consumer(NamedTuple):
 
 CONSUMERS = """
 SELECT l.product_id, w.code, l.open, r.id, r.reference, r.state, r.expires_at,
-       r.state = 'held' AND r.expires_at <= clock_timestamp()
+       r.state = 'held' AND r.expires_at <= statement_timestamp()
   FROM inventory_reservationline l
   JOIN inventory_reservation r ON r.id = l.reservation_id
   JOIN inventory_warehouse w ON w.id = l.warehouse_id

@@ -6,33 +6,84 @@ from uuid import UUID
 from django.db import connection
 
 from inventory.sql._stock import Line
+from shop.toolkit.statements import array, prepared
 
+# All that a reserve writes in one statement, so that the stock rows, which are locked by now, wait for one round trip
+# less. Each row is in a plan once, which spares it the window functions of POST_MOVEMENTS.
 # The deadline is counted from the clock after the locks were won, so a wait does not eat into the buyer's time.
-OPEN_RESERVATION = """
+RESERVE = """
 WITH opened AS (
     INSERT INTO inventory_reservation (id, owner, reference, state, actor_id, created_at, expires_at)
-    VALUES (%s, %s, %s, 'held', %s, clock_timestamp(), clock_timestamp() + %s)
-    RETURNING id, created_at, expires_at
-), lines AS (
+    VALUES (%(id)s, %(owner)s, %(reference)s, 'held', %(actor_id)s, clock_timestamp(), clock_timestamp() + %(ttl)s)
+    RETURNING created_at, expires_at
+), line AS (
+    SELECT * FROM unnest(%(products)s::bigint[], %(warehouses)s::bigint[], %(quantities)s::int[])
+                  AS line (product_id, warehouse_id, quantity)
+), claimed AS (
     INSERT INTO inventory_reservationline
            (reservation_id, product_id, warehouse_id, quantity, open, fulfilled, released, returned)
-    SELECT %s, line.product_id, line.warehouse_id, line.quantity, line.quantity, 0, 0, 0
-      FROM unnest(%s::bigint[], %s::bigint[], %s::int[]) AS line (product_id, warehouse_id, quantity)
+    SELECT %(id)s, product_id, warehouse_id, quantity, quantity, 0, 0, 0 FROM line
+), head AS (
+    UPDATE inventory_stock s SET reserved = s.reserved + line.quantity, seq = s.seq + 1
+      FROM line WHERE s.product_id = line.product_id AND s.warehouse_id = line.warehouse_id
+    RETURNING s.product_id, s.warehouse_id, s.seq, line.quantity, s.on_hand, s.reserved, s.committed, s.unavailable
+), booked AS (
+    INSERT INTO inventory_movement
+           (product_id, warehouse_id, seq, on_hand_delta, reserved_delta, committed_delta, unavailable_delta,
+            on_hand, reserved, committed, unavailable, reference, kind, reason, actor_id, note, created_at)
+    SELECT head.product_id, head.warehouse_id, head.seq, 0, head.quantity, 0, 0,
+           head.on_hand, head.reserved, head.committed, head.unavailable, %(reference)s, 'reserve', '', %(actor_id)s,
+           '', opened.created_at
+      FROM head, opened
+    RETURNING 1
 )
-SELECT created_at, expires_at FROM opened
+SELECT created_at, expires_at, (SELECT count(*) FROM booked) FROM opened
 """
 
 
-def open_reservation(
+def reserve(
     reservation_id: UUID, *, owner: str, reference: str, actor_id: int | None, ttl: timedelta, lines: Sequence[Line]
 ) -> tuple[datetime, datetime]:
-    """Insert a held reservation with its lines; return when it was opened and until when it holds."""
-    columns = [list(column) for column in zip(*lines, strict=True)]
-    parameters: list[Any] = [reservation_id, owner, reference, actor_id, ttl, reservation_id, *columns]
-    with connection.cursor() as cursor:
-        cursor.execute(OPEN_RESERVATION, parameters)
-        (opened,) = cursor.fetchall()
-        return opened[0], opened[1]
+    """Claim lines on stock rows that the caller has locked: a held reservation, the rows, a ledger row for each.
+
+    Returns when it was opened and until when it holds. Raises IntegrityError when the reference has an open one.
+    """
+    products, warehouses, quantities = zip(*lines, strict=True)
+    parameters: dict[str, Any] = {
+        "id": reservation_id,
+        "owner": owner,
+        "reference": reference,
+        "actor_id": actor_id,
+        "ttl": ttl,
+        "products": array(products),
+        "warehouses": array(warehouses),
+        "quantities": array(quantities),
+    }
+    with prepared() as cursor:
+        cursor.execute(RESERVE, parameters)
+        ((created_at, expires_at, booked),) = cursor.fetchall()
+    assert booked == len(lines), f"{len(lines)} lines met {booked} stock rows"
+    return created_at, expires_at
+
+
+READ_RESERVATIONS = """
+SELECT r.id, r.reference, r.state, r.created_at, r.expires_at, r.ended_at,
+       l.product_id, w.code, l.quantity, l.open, l.fulfilled, l.released, l.returned
+  FROM inventory_reservation r
+  LEFT JOIN (inventory_reservationline l JOIN inventory_warehouse w ON w.id = l.warehouse_id)
+         ON l.reservation_id = r.id
+ WHERE r.id = ANY(%s::uuid[])
+ ORDER BY r.id, l.product_id, l.warehouse_id
+"""
+
+
+def read_reservations(reservation_ids: Collection[UUID]) -> list[tuple[Any, ...]]:
+    """Return a row for each line of these reservations: id, reference, state, opened, deadline, ended; product,
+    warehouse code, quantity, open, fulfilled, released, returned. One without lines is one row with None for these."""
+    with prepared() as cursor:
+        cursor.execute(READ_RESERVATIONS, [list(reservation_ids)])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 LOCK_RESERVATION = "SELECT state, reference, owner FROM inventory_reservation WHERE id = %s FOR NO KEY UPDATE"
@@ -40,7 +91,7 @@ LOCK_RESERVATION = "SELECT state, reference, owner FROM inventory_reservation WH
 
 def lock_reservation(reservation_id: UUID) -> tuple[str, str, str] | None:
     """Lock a reservation; return its state, reference and owner, or None when there is no such reservation."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(LOCK_RESERVATION, [reservation_id])
         found = cursor.fetchone()
         return found and (found[0], found[1], found[2])
@@ -48,7 +99,7 @@ def lock_reservation(reservation_id: UUID) -> tuple[str, str, str] | None:
 
 LOCK_DUE = """
 SELECT id, reference FROM inventory_reservation
- WHERE state = 'held' AND expires_at <= clock_timestamp()
+ WHERE state = 'held' AND expires_at <= statement_timestamp()
  ORDER BY expires_at LIMIT %s
    FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -64,7 +115,7 @@ def lock_due(limit: int) -> dict[UUID, str]:
 # Not SKIP LOCKED: a buyer is about to be told that there is no stock, so whoever is at these holds is waited for.
 LOCK_OVERDUE = """
 SELECT id, reference FROM inventory_reservation
- WHERE state = 'held' AND expires_at <= clock_timestamp()
+ WHERE state = 'held' AND expires_at <= statement_timestamp()
    AND id IN (SELECT reservation_id FROM inventory_reservationline WHERE product_id = ANY(%s) AND open > 0)
  ORDER BY id
    FOR NO KEY UPDATE
@@ -102,9 +153,9 @@ SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.re
 
 def lock_lines(reservation_ids: Collection[UUID]) -> list[ClaimedLine]:
     """Lock the stock rows under the lines of these reservations, in key order; return the lines."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(LOCK_LINES, [list(reservation_ids)])
-        return [ClaimedLine(*row) for row in cursor]
+        return [ClaimedLine(*row) for row in cursor.fetchall()]
 
 
 ADD_TO_LINES = """
@@ -137,7 +188,7 @@ CONFIRM_RESERVATION = "UPDATE inventory_reservation SET state = 'confirmed' WHER
 
 def confirm_reservation(reservation_id: UUID) -> None:
     """Move a held reservation on; its lines stay open until they are shipped or released."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(CONFIRM_RESERVATION, [reservation_id])
         assert cursor.rowcount == 1, "the caller holds the lock and has seen the state"
 

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from shop.toolkit.statements import array, prepared
+
 
 class StockRow(NamedTuple):
     """A stock row of an active warehouse, as one statement saw it."""
@@ -43,17 +45,19 @@ SELECT i.product_id, {STOCK_COLUMNS}
   FROM inventory_item i
   LEFT JOIN (inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active)
          ON s.product_id = i.product_id
- WHERE i.product_id = ANY(%s)
+ WHERE i.product_id = ANY(%s::bigint[])
  ORDER BY i.product_id, s.warehouse_id
 """
 
-# Without the units of holds past their deadline, which a reserve would end before it said no. The index that finds
-# those has only what is overdue and not swept yet.
+# Without the units of holds past their deadline, which a reserve would end before it said no. The index of deadlines
+# finds them; by clock_timestamp(), which may change from row to row, every hold would be looked at instead. Here and
+# below, the beginning of the statement is late enough.
 READ_SELLABLE = f"""
 WITH overdue AS (
     SELECT l.product_id, l.warehouse_id, sum(l.open)::int AS units
       FROM inventory_reservation r JOIN inventory_reservationline l ON l.reservation_id = r.id
-     WHERE r.state = 'held' AND r.expires_at <= clock_timestamp() AND l.product_id = ANY(%s) AND l.open > 0
+     WHERE r.state = 'held' AND r.expires_at <= statement_timestamp()
+       AND l.product_id = ANY(%s::bigint[]) AND l.open > 0
      GROUP BY l.product_id, l.warehouse_id
 )
 SELECT i.product_id, {STOCK_COLUMNS.replace("s.reserved", "s.reserved - COALESCE(o.units, 0)")}
@@ -61,26 +65,26 @@ SELECT i.product_id, {STOCK_COLUMNS.replace("s.reserved", "s.reserved - COALESCE
   LEFT JOIN (inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active
              LEFT JOIN overdue o ON o.product_id = s.product_id AND o.warehouse_id = s.warehouse_id)
          ON s.product_id = i.product_id
- WHERE i.product_id = ANY(%s) AND i.is_active
+ WHERE i.product_id = ANY(%s::bigint[]) AND i.is_active
  ORDER BY i.product_id, s.warehouse_id
 """
 
 
 def read_stock(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
     """Return the rows of each product that has an inventory item, in active warehouses, without locking."""
-    return _rows_by_product(READ_STOCK, [list(product_ids)])
+    return _rows_by_product(READ_STOCK, [array(product_ids)])
 
 
 def read_sellable(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
     """Return the same of products on sale, as a reserve would find it once overdue holds are ended."""
-    return _rows_by_product(READ_SELLABLE, [list(product_ids), list(product_ids)])
+    return _rows_by_product(READ_SELLABLE, [array(product_ids)] * 2)
 
 
 def _rows_by_product(statement: str, parameters: list[Any]) -> dict[int, list[StockRow]]:
     found: dict[int, list[StockRow]] = {}
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(statement, parameters)
-        for product_id, *columns in cursor:
+        for product_id, *columns in cursor.fetchall():
             rows = found.setdefault(product_id, [])
             if columns[0] is not None:
                 rows.append(StockRow(*columns))
@@ -92,7 +96,7 @@ def _rows_by_product(statement: str, parameters: list[Any]) -> dict[int, list[St
 LOCK_STOCK = f"""
 SELECT {STOCK_COLUMNS}
   FROM inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active
- WHERE s.product_id = ANY(%s)
+ WHERE s.product_id = ANY(%s::bigint[])
  ORDER BY s.product_id, s.warehouse_id
    FOR NO KEY UPDATE OF s
 """
@@ -100,9 +104,9 @@ SELECT {STOCK_COLUMNS}
 
 def lock_stock(product_ids: Collection[int]) -> list[StockRow]:
     """Lock and return the sellable rows of these products, in key order."""
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK_STOCK, [list(product_ids)])
-        return [StockRow(*row) for row in cursor]
+    with prepared() as cursor:
+        cursor.execute(LOCK_STOCK, [array(product_ids)])
+        return [StockRow(*row) for row in cursor.fetchall()]
 
 
 SHARE_WAREHOUSES = """
@@ -165,7 +169,7 @@ class Change:
     reference: str = ""
 
 
-# The only statement that changes a quantity, beside the MERGE of an import, which does the same for a set: the row and
+# What changes a quantity, beside RESERVE and the MERGE of an import, which do the same for a set: the row and
 # its ledger entries in one, so neither is without the other.
 # Several changes of one row become as many movements, in the order given: an UPDATE ... FROM that met one row twice
 # would apply one of them and lose the rest.
@@ -213,16 +217,16 @@ def post_movements(
     constraint; AssertionError when a row is missing.
     """
     columns: list[Any] = [
-        [change.product_id for change in changes],
-        [change.warehouse_id for change in changes],
-        [change.on_hand for change in changes],
-        [change.reserved for change in changes],
-        [change.committed for change in changes],
-        [change.unavailable for change in changes],
+        array(change.product_id for change in changes),
+        array(change.warehouse_id for change in changes),
+        array(change.on_hand for change in changes),
+        array(change.reserved for change in changes),
+        array(change.committed for change in changes),
+        array(change.unavailable for change in changes),
         [change.reference for change in changes],
     ]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(POST_MOVEMENTS, [*columns, kind, reason, actor_id, note])
-        posted = [(row[0], row[1], row[2]) for row in cursor]
+        posted = [(row[0], row[1], row[2]) for row in cursor.fetchall()]
     assert len(posted) == len(changes), f"{len(changes)} changes met {len(posted)} movements"
     return posted

@@ -10,7 +10,6 @@ from django.http import HttpResponse, QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from inventory import services as inventory
 from inventory.serializers import ExportQuery, ImportShape, UploadShape
@@ -20,7 +19,7 @@ from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape, PageQuery
 from shop.toolkit.sheets import fingerprint, write_sheet
 from shop.toolkit.uploads import AnyAnswer, Download, UploadParser
-from shop.toolkit.views import ApiView, read
+from shop.toolkit.views import ApiView
 
 
 class ImportListView(ApiView):
@@ -29,7 +28,7 @@ class ImportListView(ApiView):
     parser_classes = [UploadParser]
 
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List stock imports, newest first."""
         return self.page(
             inventory.list_imports(page=self.parameters["page"], visible_to=caller_id(request)), ImportShape
@@ -45,7 +44,7 @@ class ImportListView(ApiView):
         CSV, CSV in gzip, or .xlsx, in the own layout, Shopify's, or any other with a `map`. What was refused is in
         `refused_rows`, and as a file of the same layout at `/errors`. Nothing was written when `status` is `refused`.
         """
-        given = read(UploadShape, self.form)
+        given = UploadShape.read(self.form)
         file = given.pop("file")
         load = partial(
             inventory.load_import,
@@ -74,9 +73,9 @@ class ImportView(ApiView):
     access = {"GET": [IsStaff]}
 
     @extend_schema(responses=answers(200, ImportShape))
-    def get(self, request: Request, import_id: UUID) -> Response:
+    def get(self, request: Request, import_id: UUID) -> HttpResponse:
         """Get a stock import: how far it is, what it did, its first errors."""
-        return Response(ImportShape(inventory.get_import(import_id, visible_to=caller_id(request))).data)
+        return self.answer(inventory.get_import(import_id, visible_to=caller_id(request)), ImportShape)
 
 
 class ImportErrorsView(ApiView):

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from inventory import services as inventory
 from inventory.serializers import (
@@ -31,7 +30,7 @@ class ReservationListView(ApiView):
     query_shapes = {"GET": ReservationListQuery}
 
     @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List reservations, newest first."""
         return self.page(inventory.list_reservations(**self.parameters), ReservationShape)
 
@@ -60,9 +59,9 @@ class ReservationView(ApiView):
     access = {"GET": [IsStaff]}
 
     @extend_schema(responses=answers(200, ReservationShape, "reservation_not_found"))
-    def get(self, request: Request, reservation_id: UUID) -> Response:
+    def get(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Show one reservation."""
-        return Response(ReservationShape(inventory.get_reservation(reservation_id)).data)
+        return self.answer(inventory.get_reservation(reservation_id), ReservationShape)
 
 
 class ReservationConfirmView(ApiView):

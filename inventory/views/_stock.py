@@ -5,7 +5,6 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from inventory import services as inventory
 from inventory.serializers import (
@@ -45,18 +44,16 @@ class CheckView(ApiView):
     query_shapes = {"GET": CheckQuery}
 
     @extend_schema(parameters=[CheckQuery], responses=answers(200, AvailabilityShape, "item_not_found"))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Check inventory availability of one product."""
         (availability,) = inventory.check([inventory.Demand(**self.parameters)])
-        return Response(AvailabilityShape(availability).data)
+        return self.answer(availability, AvailabilityShape)
 
     @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Check many products at once, as one demand."""
         found = inventory.check([inventory.Demand(**line) for line in self.body(BulkCheckShape)["items"]])
-        return Response(
-            BulkAvailabilityShape({"available": all(line.available for line in found), "items": found}).data
-        )
+        return self.answer({"available": all(line.available for line in found), "items": found}, BulkAvailabilityShape)
 
 
 class CheckStockView(ApiView):
@@ -69,7 +66,7 @@ class CheckStockView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Check the stock of one product."""
         (availability,) = inventory.check([inventory.Demand(**self.body(DemandedShape))])
-        return Response(AvailabilityShape(availability).data)
+        return self.answer(availability, AvailabilityShape)
 
 
 class UpdateStockView(ApiView):
@@ -94,7 +91,7 @@ class ItemListView(ApiView):
     query_shapes = {"GET": ItemListQuery}
 
     @extend_schema(parameters=[ItemListQuery], responses=answers(200, paged(ItemShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List inventory items with their totals over all warehouses."""
         return self.page(inventory.list_items(**self.parameters, visible_to=caller_id(request)), ItemShape)
 
@@ -104,21 +101,21 @@ class ItemView(ApiView):
     query_shapes = {"GET": ItemQuery}
 
     @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, "item_not_found"))
-    def get(self, request: Request, product_id: int) -> Response:
+    def get(self, request: Request, product_id: int) -> HttpResponse:
         """Get the inventory of one product with its stock per warehouse, now or as of a past moment."""
         viewer = caller_id(request)
         if at := self.parameters.get("as_of"):
-            return Response(ItemDetailShape(inventory.item_as_of(product_id, at, visible_to=viewer)).data)
-        return Response(ItemDetailShape(inventory.get_item(product_id, visible_to=viewer)).data)
+            return self.answer(inventory.item_as_of(product_id, at, visible_to=viewer), ItemDetailShape)
+        return self.answer(inventory.get_item(product_id, visible_to=viewer), ItemDetailShape)
 
 
 class ExplanationView(ApiView):
     access = {"GET": [IsStaff]}
 
     @extend_schema(responses=answers(200, ExplanationShape, "item_not_found"))
-    def get(self, request: Request, product_id: int) -> Response:
+    def get(self, request: Request, product_id: int) -> HttpResponse:
         """Explain what consumes the stock: each hold with its deadline, each order, safety stock, unavailable."""
-        return Response(ExplanationShape(inventory.explain(product_id, visible_to=caller_id(request))).data)
+        return self.answer(inventory.explain(product_id, visible_to=caller_id(request)), ExplanationShape)
 
 
 class MovementListView(ApiView):
@@ -126,7 +123,7 @@ class MovementListView(ApiView):
     query_shapes = {"GET": MovementListQuery}
 
     @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), "item_not_found"))
-    def get(self, request: Request, product_id: int) -> Response:
+    def get(self, request: Request, product_id: int) -> HttpResponse:
         """List the ledger of one product, newest first."""
         found = inventory.list_movements(product_id, **self.parameters, visible_to=caller_id(request))
         return self.page(found, MovementShape)
@@ -205,7 +202,7 @@ class PreviewView(ApiView):
     @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
-        return Response(PreviewShape(inventory.preview(demand(self.body(PreviewRequestShape)))).data)
+        return self.answer(inventory.preview(demand(self.body(PreviewRequestShape))), PreviewShape)
 
 
 class WarehouseListView(ApiView):
@@ -213,7 +210,7 @@ class WarehouseListView(ApiView):
     query_shapes = {"GET": PageQuery}
 
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape)))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List warehouses, the one that is served from first on top."""
         return self.page(inventory.list_warehouses(**self.parameters, visible_to=caller_id(request)), WarehouseShape)
 
@@ -232,9 +229,9 @@ class WarehouseView(ApiView):
     }
 
     @extend_schema(responses=answers(200, WarehouseShape, "warehouse_not_found"))
-    def get(self, request: Request, code: str) -> Response:
+    def get(self, request: Request, code: str) -> HttpResponse:
         """Show one warehouse."""
-        return Response(WarehouseShape(inventory.get_warehouse(code, visible_to=caller_id(request))).data)
+        return self.answer(inventory.get_warehouse(code, visible_to=caller_id(request)), WarehouseShape)
 
     @extend_schema(request=WarehouseChangeShape, responses=answers(200, WarehouseShape, "warehouse_not_found"))
     def patch(self, request: Request, code: str) -> HttpResponse:

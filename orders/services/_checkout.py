@@ -9,8 +9,17 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._facts import HoldLimitReached, MixedCurrencies, Order, PriceChange, PriceChanged, Wish
-from orders.services._reading import OWNER, PENDING, order_of
+from orders.services._facts import (
+    HoldLimitReached,
+    MixedCurrencies,
+    Order,
+    OrderEvent,
+    OrderLine,
+    PriceChange,
+    PriceChanged,
+    Wish,
+)
+from orders.services._reading import OWNER, PENDING, shares_of, take_shares
 from products import services as products
 from shop.toolkit.ids import new_id
 from users import services as users
@@ -26,13 +35,13 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     """
     if user_id != actor_id:
         users.get_user(user_id)
-    on_sale = products.products_on_sale({wish.product_id for wish in wishes})
+    offers = products.offers({wish.product_id for wish in wishes})
     demand = [inventory.Demand(wish.product_id, wish.quantity) for wish in wishes]
-    if changes := _price_changes(wishes, on_sale):
+    if changes := _price_changes(wishes, offers):
         raise PriceChanged(changes, inventory.shortages(demand))
-    currency = _common_currency(on_sale)
+    currency = _common_currency(offers)
     _refuse_hoarding(user_id, demand)
-    lines = [_new_line(wish, on_sale[wish.product_id]) for wish in wishes]
+    lines = [_new_line(wish, offers[wish.product_id]) for wish in wishes]
     order_id, reservation_id = new_id(), new_id()
     number = _number(order_id, now)
     total = sum((line.total_price for line in lines), Decimal(0))
@@ -56,13 +65,30 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
         actor_id=actor_id,
     )
-    row = models.Order(
-        id=order_id, number=number, user_id=user_id, reservation_id=reservation_id, currency=currency, total=total,
-        created_at=now, updated_at=now,
-    )  # fmt: skip
-    rows = [models.OrderLine(order_id=order_id, **line._asdict()) for line in lines]
-    placed = models.OrderEvent(event=models.Event.PLACED.value, actor_id=actor_id, created_at=now)
-    return order_of(row, rows, [placed], reservation)
+    shares = shares_of(reservation)
+    return Order(
+        id=order_id,
+        number=number,
+        user_id=user_id,
+        status=PENDING.value,
+        currency=currency,
+        total=total,
+        expires_at=reservation.expires_at,
+        payment_reference="",
+        items=[
+            OrderLine(
+                **line._asdict(),
+                fulfilled=0,
+                returned=0,
+                cancelled=0,
+                allocations=take_shares(shares[line.product_id], line.quantity),
+            )
+            for line in lines
+        ],
+        events=[OrderEvent(models.Event.PLACED.value, actor_id, "", now)],
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def _refuse_hoarding(user_id: int, demand: Sequence[inventory.Demand]) -> None:
@@ -78,26 +104,25 @@ def _refuse_hoarding(user_id: int, demand: Sequence[inventory.Demand]) -> None:
         raise HoldLimitReached(limit=limit, held=held)
 
 
-def _price_changes(wishes: Sequence[Wish], on_sale: dict[int, products.Product]) -> list[PriceChange]:
+def _price_changes(wishes: Sequence[Wish], offers: dict[int, products.Offer]) -> list[PriceChange]:
     """Return each product whose price is not the one that the buyer saw, once."""
     changes = {
         PriceChange(wish.product_id, wish.unit_price, product.price, product.currency): None
         for wish in wishes
-        if wish.unit_price is not None and wish.unit_price != (product := on_sale[wish.product_id]).price
+        if wish.unit_price is not None and wish.unit_price != (product := offers[wish.product_id]).price
     }
     return list(changes)
 
 
-def _common_currency(on_sale: dict[int, products.Product]) -> str:
-    currencies = {product.currency for product in on_sale.values()}
+def _common_currency(offers: dict[int, products.Offer]) -> str:
+    currencies = {product.currency for product in offers.values()}
     if len(currencies) > 1:
         raise MixedCurrencies(currencies)
     return currencies.pop()
 
 
-def _new_line(wish: Wish, product: products.Product) -> sql.NewLine:
-    total_price = product.price * wish.quantity
-    return sql.NewLine(product.id, product.sku, product.name, wish.quantity, product.price, total_price)
+def _new_line(wish: Wish, offer: products.Offer) -> sql.NewLine:
+    return sql.NewLine(offer.product_id, offer.sku, offer.name, wish.quantity, offer.price, offer.price * wish.quantity)
 
 
 def _number(order_id: UUID, now: datetime) -> str:

@@ -37,9 +37,8 @@ def confirm_order(
     # Locked before it is asked: a sweeper at the same moment must not end the hold between the question and the answer.
     if inventory.lock_state(row.reservation_id, owner=OWNER) == EXPIRED:
         row.reservation_id = _reserve_again(row, lines, actor_id)
-    row.status, row.payment_reference, row.updated_at = CONFIRMED, payment_reference, now
-    row.save(update_fields=["status", "payment_reference", "updated_at", "reservation_id"])
-    sql.record_event([row.pk], event=models.Event.CONFIRMED, actor_id=actor_id, reason="", now=now)
+    row.payment_reference = payment_reference
+    _move(row, CONFIRMED, event=models.Event.CONFIRMED, actor_id=actor_id, reason="", now=now)
     events = events_of([row])[row.pk]
     reservation = inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id)
     return order_of(row, lines, events, reservation)
@@ -146,9 +145,18 @@ def _locked(order_id: UUID, visible_to: int | None) -> models.Order:
 
 
 def _move(row: models.Order, status: str, *, event: str, actor_id: int, reason: str, now: datetime) -> None:
+    """Write the row with another status, and its payment reference and reservation as they are in `row` now."""
     row.status, row.updated_at = status, now
-    row.save(update_fields=["status", "updated_at"])
-    sql.record_event([row.pk], event=event, actor_id=actor_id, reason=reason, now=now)
+    sql.move_order(
+        row.pk,
+        status=status,
+        payment_reference=row.payment_reference,
+        reservation_id=row.reservation_id,
+        event=event,
+        actor_id=actor_id,
+        reason=reason,
+        now=now,
+    )
 
 
 def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_id: int) -> UUID:

@@ -1,3 +1,4 @@
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -108,9 +109,7 @@ def order_of(
     reservation: inventory.Reservation,
 ) -> Order:
     """Put an order together from its rows and its reservation."""
-    left: dict[int, list[Share]] = {}
-    for claim in reservation.lines:
-        left.setdefault(claim.product_id, []).append(Share(claim.warehouse, claim.quantity))
+    shares = shares_of(reservation)
     return Order(
         id=row.pk,
         number=row.number,
@@ -121,14 +120,22 @@ def order_of(
         total=money.to_minor_unit(row.total, row.currency),
         expires_at=reservation.expires_at if row.status == PENDING and reservation.ended_at is None else None,
         payment_reference=row.payment_reference,
-        items=[_line(line, row.currency, _take(left.get(line.product_id, []), line.quantity)) for line in lines],
+        items=[_line(line, row.currency, take_shares(shares[line.product_id], line.quantity)) for line in lines],
         events=[OrderEvent(event.event, event.actor_id, event.reason, event.created_at) for event in events],
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
 
 
-def _take(left: list[Share], quantity: int) -> list[Share]:
+def shares_of(reservation: inventory.Reservation) -> dict[int, list[Share]]:
+    """Return from where the units of each product come; a product that the reservation has nothing of has none."""
+    shares: dict[int, list[Share]] = defaultdict(list)
+    for claim in reservation.lines:
+        shares[claim.product_id].append(Share(claim.warehouse, claim.quantity))
+    return shares
+
+
+def take_shares(left: list[Share], quantity: int) -> list[Share]:
     """Take `quantity` units off the front of `left`: lines of one product share its allocations in their order."""
     taken: list[Share] = []
     while quantity and left:

@@ -2,6 +2,7 @@
 
 from products.services._catalogue import (
     ORDERINGS,
+    Offer,
     PriceNotPayable,
     Product,
     ProductNotFound,
@@ -10,7 +11,7 @@ from products.services._catalogue import (
     create_product,
     get_product,
     list_products,
-    products_on_sale,
+    offers,
     update_product,
 )
 from products.services._files import Catalogue, ProductFile, Row, read_catalogue
@@ -21,6 +22,7 @@ __all__ = [
     "ORDERINGS",
     "Catalogue",
     "Imported",
+    "Offer",
     "PriceNotPayable",
     "Product",
     "ProductFile",
@@ -33,7 +35,7 @@ __all__ = [
     "get_product",
     "import_products",
     "list_products",
-    "products_on_sale",
+    "offers",
     "read_catalogue",
     "update_product",
 ]

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from inventory import services as inventory
-from products import models
+from products import models, sql
 from shop.toolkit import money, transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
@@ -31,6 +31,17 @@ class Product:
     created_at: datetime
     updated_at: datetime
     item: inventory.Item | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a product is called and sold at just now; `price` has the decimals of its currency."""
+
+    product_id: int
+    sku: str
+    name: str
+    price: Decimal
+    currency: str
 
 
 class ProductNotFound(Refusal):
@@ -153,10 +164,16 @@ def list_products(
     return page_of(rows, order=order, request=page).map(_product)
 
 
-def products_on_sale(product_ids: Collection[int]) -> dict[int, Product]:
-    """Return these products by id, in one statement. Raises ProductNotFound naming all unknown and archived ones."""
-    rows = models.Product.objects.filter(pk__in=product_ids, is_active=True)
-    found = {row.pk: _product(row) for row in rows}
+def offers(product_ids: Collection[int]) -> dict[int, Offer]:
+    """Return what these products are sold at, by id, in one statement.
+
+    Raises ProductNotFound naming all unknown and archived ones.
+    """
+    rows = sql.on_sale(product_ids)
+    found = {
+        product_id: Offer(product_id, sku, name, money.to_minor_unit(price, currency), currency)
+        for product_id, sku, name, price, currency in rows
+    }
     if missing := set(product_ids) - set(found):
         raise ProductNotFound(missing)
     return found

@@ -13,6 +13,7 @@ from django.db import OperationalError, connection
 from django.utils.crypto import salted_hmac
 
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.statements import prepared
 from shop.toolkit.transactions import LOCK_NOT_AVAILABLE, sqlstate
 
 HEADER = "Idempotency-Key"
@@ -74,10 +75,11 @@ def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scop
 
 # One statement claims a new key, or one that is past its time. A twin in progress is waited for, up to lock_timeout.
 CLAIM = f"""
-INSERT INTO toolkit_idempotencykey (user_id, endpoint, key, fingerprint, content_type, created_at)
-VALUES (%s, %s, %s, %s, '', now())
+INSERT INTO toolkit_idempotencykey (user_id, endpoint, key, fingerprint, status, body, content_type, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, now())
 ON CONFLICT (user_id, endpoint, key) DO UPDATE
-   SET fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at, status = NULL, body = NULL
+   SET fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at, status = EXCLUDED.status,
+       body = EXCLUDED.body, content_type = EXCLUDED.content_type
  WHERE toolkit_idempotencykey.created_at < now() - interval '{KEPT}'
 RETURNING id
 """
@@ -93,11 +95,15 @@ DELETE FROM toolkit_idempotencykey WHERE id IN (
 """
 
 
-def claim(scope: Scope) -> int | Kept:
-    """Claim the key for the work of this transaction, or return the answer it has. Raises KeyReused, InProgress."""
-    with connection.cursor() as cursor:
+def claim(scope: Scope, answer: Kept | None = None) -> int | Kept:
+    """Claim the key for the work of this transaction, or return the answer it has. Raises KeyReused, InProgress.
+
+    With an answer, which is known before any work, that is kept at once.
+    """
+    known = [answer.status, answer.body, answer.content_type] if answer else [None, None, ""]
+    with prepared() as cursor:
         try:
-            cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint])
+            cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint, *known])
         except OperationalError as error:
             if sqlstate(error) == LOCK_NOT_AVAILABLE:
                 raise InProgress from error
@@ -117,7 +123,7 @@ def claim(scope: Scope) -> int | Kept:
 def keep(claimed: int, answer: Kept) -> None:
     """Keep the answer of the work that claimed the key, in the same transaction."""
     parameters: list[Any] = [answer.status, answer.body, answer.content_type, claimed]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(KEEP, parameters)
 
 

@@ -3,10 +3,15 @@
 import codecs
 import re
 from collections.abc import Callable
+from typing import Any
 
-import structlog
 from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from shop.toolkit.ids import new_id
 from shop.toolkit.problems import problem
@@ -17,14 +22,37 @@ FORM_BYTES = 1 << 20  # of the other fields of a form, and of what is between th
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class _OfPages(MiddlewareMixin):
+    """For what only the staff's pages need: the API has no sessions, and would pay for them with every request."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        of_pages = request.path_info.startswith("/admin")
+        return super().__call__(request) if of_pages else self.get_response(request)
+
+
+class PageSessions(_OfPages, SessionMiddleware):
+    """Keeps who has signed in."""
+
+
+class PageUsers(_OfPages, AuthenticationMiddleware):
+    """Gives a request its user."""
+
+
+class PageMessages(_OfPages, MessageMiddleware):
+    """Keeps what is to be said on the next page."""
+
+
 def name_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Give each request a name, or keep that which a proxy gave it: it is in our log, in the answer and in problems."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         name = given if REQUEST_ID.fullmatch(given) else str(new_id())
-        with structlog.contextvars.bound_contextvars(request_id=name):
+        bound = bind_contextvars(request_id=name)
+        try:
             response = get_response(request)
+        finally:
+            reset_contextvars(**bound)
         response.headers["X-Request-ID"] = name
         return response
 

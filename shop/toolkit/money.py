@@ -15,9 +15,12 @@ EXPONENTS: dict[str, int] = {
 }
 
 
+_MINOR_UNITS = {code: Decimal(1).scaleb(-exponent) for code, exponent in EXPONENTS.items()}
+
+
 def to_minor_unit(amount: Decimal, currency: str) -> Decimal:
     """Return `amount` with as many decimals as the currency has: 9.9 EUR is 9.90, 500.000 JPY is 500."""
-    return amount.quantize(Decimal(1).scaleb(-EXPONENTS[currency]))
+    return amount.quantize(_MINOR_UNITS[currency])
 
 
 def fits(amount: Decimal, currency: str) -> bool:

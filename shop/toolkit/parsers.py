@@ -15,6 +15,7 @@ MAX_DEPTH = 20
 MAX_NUMBER_DIGITS = 40  # far above any unit or price; Python's own limit would be an error of another kind
 
 TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+_STRANGE_NUMBER = re.compile(rf"[0-9.]{{{MAX_NUMBER_DIGITS}}}|[0-9][eE]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -41,13 +42,9 @@ class StrictJSONParser(BaseParser):
         except UnicodeDecodeError as error:
             raise ParseError(f"The body is not UTF-8: byte {error.start}.") from error
         try:
-            parsed = json.loads(
-                text,
-                object_pairs_hook=unique_keys,
-                parse_float=_decimal,
-                parse_int=_integer,
-                parse_constant=_no_constant,
-            )
+            # Almost no body has a number that needs a second look, which would cost a call for each of them.
+            hooks = _CAREFUL if _STRANGE_NUMBER.search(text) else _PLAIN
+            parsed = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_constant, **hooks)
             _check_values(parsed)
         except RecursionError as error:
             raise ParseError(TOO_DEEP) from error
@@ -105,3 +102,7 @@ def _check_digits(text: str) -> None:
 
 def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is no JSON number")
+
+
+_CAREFUL: dict[str, Any] = {"parse_int": _integer, "parse_float": _decimal}
+_PLAIN: dict[str, Any] = {"parse_float": Decimal}

@@ -58,6 +58,9 @@ def _count(name: str, client: str, rate: Rate) -> Quota:
     window = int(now // period)
     seconds_left = math.ceil((window + 1) * period - now)
     key = f"quota:{name}:{client}:{window}"
-    cache.add(key, 0, timeout=seconds_left + 1)
-    used = cache.incr(key)
+    try:
+        used = cache.incr(key)
+    except ValueError:  # the first of this window
+        cache.add(key, 0, timeout=seconds_left + 1)
+        used = cache.incr(key)
     return Quota(name, rate, max(0, rate.count - used), seconds_left, used > rate.count)

@@ -13,7 +13,9 @@ BACKOFF_SECONDS = 0.02  # doubled each time, with full jitter: twins that collid
 
 SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
 UNIQUE_VIOLATION, LOCK_NOT_AVAILABLE = "23505", "55P03"
-REPEATABLE = {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}
+# What was prepared is outdated, because a migration has changed a table; by now it is forgotten.
+OUTDATED_PLAN = "0A000"
+REPEATABLE = {SERIALIZATION_FAILURE, DEADLOCK_DETECTED, OUTDATED_PLAN}
 CONTENDED = {LOCK_NOT_AVAILABLE, *REPEATABLE}  # somebody else was at the same rows; it may be tried again
 QUERY_CANCELED = "57014"
 BUSY = {QUERY_CANCELED, *CONTENDED}

@@ -8,16 +8,15 @@ from rest_framework.exceptions import APIException, MethodNotAllowed, Throttled,
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from shop.toolkit import idempotency, throttling, transactions
 from shop.toolkit.pages import Page
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.shapes import EmptyShape
+from shop.toolkit.shapes import EmptyShape, Shape
 
+RENDERER = JSONRenderer()
 Status = int | Callable[[Any], int]
 
 
@@ -27,7 +26,7 @@ class ApiView(APIView):
     http_method_names = ("get", "head", "post", "patch", "delete")
     access: ClassVar[dict[str, Sequence[type[BasePermission]]]] = {}
     keeps_answers = True  # for an Idempotency-Key; false where nothing is written, or where the answer is a secret
-    query_shapes: ClassVar[dict[str, type[Serializer[Any]]]] = {}
+    query_shapes: ClassVar[dict[str, type[Shape]]] = {}
 
     quota: throttling.Quota | None = None
 
@@ -68,14 +67,14 @@ class ApiView(APIView):
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
         if repeated:
             raise ValidationError({name: ["Give this parameter once."] for name in repeated}, code="repeated")
-        return read(self.query_shapes.get(self._method(), EmptyShape), request.query_params.dict())
+        return self.query_shapes.get(self._method(), EmptyShape).read(request.query_params.dict())
 
-    def body(self, shape: type[Serializer[Any]]) -> dict[str, Any]:
+    def body(self, shape: type[Shape]) -> dict[str, Any]:
         """Return the validated request body. Raises ValidationError naming each wrong field."""
-        return read(shape, self.request.data)
+        return shape.read(self.request.data)
 
     def command(
-        self, work: Callable[[], Any], *, shape: type[Serializer[Any]] | None = None, status: Status = 200
+        self, work: Callable[[], Any], *, shape: type[Shape] | None = None, status: Status = 200
     ) -> HttpResponse:
         """Run `work` in one transaction; answer with its result, or with 204, only once that is committed.
 
@@ -107,45 +106,55 @@ class ApiView(APIView):
         if about_the_key or not 400 <= response.status_code < 500:
             return response
         kept = idempotency.Kept(response.status_code, response.content, response.headers["Content-Type"])
-        return transactions.run(lambda: _once(scope, lambda: kept))
+        first = transactions.run(lambda: idempotency.claim(scope, kept))
+        return _replayed(first) if isinstance(first, idempotency.Kept) else _answered(kept)
 
-    def page(self, page: Page[Any], shape: type[Serializer[Any]]) -> Response:
+    def answer(self, result: Any, shape: type[Shape]) -> HttpResponse:
+        """Answer with one thing."""
+        return _answered(_json(shape.write(result)))
+
+    def page(self, page: Page[Any], shape: type[Shape]) -> HttpResponse:
         """Answer with one page of a list."""
-        return Response(
-            {
-                "next": self._page_url(page.next),
-                "previous": self._page_url(page.previous),
-                "results": shape(page.results, many=True).data,
-            }
+        return _answered(
+            _json(
+                {
+                    "next": self._page_url(page.next),
+                    "previous": self._page_url(page.previous),
+                    "results": [shape.write(result) for result in page.results],
+                }
+            )
         )
 
     def _page_url(self, cursor: str | None) -> str | None:
         return cursor and replace_query_param(self.request.build_absolute_uri(), "cursor", cursor)
 
 
-def read(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
-    serializer = shape(data=data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
-
-
-def _rendered(result: Any, shape: type[Serializer[Any]] | None, status: Status) -> idempotency.Kept:
+def _rendered(result: Any, shape: type[Shape] | None, status: Status) -> idempotency.Kept:
     """Render inside the transaction: what is kept and what is sent are the same bytes."""
     if shape is None:
         return idempotency.Kept(204, b"", "")
     status = status if isinstance(status, int) else status(result)
-    return idempotency.Kept(status, JSONRenderer().render(shape(result).data), JSONRenderer.media_type)
+    return _json(shape.write(result), status)
+
+
+# Not REST framework's Response, which is a template that is rendered later.
+def _json(data: Any, status: int = 200) -> idempotency.Kept:
+    return idempotency.Kept(status, RENDERER.render(data), RENDERER.media_type)
 
 
 def _once(scope: idempotency.Scope, work: Callable[[], idempotency.Kept]) -> HttpResponse:
     claimed = idempotency.claim(scope)
     if isinstance(claimed, idempotency.Kept):
-        response = _answered(claimed)
-        response.headers[idempotency.REPLAYED] = "true"
-        return response
+        return _replayed(claimed)
     answer = work()
     idempotency.keep(claimed, answer)
     return _answered(answer)
+
+
+def _replayed(kept: idempotency.Kept) -> HttpResponse:
+    response = _answered(kept)
+    response.headers[idempotency.REPLAYED] = "true"
+    return response
 
 
 def _answered(answer: idempotency.Kept) -> HttpResponse:

@@ -185,8 +185,8 @@ def test_the_list_takes_the_same_statements_for_any_number_of_orders(database):
     with counted_statements() as six:
         assert len(client.get("/api/v1/orders?page_size=6").json()["results"]) == 6
 
-    # The caller, orders, lines, reservations, their lines, warehouses, events.
-    assert len(one) == len(six) == 7
+    # The caller, orders, lines, reservations with theirs, events.
+    assert len(one) == len(six) == 5
 
 
 def test_the_list_filters_by_status(database):

@@ -186,7 +186,7 @@ def test_a_key_costs_two_statements(customer):
     with counted_statements() as with_key:
         checkout(customer, product.id)
 
-    assert len(with_key) == len(without) + 2 == 10
+    assert len(with_key) == len(without) + 2 == 9
 
 
 def test_keys_are_kept_for_a_day_and_cleared_by_a_command(customer):

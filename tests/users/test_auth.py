@@ -236,6 +236,7 @@ def test_a_key_that_was_replaced_is_read_until_it_is_taken_away(api, monkeypatch
         ring = KeyRing(list(keys))
         for kind in (authentication.AccessToken, authentication.RefreshToken):
             monkeypatch.setattr(kind, "_token_backend", ring)
+        authentication.claims_of.cache_clear()  # other keys come with another process
 
     use(new, first)
     young = log_in(api, account)
@@ -317,3 +318,11 @@ def test_of_twenty_refresh_tokens_sent_six_times_in_parallel_each_gets_through_o
         ]
         statuses = [answer.result().status_code for answer in sent]
     assert sorted(statuses) == [200] * 20 + [401] * 100
+
+
+def test_a_token_that_was_good_is_refused_once_it_has_expired(api, monkeypatch):
+    access = log_in(api, factories.user())["access"]
+    assert me(api, access).status_code == 200
+    in_five_minutes = time.time() + 5 * 60
+    monkeypatch.setattr(authentication.time, "time", lambda: in_five_minutes)
+    assert me(api, access).status_code == 401

@@ -18,7 +18,7 @@ TOKEN = "/api/v1/auth/token"
 @pytest.fixture
 def _on(settings) -> None:
     settings.SECOND_FACTOR = True
-    place = settings.MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
+    place = settings.MIDDLEWARE.index("shop.toolkit.middleware.PageUsers") + 1
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE[:place],
         "django_otp.middleware.OTPMiddleware",

@@ -1,0 +1,36 @@
+"""Django's PostgreSQL, but that a connection of the pool is known to be alive without a statement."""
+
+import select
+import time
+from typing import Any
+
+from django.db.backends.postgresql import base
+from psycopg import Connection, OperationalError
+
+GIVE_UP_SECONDS = 2  # as long as the pool makes one wait
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection[Any]:
+        """Return a connection that the server has not ended. Raises OperationalError when there is none in time.
+
+        CONN_HEALTH_CHECKS asks the server by a statement, on every request: a round trip of three that a check of the
+        stock takes. What a server does when it stops, restarts or ends a connection can be seen on the socket. A server
+        that is gone without a word cannot; the first statement finds that out, after `tcp_user_timeout`.
+        """
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            connection: Connection[Any] = super().get_new_connection(conn_params)
+            if self.pool is None or not _is_ended(connection):
+                return connection
+            connection.close()
+            self.pool.putconn(connection)
+            if time.monotonic() > deadline:
+                raise OperationalError("the server ends connections as soon as they are made")
+
+
+def _is_ended(connection: Connection[Any]) -> bool:
+    """Tell whether there is something to read: of a connection that waits for nothing, that is a farewell."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

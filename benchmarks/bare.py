@@ -2,6 +2,10 @@
 all that the shop adds is taken away."""
 
 from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
 
 from shop import settings as shop
 
@@ -13,10 +17,6 @@ settings.configure(
     USE_TZ=True,
 )
 
-from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.db import connection  # noqa: E402
-from django.http import HttpRequest, JsonResponse  # noqa: E402
-from django.urls import path  # noqa: E402
 
 STATEMENT = "SELECT sum(on_hand - reserved - committed) FROM inventory_stock WHERE product_id = %s"
 

@@ -1,8 +1,8 @@
 """Does the shop stay as fast when it grows? `make bench-growth`
 
 1,000 products and 1,000,000, each in ten warehouses, with a ledger of one movement for each stock row at least, in one
-PostgreSQL: each served by its own production server, measured in turns. Then the plans of the statements that every
-sale runs, and what takes the room.
+PostgreSQL: each served by its own production server, measured in turns. Then how long its pages take to read, and what
+takes the room.
 """
 
 import os

@@ -107,15 +107,15 @@ def _refuse_hoarding(user_id: int, demand: Sequence[inventory.Demand]) -> None:
 def _price_changes(wishes: Sequence[Wish], offers: dict[int, products.Offer]) -> list[PriceChange]:
     """Return each product whose price is not the one that the buyer saw, once."""
     changes = {
-        PriceChange(wish.product_id, wish.unit_price, product.price, product.currency): None
+        PriceChange(wish.product_id, wish.unit_price, offer.price, offer.currency): None
         for wish in wishes
-        if wish.unit_price is not None and wish.unit_price != (product := offers[wish.product_id]).price
+        if wish.unit_price is not None and wish.unit_price != (offer := offers[wish.product_id]).price
     }
     return list(changes)
 
 
 def _common_currency(offers: dict[int, products.Offer]) -> str:
-    currencies = {product.currency for product in offers.values()}
+    currencies = {offer.currency for offer in offers.values()}
     if len(currencies) > 1:
         raise MixedCurrencies(currencies)
     return currencies.pop()

@@ -267,3 +267,18 @@ def test_fifty_buyers_of_the_last_unit_over_http(server):
     assert fetch("SELECT on_hand, reserved, seq FROM inventory_stock") == [(1, 1, 2)]
     assert fetch("SELECT count(*), sum(reserved_delta) FROM inventory_movement") == [(2, 1)]
     assert books() == {**dict.fromkeys(BOOKS, 1), "inventory_movement": 2}
+
+
+def test_what_a_checkout_answers_is_what_the_order_shows_later(customer):
+    """The answer is put together from what was written, the order from what is read: they are to be the same."""
+    factories.warehouse("EAST", priority=200)
+    split = factories.product(stock={"MAIN": 3, "EAST": 4})
+    other = factories.product(price="0.50", stock=9)
+    lines = [
+        {"product_id": product.id, "quantity": quantity} for product, quantity in ((split, 2), (other, 1), (split, 4))
+    ]
+
+    placed = checkout(customer, *lines).json()
+
+    assert [len(item["allocations"]) for item in placed["items"]] == [1, 1, 2]
+    assert customer.get(f"/api/v1/orders/{placed['id']}").json() == placed

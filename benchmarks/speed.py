@@ -39,6 +39,7 @@ class Case:
     clients: int = 8
     hot: bool = False
     keyed: bool = True
+    signed_in: bool = True
     sold_out: float = 0  # the share that asks for what is sold out, and is refused
 
 
@@ -52,6 +53,7 @@ CASES = [
     Case("checkout, a fifth sold out", "order", sold_out=0.2),
     Case("checkout, all sold out", "order", sold_out=1),
     Case("check", "check"),
+    Case("check, no token", "check", signed_in=False),
     Case("check, 20 lines", "check", lines=20),
     Case("bare view, one SELECT", "bare"),
     Case("reserve alone, random", "reserve", clients=32),
@@ -63,6 +65,7 @@ TARGETS = [
     ("checkout, 20 lines", "idiomatic: order, 20 lines", 12.0),
     ("check", "idiomatic: check", 5.0),
     ("check", "bare view, one SELECT", 0.7),
+    ("check, no token", "bare view, one SELECT", 0.7),
     ("checkout, 32 clients, hot", "checkout, 32 clients, random", 0.9),
     ("checkout, all sold out", "checkout, 1 line", 1.0),
     ("reserve alone, hot", "reserve alone, random", 0.5),
@@ -87,7 +90,9 @@ class Bench:
     def __init__(self, url: str, scale: Scale, servers: ExitStack, **shape: int) -> None:
         self.url, self.scale = url, scale
         # Requests are counted as in production, and none is too many.
-        self.shop = servers.enter_context(production_server(**shape, THROTTLE_USER="9999999/s"))
+        self.shop = servers.enter_context(
+            production_server(**shape, THROTTLE_USER="9999999/s", THROTTLE_ANON="9999999/s")
+        )
         self.bare = servers.enter_context(production_server(**shape, application="benchmarks.bare:application"))
         # As in production: it ends the holds that nobody pays for.
         servers.enter_context(running([sys.executable, "manage.py", "work"]))
@@ -98,7 +103,11 @@ class Bench:
 
     def _wrk(self, case: Case, seconds: int) -> Measured:
         token = httpx.post(f"{self.shop}/api/v1/auth/token", json=ACCOUNT).raise_for_status().json()["access"]
-        flags = {name: "1" for name, is_set in (("HOT", case.hot), ("KEYED", case.keyed)) if is_set}
+        flags = {
+            name: "1"
+            for name, is_set in (("HOT", case.hot), ("KEYED", case.keyed), ("SIGNED_IN", case.signed_in))
+            if is_set
+        }
         environment = {
             **flags,
             "SOLD_OUT": str(case.sold_out),

@@ -27,7 +27,7 @@ class Order(models.Model):
     """What one user asked for, at the prices they saw. Its units are held by the reservation it names."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    number = models.CharField(max_length=24, unique=True, help_text="What people call the order.")
+    number = models.CharField(max_length=24, help_text="What people call the order.")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     reservation_id = models.UUIDField(unique=True)
     status = models.CharField(max_length=24, choices=Status.choices, default=Status.PENDING)
@@ -39,6 +39,8 @@ class Order(models.Model):
 
     class Meta:
         constraints = (
+            # Not `unique` of the field, beside which Django makes an index for beginnings of numbers: nobody asks that.
+            models.UniqueConstraint(fields=["number"], name="orders_number_unique"),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="orders_status_known"),
             models.CheckConstraint(condition=Q(total__gte=0), name="orders_total_not_negative"),
         )

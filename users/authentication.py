@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.crypto import constant_time_compare
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.backends import TokenBackend
@@ -74,7 +74,7 @@ class TokenAuthentication(BaseAuthentication):
     """Take an access token; look its session up on every request, so that what was ended is refused at once."""
 
     def authenticate(self, request: Request) -> tuple[models.User, None] | None:
-        scheme, *rest = get_authorization_header(request).split() or [b""]
+        scheme, *rest = request.META.get("HTTP_AUTHORIZATION", "").encode("latin-1").split() or [b""]
         if scheme.lower() != b"bearer":
             return None
         try:

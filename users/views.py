@@ -5,7 +5,6 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from shop.toolkit.addresses import client_address
 from shop.toolkit.permissions import IsStaff, caller_id, visible_to
@@ -38,7 +37,7 @@ class TokenView(ApiView):
         given = self.body(CredentialsShape)
         # Not in a transaction of its own: a failed attempt must stay counted although the answer is a refusal.
         session = users.open_session(**given, address=client_address(request), now=timezone.now())
-        return Response(token_pair(session))
+        return self.answer(token_pair(session), TokenPairShape)
 
 
 class TokenRefreshView(ApiView):
@@ -52,7 +51,7 @@ class TokenRefreshView(ApiView):
         session_id, refresh_id = read_refresh_token(self.body(RefreshShape)["refresh"])
         # Not in a transaction of its own: the end of a stolen session must stay although the answer is a refusal.
         session = users.continue_session(session_id, refresh_id=refresh_id, now=timezone.now())
-        return Response(token_pair(session))
+        return self.answer(token_pair(session), TokenPairShape)
 
 
 class LogoutView(ApiView):
@@ -65,7 +64,7 @@ class LogoutView(ApiView):
         """End the session that a refresh token belongs to."""
         session_id, _ = read_refresh_token(self.body(RefreshShape)["refresh"])
         users.end_session(session_id, now=timezone.now())
-        return Response(status=204)
+        return self.nothing()
 
 
 class PasswordResetView(ApiView):

@@ -1,10 +1,10 @@
 -- What wrk asks of the shop. CASE: order, check or bare; LINES of an order or a check; PRODUCTS; HOT=1 for one product;
 -- KEYED=1 for an Idempotency-Key with each order; SOLD_OUT, the share of orders for the product after the last, which
--- has no stock; TOKEN.
+-- has no stock; SIGNED_IN=1 for a TOKEN with each request.
 local case, lines = os.getenv("CASE"), tonumber(os.getenv("LINES") or "1")
 local products, hot, keyed = tonumber(os.getenv("PRODUCTS")), os.getenv("HOT"), os.getenv("KEYED")
 local sold_out = tonumber(os.getenv("SOLD_OUT") or "0")
-local counter = 0
+local signed_in, counter = os.getenv("SIGNED_IN"), 0
 
 function setup(thread) thread:set("number", counter); counter = counter + 1 end
 
@@ -31,7 +31,8 @@ local function items()
 end
 
 function request()
-  local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. os.getenv("TOKEN") }
+  local headers = { ["Content-Type"] = "application/json" }
+  if signed_in then headers["Authorization"] = "Bearer " .. os.getenv("TOKEN") end
   if case == "bare" then return wrk.format("GET", "/?product_id=" .. product()) end
   if case == "order" then
     sent = sent + 1

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name='Order',
             fields=[
                 ('id', models.UUIDField(default=shop.toolkit.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('number', models.CharField(help_text='What people call the order.', max_length=24, unique=True)),
+                ('number', models.CharField(help_text='What people call the order.', max_length=24)),
                 ('reservation_id', models.UUIDField(unique=True)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('confirmed', 'Confirmed'), ('partially_fulfilled', 'Partially Fulfilled'), ('fulfilled', 'Fulfilled'), ('cancelled', 'Cancelled'), ('expired', 'Expired')], default='pending', max_length=24)),
                 ('currency', models.CharField(max_length=3)),
@@ -67,6 +67,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='order',
             index=models.Index(fields=['user', '-id'], name='orders_by_user'),
+        ),
+        migrations.AddConstraint(
+            model_name='order',
+            constraint=models.UniqueConstraint(fields=('number',), name='orders_number_unique'),
         ),
         migrations.AddConstraint(
             model_name='order',

@@ -17,6 +17,7 @@ from shop.toolkit.statements import prepared
 from shop.toolkit.transactions import LOCK_NOT_AVAILABLE, sqlstate
 
 HEADER = "Idempotency-Key"
+META = "HTTP_IDEMPOTENCY_KEY"  # as WSGI calls it
 REPLAYED = "Idempotent-Replayed"
 KEPT = "24 hours"
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
@@ -81,21 +82,25 @@ ON CONFLICT (user_id, endpoint, key) DO UPDATE
    SET fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at, status = EXCLUDED.status,
        body = EXCLUDED.body, content_type = EXCLUDED.content_type
  WHERE toolkit_idempotencykey.created_at < now() - interval '{KEPT}'
-RETURNING id
+RETURNING 1
 """
 FIND = """
 SELECT fingerprint, status, body, content_type FROM toolkit_idempotencykey
  WHERE user_id = %s AND endpoint = %s AND key = %s
 """
-KEEP = "UPDATE toolkit_idempotencykey SET status = %s, body = %s, content_type = %s WHERE id = %s"
+KEEP = """
+UPDATE toolkit_idempotencykey SET status = %s, body = %s, content_type = %s
+ WHERE user_id = %s AND endpoint = %s AND key = %s
+"""
 CLEAR = f"""
-DELETE FROM toolkit_idempotencykey WHERE id IN (
-    SELECT id FROM toolkit_idempotencykey WHERE created_at < now() - interval '{KEPT}' LIMIT %s FOR UPDATE SKIP LOCKED
+DELETE FROM toolkit_idempotencykey WHERE (user_id, endpoint, key) IN (
+    SELECT user_id, endpoint, key FROM toolkit_idempotencykey
+     WHERE created_at < now() - interval '{KEPT}' LIMIT %s FOR UPDATE SKIP LOCKED
 )
 """
 
 
-def claim(scope: Scope, answer: Kept | None = None) -> int | Kept:
+def claim(scope: Scope, answer: Kept | None = None) -> Kept | None:
     """Claim the key for the work of this transaction, or return the answer it has. Raises KeyReused, InProgress.
 
     With an answer, which is known before any work, that is kept at once.
@@ -108,10 +113,8 @@ def claim(scope: Scope, answer: Kept | None = None) -> int | Kept:
             if sqlstate(error) == LOCK_NOT_AVAILABLE:
                 raise InProgress from error
             raise
-        claimed = cursor.fetchone()
-        if claimed:
-            claimed_id: int = claimed[0]
-            return claimed_id
+        if cursor.fetchone():
+            return None
         cursor.execute(FIND, [scope.user_id, scope.endpoint, scope.key])
         (found,) = cursor.fetchall()
     fingerprint, status, body, content_type = found
@@ -120,9 +123,9 @@ def claim(scope: Scope, answer: Kept | None = None) -> int | Kept:
     return Kept(status, bytes(body), content_type)
 
 
-def keep(claimed: int, answer: Kept) -> None:
+def keep(scope: Scope, answer: Kept) -> None:
     """Keep the answer of the work that claimed the key, in the same transaction."""
-    parameters: list[Any] = [answer.status, answer.body, answer.content_type, claimed]
+    parameters: list[Any] = [answer.status, answer.body, answer.content_type, scope.user_id, scope.endpoint, scope.key]
     with prepared() as cursor:
         cursor.execute(KEEP, parameters)
 

@@ -4,7 +4,7 @@ from django.db import models
 class IdempotencyKey(models.Model):
     """A request that was answered, so that its twin gets the same answer. Written in the transaction of the work."""
 
-    id = models.BigAutoField(primary_key=True)
+    pk = models.CompositePrimaryKey("user_id", "endpoint", "key")
     user_id = models.BigIntegerField(help_text="0 for a caller without a token.")
     endpoint = models.CharField(max_length=200, help_text="Method and path.")
     key = models.CharField(max_length=255)
@@ -15,9 +15,6 @@ class IdempotencyKey(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=["user_id", "endpoint", "key"], name="toolkit_idempotency_key_unique"),
-        )
         indexes = (models.Index(fields=["created_at"], name="toolkit_idempotency_key_age"),)
 
     def __str__(self) -> str:

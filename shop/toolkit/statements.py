@@ -22,7 +22,8 @@ def prepared() -> CursorWrapper:
     many rows by this or that plan stays with `connection.cursor()`.
     """
     connection = connections[DEFAULT_DB_ALIAS]
-    connection.ensure_connection()
+    if connection.connection is None:
+        connection.ensure_connection()
     assert connection.connection is not None
     cursor = PreparedCursor(connection.connection)
     # As Django makes its own: with statements counted and logged where somebody asks for it.

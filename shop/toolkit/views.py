@@ -1,6 +1,7 @@
 """The base of every API view: parse, call one service, answer."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -17,6 +18,9 @@ from shop.toolkit.refusals import Refusal
 from shop.toolkit.shapes import EmptyShape, Shape
 
 RENDERER = JSONRenderer()
+# What nearly every client accepts; for whatever else, REST framework finds out what that means.
+TAKES_JSON = frozenset({"*/*", "application/json", "application/json, text/plain, */*"})
+NOTHING = idempotency.Kept(204, b"", "")
 Status = int | Callable[[Any], int]
 
 
@@ -44,20 +48,32 @@ class ApiView(APIView):
         if self.quota and self.quota.is_used_up:
             raise Throttled(self.quota.seconds_left)
 
+    # REST framework would find out with every request which methods a view has; only a 405 must tell.
+    default_response_headers: ClassVar[dict[str, str]] = {}
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        response = super().finalize_response(request, response, *args, **kwargs)
+        """Add the quota's header fields. No answer of ours is a Response of REST framework, which is rendered here."""
         for name, value in self.quota.headers().items() if self.quota else ():
             response.headers[name] = value
+        if response.status_code == 405:
+            response.headers["Allow"] = ", ".join(self.allowed_methods)
         return response
 
     def get_permissions(self) -> list[Any]:
-        return [permission() for permission in self.access[self._method()]]
+        return [permission() for permission in self.access[self._method]]
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        if request.META.get("HTTP_ACCEPT", "*/*") in TAKES_JSON:
+            return RENDERER, RENDERER.media_type
+        found: tuple[Any, str] = super().perform_content_negotiation(request, force)
+        return found
+
+    @cached_property
     def _method(self) -> str:
         return "GET" if self.request.method == "HEAD" else str(self.request.method)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if self._method() not in self.access:
+        if self._method not in self.access:
             # For everybody, before anybody is asked who they are or what they want of it.
             raise MethodNotAllowed(str(request.method))
         super().initial(request, *args, **kwargs)
@@ -67,7 +83,7 @@ class ApiView(APIView):
         repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
         if repeated:
             raise ValidationError({name: ["Give this parameter once."] for name in repeated}, code="repeated")
-        return self.query_shapes.get(self._method(), EmptyShape).read(request.query_params.dict())
+        return self.query_shapes.get(self._method, EmptyShape).read(request.query_params.dict())
 
     def body(self, shape: type[Shape]) -> dict[str, Any]:
         """Return the validated request body. Raises ValidationError naming each wrong field."""
@@ -81,7 +97,7 @@ class ApiView(APIView):
         `status` may depend on the result.
         With an Idempotency-Key, a request that was answered before is answered the same, and nothing is done.
         """
-        key = self.request.headers.get(idempotency.HEADER)
+        key = self.request.META.get(idempotency.META)
         if key is None:
             return _answered(transactions.run(lambda: _rendered(work(), shape, status)))
         scope = idempotency.scope_of(
@@ -107,11 +123,15 @@ class ApiView(APIView):
             return response
         kept = idempotency.Kept(response.status_code, response.content, response.headers["Content-Type"])
         first = transactions.run(lambda: idempotency.claim(scope, kept))
-        return _replayed(first) if isinstance(first, idempotency.Kept) else _answered(kept)
+        return _replayed(first) if first else _answered(kept)
 
     def answer(self, result: Any, shape: type[Shape]) -> HttpResponse:
         """Answer with one thing."""
         return _answered(_json(shape.write(result)))
+
+    def nothing(self) -> HttpResponse:
+        """Answer that it is done, and that there is nothing to say."""
+        return _answered(NOTHING)
 
     def page(self, page: Page[Any], shape: type[Shape]) -> HttpResponse:
         """Answer with one page of a list."""
@@ -132,7 +152,7 @@ class ApiView(APIView):
 def _rendered(result: Any, shape: type[Shape] | None, status: Status) -> idempotency.Kept:
     """Render inside the transaction: what is kept and what is sent are the same bytes."""
     if shape is None:
-        return idempotency.Kept(204, b"", "")
+        return NOTHING
     status = status if isinstance(status, int) else status(result)
     return _json(shape.write(result), status)
 
@@ -143,11 +163,10 @@ def _json(data: Any, status: int = 200) -> idempotency.Kept:
 
 
 def _once(scope: idempotency.Scope, work: Callable[[], idempotency.Kept]) -> HttpResponse:
-    claimed = idempotency.claim(scope)
-    if isinstance(claimed, idempotency.Kept):
-        return _replayed(claimed)
+    if kept := idempotency.claim(scope):
+        return _replayed(kept)
     answer = work()
-    idempotency.keep(claimed, answer)
+    idempotency.keep(scope, answer)
     return _answered(answer)
 
 

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='IdempotencyKey',
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('pk', models.CompositePrimaryKey('user_id', 'endpoint', 'key', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('user_id', models.BigIntegerField(help_text='0 for a caller without a token.')),
                 ('endpoint', models.CharField(help_text='Method and path.', max_length=200)),
                 ('key', models.CharField(max_length=255)),
@@ -26,7 +26,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(fields=['created_at'], name='toolkit_idempotency_key_age')],
-                'constraints': [models.UniqueConstraint(fields=('user_id', 'endpoint', 'key'), name='toolkit_idempotency_key_unique')],
             },
         ),
     ]

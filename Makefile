@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api chaos chaos-long mutants bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -23,6 +23,15 @@ fuzz: install-dev ## let the stock state machine run for long, on new examples e
 
 fuzz-api: install-dev ## let schemathesis loose on the whole API as each role; EXAMPLES=30 SEED=
 	@exec $(BIN)/python -m tests.fuzzing
+
+chaos: install-dev ## the kill test: clients, faults, and whether a promise was broken. SECONDS=60 SEED=
+	@exec $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+chaos-long: install-dev ## the same for HOURS=1
+	@exec $(BIN)/python -m tests.chaos --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))
+
+mutants: install-dev ## plant bugs and see the kill test find them. BUGS="name name"
+	@exec $(BIN)/python -m tests.chaos.mutation $(BUGS)
 
 bench: install-dev ## how fast are checkout and check, beside a bare view and the statements alone? SCALE=1000x1x1000 (needs wrk)
 	@exec $(BIN)/python -m benchmarks.speed $(if $(SCALE),--scale $(SCALE))

@@ -248,7 +248,8 @@ def _database(error: Exception) -> HttpResponse | None:
             409, "insufficient_stock", "Insufficient stock", "There is not enough stock.", members={"shortages": []}
         )
     is_gone = isinstance(error, OperationalError | InterfaceError | transactions.NotCommitted)
-    if is_gone or (state or "").startswith(GONE):
+    # A full disk under the log is a PANIC with the SQLSTATE of a bug.
+    if is_gone or (state or "").startswith(GONE) or transactions.ends_connection(error):
         logger.error("The database is unavailable", exc_info=error)
         detail = "The database does not answer, or its answer was lost: see whether the request had its effect."
         return problem(503, "database_unavailable", "Database unavailable", detail, headers=headers)

@@ -1,0 +1,353 @@
+"""A client of the shop as a process of its own: buys, pays, cancels, ships, counts, and never forgets what it asked.
+
+`python -m tests.chaos.clients CONFIG NAME SEED`; CONFIG is JSON of a `Config`.
+"""
+
+import http.client
+import itertools
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.journal import Attempt, Journal, Operation
+
+TIMEOUT = 6  # seconds; a statement may take five
+RETRIES = 8
+PAUSE = 0.005  # at most, between two operations
+API = "/api/v1"
+BOUNDARY = "kill-test"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every client is told."""
+
+    folder: str
+    ports: list[int]
+    until: float
+    products: list[tuple[int, str]]  # ids and SKUs, the most wanted first
+    hot: int
+    warehouses: list[str]
+    staff: dict[str, str]
+    bug: str = ""  # of the client itself, where the test is tested
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
+
+
+@dataclass
+class Heard:
+    """What came of one attempt; None when nobody knows."""
+
+    status: int | None
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+UNKNOWN = Heard(None)
+
+
+class Client:
+    """Sends operations, repeats those whose fate is unknown, and writes everything down."""
+
+    def __init__(self, config: Config, name: str, seed: int) -> None:
+        self.config, self.name, self.random = config, name, random.Random(seed)
+        self.journal = Journal(Path(config.folder) / f"{name}.journal")
+        self.numbers = itertools.count(1)
+        self.attempts = itertools.count(1)
+        self.token = ""
+        self.local = threading.local()
+
+    def ask(self, kind: str, method: str, path: str, body: Any = None) -> Heard:
+        """Do one operation; return the last that was heard of it."""
+        operation = self._new(kind, method, path, body)
+        chance = self.random.random()
+        if operation.writes and chance < 0.05:
+            heard = self._twins(operation)
+        else:
+            heard = self._attempt(operation, operation.base)
+        gives_up = chance > 0.9
+        for retry in range(0 if gives_up else RETRIES):
+            if heard.status is not None:
+                break
+            time.sleep(min(2, 0.05 * 2**retry) * self.random.random())
+            again = self._renamed(operation) if self.config.bug == "retry_with_a_new_key" else operation
+            heard = self._attempt(again, self.random.randrange(len(self.config.ports)))
+        if operation.writes and heard.status and 0.05 < chance < 0.08:
+            self._reuse(operation)
+        return heard
+
+    def _new(self, kind: str, method: str, path: str, body: Any) -> Operation:
+        key = f"{self.name}-{next(self.numbers)}"
+        if isinstance(body, dict):  # whoever looks at what it has done finds its name there
+            body = {name: key if value is NAME else value for name, value in body.items()}
+        if isinstance(body, str):
+            body = body.replace("NAME", key)
+        base = self.random.randrange(len(self.config.ports))
+        operation = Operation(key, kind, method, API + path, body, self.name, base)
+        self.journal.do(operation)
+        return operation
+
+    def _renamed(self, operation: Operation) -> Operation:
+        renamed = Operation(**{**operation.__dict__, "key": f"{self.name}-{next(self.numbers)}", "kind": "again"})
+        self.journal.do(renamed)
+        return renamed
+
+    def _twins(self, operation: Operation) -> Heard:
+        """Send it twice at once, to both servers."""
+        heard: list[Heard] = []
+        threads = [
+            threading.Thread(target=lambda base=base: heard.append(self._attempt(operation, base)))
+            for base in range(len(self.config.ports))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return next((twin for twin in heard if twin.status is not None), UNKNOWN)
+
+    def _reuse(self, operation: Operation) -> None:
+        """Send another body with a key that was answered."""
+        other = Operation(
+            f"{operation.key}/reused", "reuse", operation.method, operation.path, altered(operation.body), self.name
+        )
+        self.journal.do(other)
+        self._attempt(other, operation.base, key=operation.key)
+
+    def _attempt(self, operation: Operation, base: int, *, key: str = "") -> Heard:
+        number = next(self.attempts)
+        self.journal.sending(operation.key, number)
+        try:
+            status, body, replayed = self._send(operation, base, key or operation.key)
+        except (OSError, http.client.HTTPException) as error:
+            self._drop(base)
+            self.journal.lost(operation.key, number, type(error).__name__)
+            return UNKNOWN
+        if status == 401:
+            self.journal.lost(operation.key, number, "token")
+            self.sign_in()
+            return UNKNOWN
+        self.journal.got(operation.key, number, status=status, body=body, replayed=replayed)
+        decided = Attempt(sent=0, status=status, body=body).is_decided
+        return Heard(status, body) if decided else UNKNOWN
+
+    def _send(self, operation: Operation, base: int, key: str) -> tuple[int, bytes, bool]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if operation.writes:
+            headers["Idempotency-Key"] = key
+        data, headers["Content-Type"] = encoded(operation.body)
+        connection = self._connection(base)
+        connection.request(operation.method, operation.path, data, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer.headers.get("Idempotent-Replayed") == "true"
+
+    def _connection(self, base: int) -> http.client.HTTPConnection:
+        kept = self.local.__dict__.setdefault("connections", {})
+        if base not in kept:
+            kept[base] = http.client.HTTPConnection("127.0.0.1", self.config.ports[base], timeout=TIMEOUT)
+        return kept[base]
+
+    def _drop(self, base: int) -> None:
+        self.local.connections.pop(base).close()
+
+    def sign_in(self) -> None:
+        """Get a token, however long it takes."""
+        account = self.config.staff if self.name.startswith("staff") else self._account()
+        while time.time() < self.config.until:
+            for base in range(len(self.config.ports)):
+                try:
+                    self.token = sign_in(self.config.ports[base], account)
+                except (OSError, http.client.HTTPException, KeyError):
+                    time.sleep(0.2)
+                else:
+                    return
+
+    def _account(self) -> dict[str, str]:
+        return {"email": f"{self.name}@example.com", "password": "nine lives of a cat"}
+
+
+NAME = object()  # in a body: the operation's own name
+
+
+def altered(body: Any) -> Any:
+    """Return a body that is as good, and another."""
+    if isinstance(body, str):
+        return f"{body}-other"
+    if "items" in body:
+        first, *rest = body["items"]
+        return {**body, "items": [{**first, "quantity": first["quantity"] + 1}, *rest]}
+    return {
+        name: f"{value}-other" if isinstance(value, str) and value.startswith(("buyer", "staff")) else value
+        for name, value in body.items()
+    }
+
+
+def encoded(body: Any) -> tuple[bytes | None, str]:
+    """Return a body as bytes, and its type: text is the file of an import, everything else JSON."""
+    if body is None:
+        return None, "application/json"
+    if not isinstance(body, str):
+        return json.dumps(body).encode(), "application/json"
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="mode"\r\n\r\nadjust\r\n',
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="stock.csv"\r\n',
+        f"Content-Type: text/csv\r\n\r\n{body}\r\n--{BOUNDARY}--\r\n",
+    ]
+    return "".join(parts).encode(), f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def sign_in(port: int, account: dict[str, str]) -> str:
+    """Return an access token. Raises OSError, HTTPException, KeyError when there is none to be had."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    credentials = {name: account[name] for name in ("email", "password")}
+    connection.request("POST", f"{API}/auth/token", json.dumps(credentials), {"Content-Type": "application/json"})
+    token: str = json.loads(connection.getresponse().read())["access"]
+    return token
+
+
+class Buyer(Client):
+    """Checks out, pays, cancels, looks; leaves some orders to expire."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.pending: list[str] = []
+
+    def step(self) -> None:
+        chosen = self.random.random()
+        if chosen < 0.55 or not self.pending:
+            self._check_out()
+        elif chosen < 0.8:
+            self.ask("confirm", "POST", f"/orders/{self._one()}/confirm", {"payment_reference": NAME})
+        elif chosen < 0.9:
+            self.ask("cancel", "POST", f"/orders/{self._one()}/cancel", {"reason": NAME})
+        elif chosen < 0.95:
+            self.ask("read", "GET", f"/orders/{self.random.choice(self.pending)}")
+        else:
+            product_id, _ = self.random.choice(self.config.products)
+            self.ask("read", "GET", f"/inventory/check?product_id={product_id}&quantity=2")
+
+    def _one(self) -> str:
+        return self.pending.pop(self.random.randrange(len(self.pending)))
+
+    def _check_out(self) -> None:
+        count = self.random.choice([1, 1, 1, 2, 2, 3, 5, 8, 13, 20])
+        ranks = range(1, len(self.config.products) + 1)
+        wanted = set(self.random.choices(self.config.products, weights=[1 / rank for rank in ranks], k=count))
+        items = [{"product_id": product_id, "quantity": self.random.randint(1, 3)} for product_id, _ in wanted]
+        if self.random.random() < 0.3:
+            items.append({"product_id": self.config.hot, "quantity": 1})
+        self.random.shuffle(items)
+        heard = self.ask("checkout", "POST", "/orders", {"items": items})
+        if heard.status == 201:
+            self.pending = [*self.pending[-20:], heard.json["id"]]
+
+
+class Clerk(Client):
+    """Ships and takes back, receives, counts, transfers, imports, looks."""
+
+    def step(self) -> None:
+        duties: list[tuple[int, Callable[[], None]]] = [
+            (3, self._ship),
+            (2, self._take_back),
+            (2, self._receive),
+            (2, self._set),
+            (2, self._transfer),
+            (1, self._import),
+            (1, self._look),
+        ]
+        (duty,) = self.random.choices([duty for _, duty in duties], weights=[weight for weight, _ in duties])
+        duty()
+
+    def _orders(self, status: str) -> list[Any]:
+        heard = self.ask("read", "GET", f"/orders?status={status}&page_size=50")
+        return list(heard.json["results"]) if heard.status == 200 else []
+
+    def _some(self, status: str, units: Callable[[Any], int]) -> tuple[str, list[dict[str, int]]] | None:
+        found = self._orders(status)
+        if not found:
+            return None
+        order = self.random.choice(found)
+        items = [
+            {"product_id": line["product_id"], "quantity": self.random.randint(1, units(line))}
+            for line in order["items"]
+            if units(line) and self.random.random() < 0.7
+        ]
+        return (order["id"], items) if items else None
+
+    def _ship(self) -> None:
+        status = self.random.choice(["confirmed", "confirmed", "partially_fulfilled"])
+        some = self._some(status, lambda line: line["quantity"] - line["fulfilled"] - line["cancelled"])
+        if some:
+            self.ask("fulfill", "POST", f"/orders/{some[0]}/fulfill", {"items": some[1]})
+
+    def _take_back(self) -> None:
+        some = self._some(
+            self.random.choice(["fulfilled", "partially_fulfilled"]), lambda line: line["fulfilled"] - line["returned"]
+        )
+        if some:
+            body = {"items": some[1], "resalable": self.random.random() < 0.7, "note": NAME}
+            self.ask("return", "POST", f"/orders/{some[0]}/return", body)
+
+    def _receive(self) -> None:
+        is_hot = self.random.random() < 0.5
+        product_id = self.config.hot if is_hot else self._product()[0]
+        # Of most there is to be enough, also after hours; of one there never is.
+        body = {"mode": "adjust", "quantity": self.random.randint(1, 5 if is_hot else 80), "reason": "received"}
+        warehouse = self.config.warehouses[0]
+        path = f"/inventory/items/{product_id}/adjustments"
+        self.ask("adjust", "POST", path, {**body, "warehouse": warehouse, "reference": NAME})
+
+    def _set(self) -> None:
+        product_id, _ = self._product()
+        heard = self.ask("read", "GET", f"/inventory/items/{product_id}")
+        if heard.status != 200:
+            return
+        stock = self.random.choice(heard.json["stocks"])
+        on_hand = stock["on_hand"]
+        body = {"mode": "set", "quantity": max(0, on_hand + self.random.randint(-2, 4)), "expected_on_hand": on_hand}
+        path = f"/inventory/items/{product_id}/adjustments"
+        self.ask("adjust", "POST", path, {**body, "warehouse": stock["warehouse"], "reference": NAME})
+
+    def _transfer(self) -> None:
+        source, target = self.random.sample(self.config.warehouses, 2)
+        items = [{"product_id": self._product()[0], "quantity": self.random.randint(1, 4)}]
+        body = {"from_warehouse": source, "to_warehouse": target, "items": items, "note": NAME}
+        self.ask("transfer", "POST", "/inventory/transfers", body)
+
+    def _import(self) -> None:
+        chosen = self.random.sample(self.config.products, 5)
+        rows = [
+            f"{sku},{self.random.choice(self.config.warehouses)},{self.random.randint(1, 3)},NAME" for _, sku in chosen
+        ]
+        self.ask("import", "POST", "/inventory/imports", "\n".join(["sku,warehouse,quantity,reference", *rows]))
+
+    def _look(self) -> None:
+        self.ask("read", "GET", f"/inventory/items/{self._product()[0]}/explain")
+
+    def _product(self) -> tuple[int, str]:
+        product_id, sku = self.random.choice(self.config.products)
+        return product_id, sku
+
+
+def main(config_path: str, name: str, seed: str) -> None:
+    given = json.loads(Path(config_path).read_text())
+    given["products"] = [tuple(product) for product in given["products"]]
+    config = Config(**given)
+    client = (Clerk if name.startswith("staff") else Buyer)(config, name, int(seed))
+    client.sign_in()
+    while time.time() < config.until:
+        client.step()
+        time.sleep(PAUSE * client.random.random())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

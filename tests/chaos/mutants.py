@@ -1,0 +1,141 @@
+"""Bugs planted on purpose, one at a time: a kill test that does not find them proves nothing. `make mutants`
+
+Each is a bug that shops have shipped or a tempting "optimization". They exist here alone: CHAOS_MUTANT names the one
+that the processes of a test plant in themselves.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import Error, connection, transaction
+
+from inventory import sql as inventory
+from inventory.sql import _reservations, _stock
+from orders import sql as orders
+from shop.toolkit import idempotency, transactions
+from shop.toolkit.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: in the code (`plant`), in the database (`statements`), in its settings, or in the client (by its name)."""
+
+    what: str
+    plant: Callable[[], None] = lambda: None
+    statements: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def plant() -> None:
+    """Put the bug that CHAOS_MUTANT names into this process."""
+    if name := os.environ.get("CHAOS_MUTANT"):
+        MUTANTS[name].plant()
+
+
+def _lock_stock(change: Callable[[str], str]) -> Callable[[], None]:
+    def plant() -> None:
+        _stock.LOCK_STOCK = change(_stock.LOCK_STOCK)
+
+    return plant
+
+
+def _answer_before_commit() -> None:
+    def run_once(work: Callable[[], Any]) -> Any:
+        done: list[Any] = []
+        try:
+            with transaction.atomic(durable=True):
+                done.append(work())
+        except Error:
+            if not done:
+                raise
+        return done[0]
+
+    transactions._run_once = run_once
+
+
+def _refusal_commits() -> None:
+    def run_once(work: Callable[[], Any]) -> Any:
+        refused: list[Refusal] = []
+        with transaction.atomic(durable=True):
+            try:
+                return work()
+            except Refusal as refusal:
+                refused.append(refusal)
+                transaction.set_rollback(False)
+        raise refused[0]
+
+    transactions._run_once = run_once
+
+
+def _answers_not_kept() -> None:
+    idempotency.keep = lambda scope, answer: None
+
+
+def _forgetful_keys() -> None:
+    idempotency.claim = lambda scope, answer=None: None
+
+
+def _commit_in_between() -> None:
+    insert_order = orders.insert_order
+
+    def insert_and_commit(*args: Any, **kwargs: Any) -> None:
+        insert_order(*args, **kwargs)
+        connection.connection.commit()
+
+    orders.insert_order = insert_and_commit
+
+
+def _sweep_whatever_is_overdue() -> None:
+    _reservations.LOCK_DUE = _reservations.LOCK_DUE.replace("state = 'held'", "state IN ('held', 'confirmed')")
+    _reservations.END_RESERVATIONS = _reservations.END_RESERVATIONS.replace("AND state IN ('held', 'confirmed')", "")
+
+
+def _decide_before_the_lock() -> None:
+    lock_stock = inventory.lock_stock
+
+    def read_then_lock(product_ids: Any) -> Any:
+        rows = [row for rows in inventory.read_stock(product_ids).values() for row in rows]
+        lock_stock(product_ids)
+        return rows
+
+    inventory.lock_stock = read_then_lock
+
+
+MUTANTS = {
+    "asynchronous_commit": Mutant(
+        "an order is acknowledged before it is on disk",
+        statements=("ALTER DATABASE shop SET synchronous_commit = off",),
+    ),
+    "keys_not_logged": Mutant(
+        "the table of idempotency keys is unlogged, since it is only a cache, is it not",
+        statements=("ALTER TABLE toolkit_idempotencykey SET UNLOGGED",),
+    ),
+    "disk_not_waited_for": Mutant("fsync is off", settings={"fsync": "off"}),
+    "retry_with_a_new_key": Mutant("a client makes a new key for a retry"),
+    "no_lock_no_check": Mutant(
+        "stock is read, judged and written, without a lock and without the CHECK",
+        plant=_lock_stock(lambda text: text.replace("FOR NO KEY UPDATE OF s", "")),
+        statements=("ALTER TABLE inventory_stock DROP CONSTRAINT inventory_never_oversold",),
+    ),
+    "decided_before_the_lock": Mutant("stock is judged before it is locked", plant=_decide_before_the_lock),
+    "unsorted_lines": Mutant(
+        "rows are locked in whatever order",
+        plant=_lock_stock(lambda text: text.replace("ORDER BY s.product_id, s.warehouse_id", "ORDER BY random()")),
+    ),
+    "skip_locked": Mutant(
+        "rows that somebody else is at are passed over",
+        plant=_lock_stock(lambda text: text.replace("OF s", "OF s SKIP LOCKED")),
+    ),
+    "answer_before_commit": Mutant("an order is acknowledged whatever becomes of its commit", _answer_before_commit),
+    "refusal_commits": Mutant("a refusal leaves what was written before it", _refusal_commits),
+    "commit_in_between": Mutant("an order is committed before its stock is reserved", _commit_in_between),
+    "answers_not_kept": Mutant("a key is claimed, and the answer is not kept", _answers_not_kept),
+    "forgetful_keys": Mutant("keys are not looked at", _forgetful_keys),
+    "sweeper_without_guard": Mutant(
+        "whatever is past its deadline is expired, paid or not",
+        _sweep_whatever_is_overdue,
+        statements=("DROP TRIGGER inventory_reservation_one_way ON inventory_reservation",),
+    ),
+}

@@ -1,0 +1,218 @@
+"""Does to a running shop what the world does, from a seed; every fault is counted, and ends.
+
+A fault is a method of `Nemesis` that starts it, waits and mends it; it returns what it did, or nothing when it found
+nobody to do it to, in which case it does not count.
+"""
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from tests.chaos import failpoints
+from tests.chaos.site import Site
+
+PAUSES = (0.3, 1.2)  # seconds between two faults
+FREEZE_SECONDS = (0.5, 2.5)
+ARMED_SECONDS = 3  # that a place waits for somebody to come by
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: of which kind, from when to when, what it hit."""
+
+    kind: str
+    began: float
+    ended: float
+    what: str
+
+
+class Nemesis:
+    """Works on a site until it is told to stop."""
+
+    def __init__(self, site: Site, seed: int) -> None:
+        self.site, self.random = site, random.Random(seed)
+        self.done: list[Fault] = []
+        self.kinds: dict[str, Callable[[], str]] = {
+            "kill_worker": self.kill_worker,
+            "freeze_worker": self.freeze_worker,
+            "kill_at_a_point": self.kill_at_a_point,
+            "freeze_at_a_point": self.freeze_at_a_point,
+            "kill_server": self.kill_server,
+            "kill_sweeper": self.kill_sweeper,
+            "kill_backend": self.kill_backend,
+            "kill_database": self.kill_database,
+            "fill_disk": self.fill_disk,
+            "cut": self.cut,
+            "delay": self.delay,
+            "swallow": self.swallow,
+            "lose_commit": self.lose_commit,
+            "lose_answer_to_commit": self.lose_answer_to_commit,
+        }
+        # What is quickly over comes more often.
+        self.weights = {
+            "kill_at_a_point": 6,
+            "kill_worker": 3,
+            "lose_answer_to_commit": 3,
+            "cut": 2,
+            "kill_database": 2,
+        }
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each kind was done, those that never were included."""
+        counted = Counter(fault.kind for fault in self.done)
+        return Counter({kind: counted[kind] for kind in self.kinds})
+
+    def run(self, until: float) -> None:
+        """Do faults until that time, each kind as soon as possible for the first time."""
+        first = list(self.kinds)
+        self.random.shuffle(first)
+        while time.time() < until:
+            kind = first.pop() if first else self._any()
+            self._do(kind)
+            if kind in self.kinds and not self.counts[kind]:
+                first.insert(0, kind)
+            time.sleep(self.random.uniform(*PAUSES))
+            self.site.keep_up()
+
+    def _any(self) -> str:
+        (kind,) = self.random.choices(list(self.kinds), weights=[self.weights.get(kind, 1) for kind in self.kinds])
+        return kind
+
+    def _do(self, kind: str) -> None:
+        began = time.time()
+        what = ""
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ValueError):
+            what = self.kinds[kind]()
+        self.site.keep_up()
+        if what:
+            self.done.append(Fault(kind, began, time.time(), what))
+
+    def kill_worker(self) -> str:
+        """Kill -9 a process that answers requests."""
+        return self._signal(self.site.web_workers(), signal.SIGKILL)
+
+    def freeze_worker(self) -> str:
+        """Stop a process that answers requests for a while."""
+        workers = self.site.web_workers()
+        if not workers:
+            return ""
+        worker = self.random.choice(workers)
+        worker.send_signal(signal.SIGSTOP)
+        self._wait(*FREEZE_SECONDS)
+        worker.send_signal(signal.SIGCONT)
+        return f"process {worker.pid}"
+
+    def kill_at_a_point(self) -> str:
+        """Have whoever comes to a place of a transaction kill itself there."""
+        point, _ = self._spring("kill")
+        return point
+
+    def freeze_at_a_point(self) -> str:
+        """Have whoever comes to a place of a transaction stop there for a while, with the locks it has."""
+        point, pid = self._spring("stop")
+        if point:
+            self._wait(*FREEZE_SECONDS)
+            os.kill(pid, signal.SIGCONT)
+        return point
+
+    def _spring(self, how: str) -> tuple[str, int]:
+        point = self.random.choice(failpoints.POINTS)
+        file = failpoints.arm(self.site.points, point, how)
+        deadline = time.monotonic() + ARMED_SECONDS
+        while time.monotonic() < deadline:
+            if pid := failpoints.taken(self.site.points, point):
+                return point, pid
+            time.sleep(0.02)
+        file.unlink(missing_ok=True)
+        pid = failpoints.taken(self.site.points, point)  # in the last moment
+        return (point, pid) if pid else ("", 0)
+
+    def kill_server(self) -> str:
+        """Kill -9 a web server with all of its workers."""
+        server = self.random.choice(self.site.servers)
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        return f"server {server.pid}"
+
+    def kill_sweeper(self) -> str:
+        """Kill -9 a process that expires holds."""
+        sweeper = self.random.choice(self.site.sweepers)
+        sweeper.kill()
+        sweeper.wait()
+        return f"sweeper {sweeper.pid}"
+
+    def kill_backend(self) -> str:
+        """Kill -9 a process of PostgreSQL that serves a connection; it then ends all the others, and recovers."""
+        return self._signal(self.site.backends(), signal.SIGKILL)
+
+    def kill_database(self) -> str:
+        """Kill -9 all of PostgreSQL, and start it again a moment later."""
+        self.site.kill_database()
+        self._wait(0.1, 1.5)
+        self.site.restart_database()
+        return "all of PostgreSQL"
+
+    def fill_disk(self) -> str:
+        """Leave PostgreSQL no room on its disk for a while."""
+        if not shutil.which("prlimit"):
+            del self.kinds["fill_disk"]  # not on this machine
+            return ""
+        self.site.fill_disk(is_full=True)
+        self._wait(0.2, 1)
+        self.site.fill_disk(is_full=False)
+        return "the disk"
+
+    def cut(self) -> str:
+        """Cut every connection to the database."""
+        links = self.site.proxy.cut_all()
+        return f"{links} connections" if links else ""
+
+    def delay(self) -> str:
+        """Let everything between servers and database take longer."""
+        self.site.proxy.delay = self.random.uniform(0.02, 0.3)
+        self._wait(0.5, 2)
+        self.site.proxy.delay, seconds = 0.0, self.site.proxy.delay
+        return f"{seconds * 1000:.0f} ms"
+
+    def swallow(self) -> str:
+        """Let nothing through between servers and database, and cut nothing."""
+        self.site.proxy.swallows = True
+        self._wait(0.5, 3)
+        self.site.proxy.swallows = False
+        return "every connection"
+
+    def lose_commit(self) -> str:
+        """Cut a connection as its COMMIT comes by, before the database has it."""
+        return self._lose("commit_lost")
+
+    def lose_answer_to_commit(self) -> str:
+        """Let a COMMIT through, and cut the connection instead of giving the answer back."""
+        return self._lose("answer_lost")
+
+    def _lose(self, how: str) -> str:
+        before = len(self.site.proxy.done)
+        self.site.proxy.lost_commits.append(how)
+        deadline = time.monotonic() + ARMED_SECONDS
+        while time.monotonic() < deadline and len(self.site.proxy.done) == before:
+            time.sleep(0.02)
+        self.site.proxy.lost_commits.clear()
+        return "a COMMIT" if len(self.site.proxy.done) > before else ""
+
+    def _signal(self, processes: list[psutil.Process], number: signal.Signals) -> str:
+        if not processes:
+            return ""
+        process = self.random.choice(processes)
+        process.send_signal(number)
+        return f"process {process.pid}"
+
+    def _wait(self, shortest: float, longest: float) -> None:
+        time.sleep(self.random.uniform(shortest, longest))

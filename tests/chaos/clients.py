@@ -32,7 +32,7 @@ class Config:
     ports: list[int]
     until: float
     products: list[tuple[int, str]]  # ids and SKUs, the most wanted first
-    hot: int
+    hot: list[int]  # of these there is never enough
     warehouses: list[str]
     staff: dict[str, str]
     bug: str = ""  # of the client itself, where the test is tested
@@ -136,7 +136,9 @@ class Client:
             self.journal.lost(operation.key, number, "token")
             self.sign_in()
             return UNKNOWN
-        self.journal.got(operation.key, number, status=status, body=body, replayed=replayed)
+        # What is only read is not held against anybody, and lists are long.
+        kept = body if operation.writes else b""
+        self.journal.got(operation.key, number, status=status, body=kept, replayed=replayed)
         decided = Attempt(sent=0, status=status, body=body).is_decided
         return Heard(status, body) if decided else UNKNOWN
 
@@ -240,11 +242,12 @@ class Buyer(Client):
 
     def _check_out(self) -> None:
         count = self.random.choice([1, 1, 1, 2, 2, 3, 5, 8, 13, 20])
-        ranks = range(1, len(self.config.products) + 1)
-        wanted = set(self.random.choices(self.config.products, weights=[1 / rank for rank in ranks], k=count))
-        items = [{"product_id": product_id, "quantity": self.random.randint(1, 3)} for product_id, _ in wanted]
-        if self.random.random() < 0.3:
-            items.append({"product_id": self.config.hot, "quantity": 1})
+        # Zipf's law without putting back: the n-th product is wanted n times less than the first.
+        lots = [self.random.random() ** rank for rank in range(1, len(self.config.products) + 1)]
+        wanted = sorted(zip(lots, self.config.products, strict=True), reverse=True)[:count]
+        items = [{"product_id": product_id, "quantity": self.random.randint(1, 3)} for _, (product_id, _) in wanted]
+        if self.random.random() < 0.4:
+            items.append({"product_id": self.random.choice(self.config.hot), "quantity": 1})
         self.random.shuffle(items)
         heard = self.ask("checkout", "POST", "/orders", {"items": items})
         if heard.status == 201:
@@ -258,7 +261,7 @@ class Clerk(Client):
         duties: list[tuple[int, Callable[[], None]]] = [
             (3, self._ship),
             (2, self._take_back),
-            (2, self._receive),
+            (4, self._receive),
             (2, self._set),
             (2, self._transfer),
             (1, self._import),
@@ -299,7 +302,7 @@ class Clerk(Client):
 
     def _receive(self) -> None:
         is_hot = self.random.random() < 0.5
-        product_id = self.config.hot if is_hot else self._product()[0]
+        product_id = self.random.choice(self.config.hot) if is_hot else self._product()[0]
         # Of most there is to be enough, also after hours; of one there never is.
         body = {"mode": "adjust", "quantity": self.random.randint(1, 5 if is_hot else 80), "reason": "received"}
         warehouse = self.config.warehouses[0]

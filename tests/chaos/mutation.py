@@ -8,6 +8,7 @@ from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import run
 
 RUNS = (10, 20, 60)  # seconds; a bug that needs luck gets more time
+GUARDS = "verify_stock: guard_"  # sees that a guard is gone, not what comes of it: that is looked for first
 
 
 def main() -> int:
@@ -30,10 +31,11 @@ def _hunt(name: str, seed: int) -> tuple[float, str]:
     for number, seconds in enumerate(RUNS):
         print(f"{name}: {MUTANTS[name].what} ({seconds} s)", flush=True)
         findings = run(seconds=seconds, seed=seed + number, mutant=name, say=lambda text: None).findings
-        if findings:
-            print(f"  found by {len(findings)} sentences, the first: {findings[0]}", flush=True)
-            return time.monotonic() - began, findings[0]
-    return time.monotonic() - began, ""
+        by_effect = [finding for finding in findings if not finding.startswith(GUARDS)]
+        if by_effect:
+            print(f"  found by {len(by_effect)} sentences, the first: {by_effect[0]}", flush=True)
+            return time.monotonic() - began, by_effect[0]
+    return time.monotonic() - began, next(iter(findings), "")
 
 
 if __name__ == "__main__":

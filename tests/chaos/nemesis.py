@@ -48,6 +48,7 @@ class Nemesis:
             "kill_server": self.kill_server,
             "kill_sweeper": self.kill_sweeper,
             "kill_backend": self.kill_backend,
+            "freeze_backend": self.freeze_backend,
             "kill_database": self.kill_database,
             "fill_disk": self.fill_disk,
             "cut": self.cut,
@@ -102,14 +103,7 @@ class Nemesis:
 
     def freeze_worker(self) -> str:
         """Stop a process that answers requests for a while."""
-        workers = self.site.web_workers()
-        if not workers:
-            return ""
-        worker = self.random.choice(workers)
-        worker.send_signal(signal.SIGSTOP)
-        self._wait(*FREEZE_SECONDS)
-        worker.send_signal(signal.SIGCONT)
-        return f"process {worker.pid}"
+        return self._freeze(self.site.web_workers())
 
     def kill_at_a_point(self) -> str:
         """Have whoever comes to a place of a transaction kill itself there."""
@@ -153,6 +147,10 @@ class Nemesis:
     def kill_backend(self) -> str:
         """Kill -9 a process of PostgreSQL that serves a connection; it then ends all the others, and recovers."""
         return self._signal(self.site.backends(), signal.SIGKILL)
+
+    def freeze_backend(self) -> str:
+        """Stop a process of PostgreSQL that serves a connection for a while, with the locks it has."""
+        return self._freeze(self.site.backends())
 
     def kill_database(self) -> str:
         """Kill -9 all of PostgreSQL, and start it again a moment later."""
@@ -212,6 +210,15 @@ class Nemesis:
             return ""
         process = self.random.choice(processes)
         process.send_signal(number)
+        return f"process {process.pid}"
+
+    def _freeze(self, processes: list[psutil.Process]) -> str:
+        if not processes:
+            return ""
+        process = self.random.choice(processes)
+        process.send_signal(signal.SIGSTOP)
+        self._wait(*FREEZE_SECONDS)
+        process.send_signal(signal.SIGCONT)
         return f"process {process.pid}"
 
     def _wait(self, shortest: float, longest: float) -> None:

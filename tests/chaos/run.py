@@ -19,7 +19,8 @@ from tests.chaos.site import ROOT, STAFF, Site, site
 from tests.chaos.verifier import Verifier
 
 BUYERS, CLERKS = 6, 2
-PRODUCTS, UNITS, HOT_UNITS = 30, 400, 25
+PRODUCTS, UNITS = 30, 400
+HOT, HOT_UNITS = 3, 10
 WAREHOUSES = ["MAIN", "EAST", "WEST"]
 END_SECONDS = 60  # for the clients to come to an end after the last fault
 FEWEST_FAULTS, FEWEST_KINDS = 20, 8
@@ -110,8 +111,8 @@ def _furnish(shop: Site, seconds: float, *, bug: str) -> tuple[Config, dict[int,
         return post("/products", body)["id"], sku
 
     products = [product(f"SKU-{number}", dict.fromkeys(WAREHOUSES, UNITS)) for number in range(PRODUCTS)]
-    hot, _ = product("HOT", {"MAIN": HOT_UNITS})
-    initial = {product_id: UNITS * len(WAREHOUSES) for product_id, _ in products} | {hot: HOT_UNITS}
+    hot = [product(f"HOT-{number}", {"MAIN": HOT_UNITS})[0] for number in range(HOT)]
+    initial = {product_id: UNITS * len(WAREHOUSES) for product_id, _ in products} | dict.fromkeys(hot, HOT_UNITS)
     config = Config(
         folder=str(shop.folder), ports=shop.ports, until=time.time() + seconds, products=products, hot=hot,
         warehouses=WAREHOUSES, staff=STAFF, bug=bug,

@@ -24,8 +24,9 @@ from users import services as users
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
-# Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
-GONE = ("08", "57P0", "25P03", "25006")
+# Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby, and
+# what PostgreSQL itself calls its own failure: the log that cannot be written is a PANIC of this class.
+GONE = ("08", "57P0", "25P03", "25006", "XX")
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,7 @@ def _database(error: Exception) -> HttpResponse | None:
             409, "insufficient_stock", "Insufficient stock", "There is not enough stock.", members={"shortages": []}
         )
     is_gone = isinstance(error, OperationalError | InterfaceError | transactions.NotCommitted)
-    # A full disk under the log is a PANIC with the SQLSTATE of a bug.
-    if is_gone or (state or "").startswith(GONE) or transactions.ends_connection(error):
+    if is_gone or (state or "").startswith(GONE):
         logger.error("The database is unavailable", exc_info=error)
         detail = "The database does not answer, or its answer was lost: see whether the request had its effect."
         return problem(503, "database_unavailable", "Database unavailable", detail, headers=headers)

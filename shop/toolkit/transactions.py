@@ -96,8 +96,3 @@ def sqlstate(error: BaseException) -> str | None:
 def violated_constraint(error: BaseException) -> str | None:
     """Return the name of the constraint that an IntegrityError is about."""
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
-
-
-def ends_connection(error: BaseException) -> bool:
-    """Tell whether it was the server's last word: after FATAL the connection is gone, after PANIC all of them are."""
-    return getattr(getattr(error.__cause__, "diag", None), "severity_nonlocalized", None) in ("FATAL", "PANIC")

@@ -76,8 +76,15 @@ class Site:
         """Return what `verify_stock` says beside that all is well."""
         command = [sys.executable, "manage.py", "verify_stock"]
         done = subprocess.run(command, cwd=ROOT, env=self.direct, capture_output=True, text=True, check=False)
-        lines = f"{done.stdout}{done.stderr}".splitlines()
-        return [line for line in lines if not line.endswith((": ok", "found something."))] if done.returncode else []
+        if not done.returncode:
+            return []
+        found: list[str] = []
+        for line in f"{done.stdout}{done.stderr}".splitlines():
+            if line.startswith(" ") and found:  # the rows of a finding
+                found[-1] += line
+            elif not line.endswith((": ok", "found something.")):
+                found.append(line)
+        return found
 
     def start(self) -> None:
         self.servers = [self._server(number) for number in range(len(SHAPES))]

@@ -11,17 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.journal import Attempt, Journal, Operation
+from tests.chaos.journal import REUSED, Attempt, Journal, Operation
+from tests.chaos.wire import API, Answer, account_of, connect, send, sign_in
 
-TIMEOUT = 6  # seconds; a statement may take five
 RETRIES = 8
 PAUSE = 0.005  # at most, between two operations
-API = "/api/v1"
-BOUNDARY = "kill-test"
 
 
 @dataclass(frozen=True)
@@ -35,25 +33,10 @@ class Config:
     hot: list[int]  # of these there is never enough
     warehouses: list[str]
     staff: dict[str, str]
-    bug: str = ""  # of the client itself, where the test is tested
+    new_key_for_retries: bool = False  # a bug of the client, where the test is tested
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
-
-
-@dataclass
-class Heard:
-    """What came of one attempt; None when nobody knows."""
-
-    status: int | None
-    body: bytes = b""
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-UNKNOWN = Heard(None)
 
 
 class Client:
@@ -67,22 +50,22 @@ class Client:
         self.token = ""
         self.local = threading.local()
 
-    def ask(self, kind: str, method: str, path: str, body: Any = None) -> Heard:
-        """Do one operation; return the last that was heard of it."""
+    def ask(self, kind: str, method: str, path: str, body: Any = None) -> Answer | None:
+        """Do one operation; return its answer, None when nobody knows what became of it."""
         operation = self._new(kind, method, path, body)
         chance = self.random.random()
         if operation.writes and chance < 0.05:
             heard = self._twins(operation)
         else:
-            heard = self._attempt(operation, operation.base)
+            heard = self._attempt(operation, self._any_server())
         gives_up = chance > 0.9
         for retry in range(0 if gives_up else RETRIES):
-            if heard.status is not None:
+            if heard:
                 break
             time.sleep(min(2, 0.05 * 2**retry) * self.random.random())
-            again = self._renamed(operation) if self.config.bug == "retry_with_a_new_key" else operation
-            heard = self._attempt(again, self.random.randrange(len(self.config.ports)))
-        if operation.writes and heard.status and 0.05 < chance < 0.08:
+            again = self._renamed(operation) if self.config.new_key_for_retries else operation
+            heard = self._attempt(again, self._any_server())
+        if operation.writes and heard and 0.05 < chance < 0.08 and not self.config.new_key_for_retries:
             self._reuse(operation)
         return heard
 
@@ -92,89 +75,84 @@ class Client:
             body = {name: key if value is NAME else value for name, value in body.items()}
         if isinstance(body, str):
             body = body.replace("NAME", key)
-        base = self.random.randrange(len(self.config.ports))
-        operation = Operation(key, kind, method, API + path, body, self.name, base)
+        operation = Operation(key, kind, method, API + path, body, self.name)
         self.journal.do(operation)
         return operation
 
     def _renamed(self, operation: Operation) -> Operation:
-        renamed = Operation(**{**operation.__dict__, "key": f"{self.name}-{next(self.numbers)}", "kind": "again"})
+        renamed = replace(operation, key=f"{self.name}-{next(self.numbers)}", wish=operation.key)
         self.journal.do(renamed)
         return renamed
 
-    def _twins(self, operation: Operation) -> Heard:
+    def _twins(self, operation: Operation) -> Answer | None:
         """Send it twice at once, to both servers."""
-        heard: list[Heard] = []
+        heard: list[Answer | None] = []
         threads = [
-            threading.Thread(target=lambda base=base: heard.append(self._attempt(operation, base)))
-            for base in range(len(self.config.ports))
+            threading.Thread(target=lambda server=server: heard.append(self._attempt(operation, server)))
+            for server in range(len(self.config.ports))
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return next((twin for twin in heard if twin.status is not None), UNKNOWN)
+        return next(filter(None, heard), None)
 
     def _reuse(self, operation: Operation) -> None:
         """Send another body with a key that was answered."""
         other = Operation(
-            f"{operation.key}/reused", "reuse", operation.method, operation.path, altered(operation.body), self.name
+            operation.key + REUSED, "reuse", operation.method, operation.path, altered(operation.body), self.name
         )
         self.journal.do(other)
-        self._attempt(other, operation.base, key=operation.key)
+        self._attempt(other, self._any_server())
 
-    def _attempt(self, operation: Operation, base: int, *, key: str = "") -> Heard:
+    def _attempt(self, operation: Operation, server: int) -> Answer | None:
         number = next(self.attempts)
-        self.journal.sending(operation.key, number)
+        self.journal.sending(operation.key, number, server=server)
+        key = operation.sent_key if operation.writes else ""
         try:
-            status, body, replayed = self._send(operation, base, key or operation.key)
+            answer = send(
+                self._connection(server), operation.method, operation.path, operation.body, token=self.token, key=key
+            )
         except (OSError, http.client.HTTPException) as error:
-            self._drop(base)
+            self._drop(server)
             self.journal.lost(operation.key, number, type(error).__name__)
-            return UNKNOWN
-        if status == 401:
+            return None
+        if answer.status == 401:
             self.journal.lost(operation.key, number, "token")
             self.sign_in()
-            return UNKNOWN
+            return None
         # What is only read is not held against anybody, and lists are long.
-        kept = body if operation.writes else b""
-        self.journal.got(operation.key, number, status=status, body=kept, replayed=replayed)
-        decided = Attempt(sent=0, status=status, body=body).is_decided
-        return Heard(status, body) if decided else UNKNOWN
+        kept = answer.body if operation.writes else b""
+        self.journal.got(operation.key, number, status=answer.status, body=kept, replayed=answer.replayed)
+        return answer if Attempt(sent=0, status=answer.status, body=answer.body).is_decided else None
 
-    def _send(self, operation: Operation, base: int, key: str) -> tuple[int, bytes, bool]:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        if operation.writes:
-            headers["Idempotency-Key"] = key
-        data, headers["Content-Type"] = encoded(operation.body)
-        connection = self._connection(base)
-        connection.request(operation.method, operation.path, data, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read(), answer.headers.get("Idempotent-Replayed") == "true"
+    def _wanted(self, count: int) -> list[tuple[int, str]]:
+        """Draw so many products by Zipf's law: the n-th is wanted n times less than the first."""
+        lots = [self.random.random() ** rank for rank in range(1, len(self.config.products) + 1)]
+        return [product for _, product in sorted(zip(lots, self.config.products, strict=True), reverse=True)[:count]]
 
-    def _connection(self, base: int) -> http.client.HTTPConnection:
+    def _any_server(self) -> int:
+        return self.random.randrange(len(self.config.ports))
+
+    def _connection(self, server: int) -> http.client.HTTPConnection:
         kept = self.local.__dict__.setdefault("connections", {})
-        if base not in kept:
-            kept[base] = http.client.HTTPConnection("127.0.0.1", self.config.ports[base], timeout=TIMEOUT)
-        return kept[base]
+        if server not in kept:
+            kept[server] = connect(self.config.ports[server])
+        return kept[server]
 
-    def _drop(self, base: int) -> None:
-        self.local.connections.pop(base).close()
+    def _drop(self, server: int) -> None:
+        self.local.connections.pop(server).close()
 
     def sign_in(self) -> None:
         """Get a token, however long it takes."""
-        account = self.config.staff if self.name.startswith("staff") else self._account()
+        account = account_of(self.name, self.config.staff)
         while time.time() < self.config.until:
-            for base in range(len(self.config.ports)):
-                try:
-                    self.token = sign_in(self.config.ports[base], account)
-                except (OSError, http.client.HTTPException, KeyError):
-                    time.sleep(0.2)
-                else:
-                    return
-
-    def _account(self) -> dict[str, str]:
-        return {"email": f"{self.name}@example.com", "password": "nine lives of a cat"}
+            try:
+                self.token = sign_in(self.config.ports[self._any_server()], account)
+            except (OSError, http.client.HTTPException, KeyError, ValueError):
+                time.sleep(0.2)
+            else:
+                return
 
 
 NAME = object()  # in a body: the operation's own name
@@ -191,29 +169,6 @@ def altered(body: Any) -> Any:
         name: f"{value}-other" if isinstance(value, str) and value.startswith(("buyer", "staff")) else value
         for name, value in body.items()
     }
-
-
-def encoded(body: Any) -> tuple[bytes | None, str]:
-    """Return a body as bytes, and its type: text is the file of an import, everything else JSON."""
-    if body is None:
-        return None, "application/json"
-    if not isinstance(body, str):
-        return json.dumps(body).encode(), "application/json"
-    parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="mode"\r\n\r\nadjust\r\n',
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="stock.csv"\r\n',
-        f"Content-Type: text/csv\r\n\r\n{body}\r\n--{BOUNDARY}--\r\n",
-    ]
-    return "".join(parts).encode(), f"multipart/form-data; boundary={BOUNDARY}"
-
-
-def sign_in(port: int, account: dict[str, str]) -> str:
-    """Return an access token. Raises OSError, HTTPException, KeyError when there is none to be had."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
-    credentials = {name: account[name] for name in ("email", "password")}
-    connection.request("POST", f"{API}/auth/token", json.dumps(credentials), {"Content-Type": "application/json"})
-    token: str = json.loads(connection.getresponse().read())["access"]
-    return token
 
 
 class Buyer(Client):
@@ -242,15 +197,13 @@ class Buyer(Client):
 
     def _check_out(self) -> None:
         count = self.random.choice([1, 1, 1, 2, 2, 3, 5, 8, 13, 20])
-        # Zipf's law without putting back: the n-th product is wanted n times less than the first.
-        lots = [self.random.random() ** rank for rank in range(1, len(self.config.products) + 1)]
-        wanted = sorted(zip(lots, self.config.products, strict=True), reverse=True)[:count]
-        items = [{"product_id": product_id, "quantity": self.random.randint(1, 3)} for _, (product_id, _) in wanted]
+        wanted = self._wanted(count)
+        items = [{"product_id": product_id, "quantity": self.random.randint(1, 3)} for product_id, _ in wanted]
         if self.random.random() < 0.4:
             items.append({"product_id": self.random.choice(self.config.hot), "quantity": 1})
         self.random.shuffle(items)
         heard = self.ask("checkout", "POST", "/orders", {"items": items})
-        if heard.status == 201:
+        if heard and heard.status == 201:
             self.pending = [*self.pending[-20:], heard.json["id"]]
 
 
@@ -272,7 +225,7 @@ class Clerk(Client):
 
     def _orders(self, status: str) -> list[Any]:
         heard = self.ask("read", "GET", f"/orders?status={status}&page_size=50")
-        return list(heard.json["results"]) if heard.status == 200 else []
+        return list(heard.json["results"]) if heard and heard.status == 200 else []
 
     def _some(self, status: str, units: Callable[[Any], int]) -> tuple[str, list[dict[str, int]]] | None:
         found = self._orders(status)
@@ -302,7 +255,7 @@ class Clerk(Client):
 
     def _receive(self) -> None:
         is_hot = self.random.random() < 0.5
-        product_id = self.random.choice(self.config.hot) if is_hot else self._product()[0]
+        product_id = self.random.choice(self.config.hot) if is_hot else self._wanted(1)[0][0]
         # Of most there is to be enough, also after hours; of one there never is.
         body = {"mode": "adjust", "quantity": self.random.randint(1, 5 if is_hot else 80), "reason": "received"}
         warehouse = self.config.warehouses[0]
@@ -312,7 +265,7 @@ class Clerk(Client):
     def _set(self) -> None:
         product_id, _ = self._product()
         heard = self.ask("read", "GET", f"/inventory/items/{product_id}")
-        if heard.status != 200:
+        if not heard or heard.status != 200:
             return
         stock = self.random.choice(heard.json["stocks"])
         on_hand = stock["on_hand"]

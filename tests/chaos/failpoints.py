@@ -12,7 +12,7 @@ from typing import Any
 
 from shop.toolkit.postgresql import base
 
-STATEMENTS = 6  # the first of a transaction; a checkout with a key has as many
+STATEMENTS = 15  # the first of a transaction; with a key a checkout has 6, the longest of the others 15
 POINTS = [
     *(f"{when}-statement-{number}" for number in range(1, STATEMENTS + 1) for when in ("before", "after")),
     "before-commit",
@@ -26,8 +26,9 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 def arm(folder: Path, point: str, how: str) -> Path:
     """Have the next process that comes to `point` kill or stop itself; return the file."""
-    file = folder / point
-    file.write_text(how)
+    file, unfinished = folder / point, folder / f"{point}.new"
+    unfinished.write_text(how)
+    unfinished.rename(file)  # whoever comes by finds all of it
     return file
 
 

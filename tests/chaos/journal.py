@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+REUSED = "/reused"
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -23,7 +25,12 @@ class Operation:
     path: str
     body: Any
     who: str
-    base: int = 0  # of the servers, the one that is asked first
+    wish: str = ""  # the key of the operation that this one repeats under a new name, which no good client does
+
+    @property
+    def sent_key(self) -> str:
+        """The Idempotency-Key that it is sent with: of one that reuses another's, that."""
+        return self.key.removesuffix(REUSED)
 
     @property
     def writes(self) -> bool:
@@ -40,6 +47,7 @@ class Attempt:
     body: bytes = b""
     replayed: bool = False
     why: str = ""
+    server: int = 0
 
     @property
     def is_decided(self) -> bool:
@@ -84,8 +92,8 @@ class Journal:
     def do(self, operation: Operation) -> None:
         self._write({"do": operation.__dict__})
 
-    def sending(self, key: str, attempt: int) -> None:
-        self._write({"try": key, "n": attempt, "at": time.time()})
+    def sending(self, key: str, attempt: int, *, server: int) -> None:
+        self._write({"try": key, "n": attempt, "at": time.time(), "server": server})
 
     def got(self, key: str, attempt: int, *, status: int, body: bytes, replayed: bool) -> None:
         self._write(
@@ -114,7 +122,7 @@ def read(paths: list[Path]) -> dict[str, Entry]:
                 operation = Operation(**record["do"])
                 found[operation.key] = Entry(operation)
             elif "try" in record:
-                attempt = attempts[record["try"], record["n"]] = Attempt(sent=record["at"])
+                attempt = attempts[record["try"], record["n"]] = Attempt(sent=record["at"], server=record["server"])
                 found[record["try"]].attempts.append(attempt)
             else:
                 attempt = attempts[record.get("got") or record["lost"], record["n"]]

@@ -5,8 +5,9 @@ that the processes of a test plant in themselves.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from django.db import Error, connection, transaction
@@ -20,12 +21,12 @@ from shop.toolkit.refusals import Refusal
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug: in the code (`plant`), in the database (`statements`), in its settings, or in the client (by its name)."""
+    """A bug: in the code (`plant`), in the database (`statements`), or in the client."""
 
     what: str
     plant: Callable[[], None] = lambda: None
     statements: tuple[str, ...] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    in_client: bool = False
 
 
 def plant() -> None:
@@ -34,9 +35,14 @@ def plant() -> None:
         MUTANTS[name].plant()
 
 
-def _lock_stock(change: Callable[[str], str]) -> Callable[[], None]:
+def _changed(text: str, old: str, new: str) -> str:
+    assert old in text, f"the bug has nothing to change: {old}"
+    return text.replace(old, new)
+
+
+def _lock_stock(old: str, new: str) -> Callable[[], None]:
     def plant() -> None:
-        _stock.LOCK_STOCK = change(_stock.LOCK_STOCK)
+        _stock.LOCK_STOCK = _changed(_stock.LOCK_STOCK, old, new)
 
     return plant
 
@@ -88,8 +94,8 @@ def _commit_in_between() -> None:
 
 
 def _sweep_whatever_is_overdue() -> None:
-    _reservations.LOCK_DUE = _reservations.LOCK_DUE.replace("state = 'held'", "state IN ('held', 'confirmed')")
-    _reservations.END_RESERVATIONS = _reservations.END_RESERVATIONS.replace("AND state IN ('held', 'confirmed')", "")
+    _reservations.LOCK_DUE = _changed(_reservations.LOCK_DUE, "state = 'held'", "state IN ('held', 'confirmed')")
+    _reservations.END_RESERVATIONS = _changed(_reservations.END_RESERVATIONS, "AND state IN ('held', 'confirmed')", "")
 
 
 def _decide_before_the_lock() -> None:
@@ -103,6 +109,21 @@ def _decide_before_the_lock() -> None:
     inventory.lock_stock = read_then_lock
 
 
+def _expectation_ignored() -> None:
+    services = import_module("inventory.services")  # its models need Django, which is up by now
+    set_on_hand = services.set_on_hand
+    services.set_on_hand = lambda **given: set_on_hand(**{**given, "expected_on_hand": None})
+
+
+def _transfer_of_one_leg() -> None:
+    post_movements = inventory.post_movements
+
+    def post(changes: Any, *, kind: str, **given: Any) -> Any:
+        return post_movements(changes[:1] if kind == "transfer" else changes, kind=kind, **given)
+
+    inventory.post_movements = post
+
+
 MUTANTS = {
     "asynchronous_commit": Mutant(
         "an order is acknowledged before it is on disk",
@@ -112,27 +133,28 @@ MUTANTS = {
         "the table of idempotency keys is unlogged, since it is only a cache, is it not",
         statements=("ALTER TABLE toolkit_idempotencykey SET UNLOGGED",),
     ),
-    "disk_not_waited_for": Mutant("fsync is off", settings={"fsync": "off"}),
-    "retry_with_a_new_key": Mutant("a client makes a new key for a retry"),
+    "retry_with_a_new_key": Mutant("a client makes a new key for a retry", in_client=True),
     "no_lock_no_check": Mutant(
         "stock is read, judged and written, without a lock and without the CHECK",
-        plant=_lock_stock(lambda text: text.replace("FOR NO KEY UPDATE OF s", "")),
+        plant=_lock_stock("FOR NO KEY UPDATE OF s", ""),
         statements=("ALTER TABLE inventory_stock DROP CONSTRAINT inventory_never_oversold",),
     ),
     "decided_before_the_lock": Mutant("stock is judged before it is locked", plant=_decide_before_the_lock),
     "unsorted_lines": Mutant(
         "rows are locked in whatever order",
-        plant=_lock_stock(lambda text: text.replace("ORDER BY s.product_id, s.warehouse_id", "ORDER BY random()")),
+        plant=_lock_stock("ORDER BY s.product_id, s.warehouse_id", "ORDER BY random()"),
     ),
     "skip_locked": Mutant(
         "rows that somebody else is at are passed over",
-        plant=_lock_stock(lambda text: text.replace("OF s", "OF s SKIP LOCKED")),
+        plant=_lock_stock("OF s", "OF s SKIP LOCKED"),
     ),
     "answer_before_commit": Mutant("an order is acknowledged whatever becomes of its commit", _answer_before_commit),
     "refusal_commits": Mutant("a refusal leaves what was written before it", _refusal_commits),
     "commit_in_between": Mutant("an order is committed before its stock is reserved", _commit_in_between),
     "answers_not_kept": Mutant("a key is claimed, and the answer is not kept", _answers_not_kept),
     "forgetful_keys": Mutant("keys are not looked at", _forgetful_keys),
+    "expectation_ignored": Mutant("stock is set whatever was expected on hand", _expectation_ignored),
+    "transfer_of_one_leg": Mutant("a transfer takes units, and brings none", _transfer_of_one_leg),
     "sweeper_without_guard": Mutant(
         "whatever is past its deadline is expired, paid or not",
         _sweep_whatever_is_overdue,

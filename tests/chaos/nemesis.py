@@ -6,7 +6,6 @@ nobody to do it to, in which case it does not count.
 
 import os
 import random
-import shutil
 import signal
 import time
 from collections import Counter
@@ -20,7 +19,8 @@ from tests.chaos import failpoints
 from tests.chaos.site import Site
 
 PAUSES = (0.3, 1.2)  # seconds between two faults
-FREEZE_SECONDS = (0.5, 2.5)
+# Most are over before anybody gives up. Some outlast every limit: a statement's five seconds, a client's six.
+SHORT, LONG, LONG_SHARE = (0.5, 2.5), (6, 9), 0.15
 ARMED_SECONDS = 3  # that a place waits for somebody to come by
 
 
@@ -40,6 +40,8 @@ class Nemesis:
     def __init__(self, site: Site, seed: int) -> None:
         self.site, self.random = site, random.Random(seed)
         self.done: list[Fault] = []
+        self.points: Counter[str] = Counter()  # where processes were killed or frozen
+        self.mended = 0.0  # when the mending of the last fault began
         self.kinds: dict[str, Callable[[], str]] = {
             "kill_worker": self.kill_worker,
             "freeze_worker": self.freeze_worker,
@@ -50,7 +52,7 @@ class Nemesis:
             "kill_backend": self.kill_backend,
             "freeze_backend": self.freeze_backend,
             "kill_database": self.kill_database,
-            "fill_disk": self.fill_disk,
+            **({"fill_disk": self.fill_disk} if site.wal else {}),
             "cut": self.cut,
             "delay": self.delay,
             "swallow": self.swallow,
@@ -79,7 +81,7 @@ class Nemesis:
         while time.time() < until:
             kind = first.pop() if first else self._any()
             self._do(kind)
-            if kind in self.kinds and not self.counts[kind]:
+            if not self.counts[kind]:
                 first.insert(0, kind)
             time.sleep(self.random.uniform(*PAUSES))
             self.site.keep_up()
@@ -89,13 +91,14 @@ class Nemesis:
         return kind
 
     def _do(self, kind: str) -> None:
-        began = time.time()
+        began, self.mended = time.time(), 0.0
         what = ""
-        with suppress(psutil.NoSuchProcess, FileNotFoundError, ValueError):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # somebody ended before they could be hit
             what = self.kinds[kind]()
+        ended = self.mended or time.time()
         self.site.keep_up()
         if what:
-            self.done.append(Fault(kind, began, time.time(), what))
+            self.done.append(Fault(kind, began, ended, what))
 
     def kill_worker(self) -> str:
         """Kill -9 a process that answers requests."""
@@ -114,8 +117,10 @@ class Nemesis:
         """Have whoever comes to a place of a transaction stop there for a while, with the locks it has."""
         point, pid = self._spring("stop")
         if point:
-            self._wait(*FREEZE_SECONDS)
-            os.kill(pid, signal.SIGCONT)
+            try:
+                self._wait_some()
+            finally:
+                os.kill(pid, signal.SIGCONT)
         return point
 
     def _spring(self, how: str) -> tuple[str, int]:
@@ -124,10 +129,12 @@ class Nemesis:
         deadline = time.monotonic() + ARMED_SECONDS
         while time.monotonic() < deadline:
             if pid := failpoints.taken(self.site.points, point):
-                return point, pid
+                break
             time.sleep(0.02)
-        file.unlink(missing_ok=True)
-        pid = failpoints.taken(self.site.points, point)  # in the last moment
+        else:
+            file.unlink(missing_ok=True)
+            pid = failpoints.taken(self.site.points, point)  # in the last moment
+        self.points[point] += bool(pid)
         return (point, pid) if pid else ("", 0)
 
     def kill_server(self) -> str:
@@ -155,19 +162,22 @@ class Nemesis:
     def kill_database(self) -> str:
         """Kill -9 all of PostgreSQL, and start it again a moment later."""
         self.site.kill_database()
-        self._wait(0.1, 1.5)
-        self.site.restart_database()
+        try:
+            self._wait(0.1, 1.5)
+        finally:
+            self.mended = time.time()
+            self.site.restart_database()
         return "all of PostgreSQL"
 
     def fill_disk(self) -> str:
-        """Leave PostgreSQL no room on its disk for a while."""
-        if not shutil.which("prlimit"):
-            del self.kinds["fill_disk"]  # not on this machine
-            return ""
-        self.site.fill_disk(is_full=True)
-        self._wait(0.2, 1)
-        self.site.fill_disk(is_full=False)
-        return "the disk"
+        """Leave PostgreSQL no room for its log for a while."""
+        self.site.fill_disk()
+        try:
+            self._wait(0.5, 2)
+        finally:
+            self.mended = time.time()
+            met = self.site.clear_disk()
+        return "no space left" if met else ""
 
     def cut(self) -> str:
         """Cut every connection to the database."""
@@ -176,16 +186,20 @@ class Nemesis:
 
     def delay(self) -> str:
         """Let everything between servers and database take longer."""
-        self.site.proxy.delay = self.random.uniform(0.02, 0.3)
-        self._wait(0.5, 2)
-        self.site.proxy.delay, seconds = 0.0, self.site.proxy.delay
+        seconds = self.site.proxy.delay = self.random.uniform(0.02, 0.3)
+        try:
+            self._wait(0.5, 2)
+        finally:
+            self.site.proxy.delay = 0.0
         return f"{seconds * 1000:.0f} ms"
 
     def swallow(self) -> str:
         """Let nothing through between servers and database, and cut nothing."""
         self.site.proxy.swallows = True
-        self._wait(0.5, 3)
-        self.site.proxy.swallows = False
+        try:
+            self._wait_some()
+        finally:
+            self.site.proxy.swallows = False
         return "every connection"
 
     def lose_commit(self) -> str:
@@ -197,13 +211,13 @@ class Nemesis:
         return self._lose("answer_lost")
 
     def _lose(self, how: str) -> str:
-        before = len(self.site.proxy.done)
-        self.site.proxy.lost_commits.append(how)
+        before = self.site.proxy.done
+        self.site.proxy.lost_commit = how
         deadline = time.monotonic() + ARMED_SECONDS
-        while time.monotonic() < deadline and len(self.site.proxy.done) == before:
+        while time.monotonic() < deadline and self.site.proxy.done == before:
             time.sleep(0.02)
-        self.site.proxy.lost_commits.clear()
-        return "a COMMIT" if len(self.site.proxy.done) > before else ""
+        self.site.proxy.lost_commit = ""
+        return "a COMMIT" if self.site.proxy.done > before else ""
 
     def _signal(self, processes: list[psutil.Process], number: signal.Signals) -> str:
         if not processes:
@@ -217,9 +231,14 @@ class Nemesis:
             return ""
         process = self.random.choice(processes)
         process.send_signal(signal.SIGSTOP)
-        self._wait(*FREEZE_SECONDS)
-        process.send_signal(signal.SIGCONT)
+        try:
+            self._wait_some()
+        finally:
+            process.send_signal(signal.SIGCONT)
         return f"process {process.pid}"
+
+    def _wait_some(self) -> None:
+        self._wait(*(LONG if self.random.random() < LONG_SHARE else SHORT))
 
     def _wait(self, shortest: float, longest: float) -> None:
         time.sleep(self.random.uniform(shortest, longest))

@@ -54,12 +54,10 @@ class Link:
     async def upward(self, source: asyncio.StreamReader) -> None:
         while data := await source.read(CHUNK):
             await self.proxy.hold()
-            if self.frontend.commits(data) and self.proxy.lost_commits:
-                how = self.proxy.lost_commits.pop()
-                self.proxy.done.append(how)
-                if how == "commit_lost":
-                    return
-                self.loses_answers = True
+            how = self.proxy.takes_commit() if self.frontend.commits(data) else ""
+            if how == "commit_lost":
+                return
+            self.loses_answers |= bool(how)
             self.server.write(data)
             await self.server.drain()
 
@@ -79,8 +77,8 @@ class FaultProxy:
         self.target = str(sockets / ".s.PGSQL.5432")
         self.delay = 0.0  # seconds, in each direction
         self.swallows = False  # takes and gives nothing, and stays connected
-        self.lost_commits: list[str] = []  # what happens to the next ones: "commit_lost", "answer_lost"
-        self.done: list[str] = []
+        self.lost_commit = ""  # what happens to the next one: "commit_lost", "answer_lost"
+        self.done = 0  # COMMITs to which that has happened
         self.links: set[Link] = set()
         self._loop = asyncio.new_event_loop()
         started: Future[int] = Future()
@@ -98,7 +96,17 @@ class FaultProxy:
 
         return asyncio.run_coroutine_threadsafe(cut(), self._loop).result(timeout=10)
 
+    def takes_commit(self) -> str:
+        """Return what is to happen to the COMMIT that comes by, which then counts as done; mostly nothing."""
+        how, self.lost_commit = self.lost_commit, ""
+        if how:
+            self.done += 1
+        return how
+
     def close(self) -> None:
+        """Cut everybody off, and listen no more."""
+        self.cut_all()
+        self._loop.call_soon_threadsafe(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def hold(self) -> None:
@@ -110,8 +118,8 @@ class FaultProxy:
 
     def _run(self, started: "Future[int]") -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        started.set_result(server.sockets[0].getsockname()[1])
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        started.set_result(self._server.sockets[0].getsockname()[1])
         self._loop.run_forever()
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:

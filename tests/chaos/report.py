@@ -31,7 +31,7 @@ table {{ border-collapse: collapse }} td, th {{ padding: .1em 1em .1em 0; text-a
 {findings}
 <h2>Faults</h2>
 <table><tr><th>kind<th>times<th>seconds, median</tr>{faults}</table>
-<p>Once more with the same faults in the same order: <code>make chaos SEED={seed} SECONDS={seconds:.0f}</code></p>
+<p>Once more, beginning with the same wishes and faults: <code>make chaos SEED={seed} SECONDS={seconds:.0f}</code></p>
 </html>
 """
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,18 +13,22 @@ from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 
-from benchmarks import free_port, psql
+from benchmarks import ROOT, free_port, psql
 from shop import embedded, serving
 from tests.chaos.mutants import MUTANTS, Mutant
 from tests.chaos.proxy import FaultProxy
+from tests.chaos.wire import STAFF
 
-ROOT = Path(__file__).resolve().parents[2]
-STAFF = {"email": "staff@example.com", "password": secrets.token_urlsafe(24)}
 HOLD_SECONDS = 4  # of a checkout that nobody pays for, so that the workers have something to expire
 # Workers x threads, and connections of each worker: the second server has one connection for four threads.
 SHAPES = [(2, 2, 2), (1, 4, 1)]
 READY_SECONDS = 60
+# Its log is on a disk of its own where that can be had, small enough to be filled at once; every segment is made anew,
+# so that a full disk is noticed.
+WAL_BYTES = 512 << 20
+WAL_SETTINGS = {"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "192MB"}
 
 Process = subprocess.Popen[bytes]
 
@@ -36,8 +41,11 @@ class Site:
         self.points = folder / "points"
         self.points.mkdir()
         bug = MUTANTS[mutant] if mutant else Mutant("none")
-        self.cluster = embedded.Cluster(folder / "postgres", settings=bug.settings)
+        self.cluster = embedded.Cluster(folder / "postgres", settings=WAL_SETTINGS)
         self.cluster.ensure_running()
+        self.wal = self._give_log_a_disk()
+        with psycopg.connect(self.cluster.url) as connection:
+            assert connection.execute("SHOW data_checksums").fetchone() == ("on",)
         self.proxy = FaultProxy(self.cluster.sockets)
         self.direct = {
             **os.environ,
@@ -61,6 +69,7 @@ class Site:
         self.ports = [free_port() for _ in SHAPES]
         self.servers: list[Process] = []
         self.sweepers: list[Process] = []
+        self._log_seen = 0
 
     @property
     def bases(self) -> list[str]:
@@ -136,20 +145,46 @@ class Site:
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
 
-    def fill_disk(self, *, is_full: bool) -> None:
-        """Let nothing of PostgreSQL write beyond the first page of any file, or everything again.
+    def _give_log_a_disk(self) -> Path | None:
+        """Put PostgreSQL's log on a small file system of its own; None where the machine does not allow that."""
+        disk, place = self.folder / "wal", self.cluster.data / "pg_wal"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={WAL_BYTES},mode=0711", "tmpfs", str(disk)]
+        if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+            return None
+        self.cluster.stop()
+        shutil.move(place, disk / "pg_wal")  # keeps no owner across file systems
+        place.symlink_to(disk / "pg_wal")
+        if account := self.cluster.account:
+            for path in [disk / "pg_wal", *(disk / "pg_wal").rglob("*")]:
+                os.chown(path, account.uid, account.gid)
+        self.cluster.ensure_running()
+        return disk
 
-        To PostgreSQL that is a disk without room, its log included; it needs no file system of its own. Raises
-        FileNotFoundError where there is no `prlimit`.
+    def fill_disk(self) -> None:
+        """Leave PostgreSQL no room for another segment of its log, and have it ask for one.
+
+        Where it meets that in the middle of a commit, it cannot but end all of itself and recover.
         """
-        limit = f"--fsize={8192 if is_full else 'unlimited'}:unlimited"
-        account = self.cluster.account
-        who = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-        for process in self._postmaster().children():
-            # It may have ended meanwhile.
-            subprocess.run(
-                ["prlimit", limit, "--pid", str(process.pid)], cwd="/", capture_output=True, check=False, **who
-            )
+        assert self.wal
+        with (self.wal / "filler").open("wb") as filler:
+            free = os.statvfs(self.wal)
+            os.posix_fallocate(filler.fileno(), 0, free.f_bavail * free.f_frsize)
+        with suppress(psycopg.Error), psycopg.connect(self.cluster.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_switch_wal()")
+
+    def clear_disk(self) -> bool:
+        """Give the room back, start PostgreSQL again if it has given up, and tell whether it had met the end of it."""
+        assert self.wal
+        (self.wal / "filler").unlink(missing_ok=True)
+        time.sleep(0.2)  # to recover, or to give up
+        self.restart_database()
+        log = self.log_of_database()
+        met, self._log_seen = "No space left on device" in log[self._log_seen :], len(log)
+        return met
+
+    def log_of_database(self) -> str:
+        return (self.cluster.data / "server.log").read_text(errors="replace")
 
     def restart_database(self) -> None:
         """Start PostgreSQL again, which recovers from its log."""
@@ -157,13 +192,27 @@ class Site:
 
     def stop(self) -> None:
         """Stop everything, gently where it can be; what hangs is killed."""
-        for process in [*self.servers, *self.sweepers]:
+        for process in self._everyone():  # a run that was interrupted may have left one frozen
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+        ours = [*self.servers, *self.sweepers]
+        for process in ours:
             process.terminate()
-        for process in [*self.servers, *self.sweepers]:
+        for process in ours:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=15)
             _kill_group(process.pid)
-        self.servers, self.sweepers = [], []
+        self.proxy.close()
+        with suppress(embedded.EmbeddedError):
+            self.cluster.stop()
+        if self.wal:
+            subprocess.run(["umount", "--lazy", str(self.wal)], check=False)
+
+    def _everyone(self) -> list[psutil.Process]:
+        found = self.web_workers()
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ValueError):
+            found += self._postmaster().children()
+        return found
 
     def _postmaster(self) -> psutil.Process:
         pid = int((self.cluster.data / "postmaster.pid").read_text().splitlines()[0])
@@ -209,12 +258,9 @@ def _kill_group(pid: int) -> None:
 def site(folder: Path, *, mutant: str = "") -> Iterator[Site]:
     """Yield a shop that is up; stop everything in the end."""
     folder.chmod(0o711)  # where root runs this, PostgreSQL's account passes through
-    settings = MUTANTS[mutant].settings if mutant else {}
-    with embedded.server(folder, settings=settings):  # stops the database whatever happens
-        found = Site(folder, mutant=mutant)
-        try:
-            found.start()
-            yield found
-        finally:
-            found.stop()
-            found.proxy.close()
+    found = Site(folder, mutant=mutant)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()

@@ -35,6 +35,7 @@ SUPERUSER = "postgres"
 SYSTEM_USER = "embedded_postgres"  # what root drops to: PostgreSQL refuses to run as root
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's own limit is 107 (Linux) or 103 (macOS)
 START_SECONDS = 300  # crash recovery after a kill -9 may have much to replay
+CONNECT_ATTEMPTS = 5
 STOP_SECONDS = 60
 LOG_LINES = 5  # of the server's log, shown when it does not start
 ORPHAN_SECONDS = 15  # how long backends may outlive a killed postmaster
@@ -243,12 +244,27 @@ class Cluster:
             os.chown(self.sockets, uid, gid)
 
     def _ensure_database(self) -> None:
-        try:
-            with psycopg.connect(self.url.removesuffix(DATABASE) + "postgres", autocommit=True) as connection:
-                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
-        except psycopg.Error as error:
-            raise EmbeddedError(f"The embedded PostgreSQL does not answer: {error}\n{self._log_tail()}") from error
+        # A moment after one of its processes was killed the server ends the others, takes nobody in, and recovers.
+        for _ in range(CONNECT_ATTEMPTS):
+            self._await_recovery()
+            try:
+                self._make_database()
+            except psycopg.Error as error:
+                problem = error
+                time.sleep(0.2)
+            else:
+                return
+        raise EmbeddedError(f"The embedded PostgreSQL does not answer: {problem}\n{self._log_tail()}") from problem
+
+    def _make_database(self) -> None:
+        with psycopg.connect(self.url.removesuffix(DATABASE) + "postgres", autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+
+    def _await_recovery(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while psycopg.pq.PGconn.ping(self.url.encode()) == psycopg.pq.Ping.REJECT and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _postmaster(self) -> psutil.Process | None:
         """Return the live server process of this data directory.

@@ -199,7 +199,7 @@ class Buyer(Client):
         count = self.random.choice([1, 1, 1, 2, 2, 3, 5, 8, 13, 20])
         wanted = self._wanted(count)
         items = [{"product_id": product_id, "quantity": self.random.randint(1, 3)} for product_id, _ in wanted]
-        if self.random.random() < 0.4:
+        if self.random.random() < 0.6:
             items.append({"product_id": self.random.choice(self.config.hot), "quantity": 1})
         self.random.shuffle(items)
         heard = self.ask("checkout", "POST", "/orders", {"items": items})
@@ -214,7 +214,7 @@ class Clerk(Client):
         duties: list[tuple[int, Callable[[], None]]] = [
             (3, self._ship),
             (2, self._take_back),
-            (4, self._receive),
+            (8, self._receive),
             (2, self._set),
             (2, self._transfer),
             (1, self._import),
@@ -254,10 +254,10 @@ class Clerk(Client):
             self.ask("return", "POST", f"/orders/{some[0]}/return", body)
 
     def _receive(self) -> None:
-        is_hot = self.random.random() < 0.5
+        is_hot = self.random.random() < 0.7
         product_id = self.random.choice(self.config.hot) if is_hot else self._wanted(1)[0][0]
         # Of most there is to be enough, also after hours; of one there never is.
-        body = {"mode": "adjust", "quantity": self.random.randint(1, 5 if is_hot else 80), "reason": "received"}
+        body = {"mode": "adjust", "quantity": self.random.randint(1, 2 if is_hot else 80), "reason": "received"}
         warehouse = self.config.warehouses[0]
         path = f"/inventory/items/{product_id}/adjustments"
         self.ask("adjust", "POST", path, {**body, "warehouse": warehouse, "reference": NAME})

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import run
 
-RUNS = (10, 20, 60)  # seconds; a bug that needs luck gets more time
+RUNS = (15, 30, 60)  # seconds; a bug that needs luck gets more time
 GUARDS = "verify_stock: guard_"  # sees that a guard is gone, not what comes of it: what comes of it must be found
 
 

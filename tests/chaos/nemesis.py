@@ -52,7 +52,7 @@ class Nemesis:
             "kill_backend": self.kill_backend,
             "freeze_backend": self.freeze_backend,
             "kill_database": self.kill_database,
-            **({"fill_disk": self.fill_disk} if site.wal else {}),
+            **({"fill_disk": self.fill_disk} if site.database.can_be_filled else {}),
             "cut": self.cut,
             "delay": self.delay,
             "swallow": self.swallow,
@@ -153,30 +153,30 @@ class Nemesis:
 
     def kill_backend(self) -> str:
         """Kill -9 a process of PostgreSQL that serves a connection; it then ends all the others, and recovers."""
-        return self._signal(self.site.backends(), signal.SIGKILL)
+        return self._signal(self.site.database.backends(), signal.SIGKILL)
 
     def freeze_backend(self) -> str:
         """Stop a process of PostgreSQL that serves a connection for a while, with the locks it has."""
-        return self._freeze(self.site.backends())
+        return self._freeze(self.site.database.backends())
 
     def kill_database(self) -> str:
         """Kill -9 all of PostgreSQL, and start it again a moment later."""
-        self.site.kill_database()
+        self.site.database.kill()
         try:
             self._wait(0.1, 1.5)
         finally:
             self.mended = time.time()
-            self.site.restart_database()
+            self.site.database.restart()
         return "all of PostgreSQL"
 
     def fill_disk(self) -> str:
         """Leave PostgreSQL no room for its log for a while."""
-        self.site.fill_disk()
+        self.site.database.fill_disk()
         try:
             self._wait(0.5, 2)
         finally:
             self.mended = time.time()
-            met = self.site.clear_disk()
+            met = self.site.database.clear_disk()
         return "no space left" if met else ""
 
     def cut(self) -> str:

@@ -23,7 +23,7 @@ from tests.chaos.wire import API, STAFF, account_of, connect, send, sign_in
 
 BUYERS, CLERKS = 6, 2
 PRODUCTS, UNITS = 30, 400
-HOT, HOT_UNITS = 3, 10
+HOT, HOT_UNITS = 2, 10
 WAREHOUSES = ["MAIN", "EAST", "WEST"]
 END_SECONDS = 60  # for the clients to come to an end after the last fault
 FEWEST_FAULTS, FEWEST_KINDS = 20, 8

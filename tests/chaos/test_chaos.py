@@ -1,10 +1,14 @@
 """The kill test, as `make chaos` and `make mutants` run it, each in a process of its own."""
 
 import re
+import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.chaos.proxy import Frontend
@@ -13,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     print(done.stdout, done.stderr)
     return done
 
@@ -35,6 +40,26 @@ def test_a_planted_bug_is_found():
     done = run("tests.chaos.mutation", "forgetful_keys")
 
     assert "Score: 1 of 1" in done.stdout
+
+
+def test_a_run_that_is_told_to_stop_leaves_nothing_running():
+    command = [sys.executable, "-m", "tests.chaos", "--seconds", "60"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        folder = re.search(r"in (\S+) until", running.stdout.readline())[1]
+        assert "The shop is up" in running.stdout.readline()
+        time.sleep(3)  # faults and clients are at work
+        running.terminate()
+        running.communicate(timeout=60)
+
+    assert running.returncode == 1
+    assert [line for line in map(command_line, psutil.process_iter()) if folder in line] == []
+    shutil.rmtree(folder)
+
+
+def command_line(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join([*process.cmdline(), *process.environ().values()])
+    return ""
 
 
 STARTUP = b"\0\0\0\x08\0\x03\0\0"

@@ -41,7 +41,7 @@ class Verifier:
         """Return all findings."""
         say(f"{self.settle()} operations of unknown fate asked for again with their key")
         say(f"{self.replay()} answers asked for again")
-        books = Books.read(self.site.cluster.url, self.site.log_of_database())
+        books = Books.read(self.site.database.url, self.site.database.log())
         findings = Judge(self.entries, books, initial, skus, faults, ended).run(say)
         broken = [f"verify_stock: {line}" for line in self.site.broken_books()]
         say(f"verify_stock: {'BROKEN' if broken else 'ok'}")
@@ -102,6 +102,6 @@ class Verifier:
         return attempt
 
     def _look_up(self, entry: Entry) -> None:
-        with psycopg.connect(self.site.cluster.url) as connection:
+        with psycopg.connect(self.site.database.url) as connection:
             for _, status, body in connection.execute(EXECUTED, [[entry.operation.key]]):
                 entry.attempts.append(Attempt(sent=time.time(), got=time.time(), status=status, body=bytes(body)))

@@ -330,6 +330,22 @@ def test_a_socket_folder_that_others_made_first_is_refused(house, tmp_path):
     cluster.sockets.rmdir()
 
 
+def test_a_server_that_is_recovering_is_waited_for(house):
+    """Somebody comes a moment after one of PostgreSQL's processes was killed, and it takes nobody in."""
+    cluster = embedded.Cluster(house / "postgres")
+    cluster.ensure_running()
+    try:
+        for _ in range(3):
+            with psycopg.connect(cluster.url) as connection:
+                psutil.Process(connection.info.backend_pid).kill()
+                time.sleep(0.01)
+                cluster.ensure_running()
+            with psycopg.connect(cluster.url) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        cluster.stop()
+
+
 @pytest.mark.parametrize("name", ["a b", "a'b", "a,b", "ü"])
 def test_a_folder_may_have_an_odd_name(house, name):
     folder = house / name

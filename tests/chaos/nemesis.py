@@ -79,7 +79,8 @@ class Nemesis:
         first = list(self.kinds)
         self.random.shuffle(first)
         while time.time() < until:
-            kind = first.pop() if first else self._any()
+            # One that finds nobody to be done to must not keep the others from coming.
+            kind = first.pop() if first and self.random.random() < 0.7 else self._any()
             self._do(kind)
             if not self.counts[kind]:
                 first.insert(0, kind)

@@ -102,6 +102,8 @@ class Site:
 
     def keep_up(self) -> None:
         """Start what has ended again, as whatever runs a shop would."""
+        if not self.database.processes():  # it gives up when it cannot even recover
+            self.database.restart()
         for number, server in enumerate(self.servers):
             if server.poll() is not None:
                 _kill_group(server.pid)  # workers that outlived it have its port

@@ -96,6 +96,10 @@ def _another_answer(case: Case) -> None:
     case.entries["confirm"].attempts.append(Attempt(sent=9, got=10, status=200, body=b'"other"'))
 
 
+def _refused_and_done(case: Case) -> None:
+    case.entries["checkout"].attempts.insert(0, Attempt(sent=0.5, got=0.9, status=409, body=b"{}"))
+
+
 def _internal_error(case: Case) -> None:
     case.entries["checkout"].attempts.append(Attempt(sent=0.5, got=0.9, status=500))
 
@@ -193,6 +197,7 @@ def _deadlock(case: Case) -> None:
     ("breaks", "finding"),
     [
         (_another_answer, "has different answers"),
+        (_refused_and_done, "checkout checkout has different answers"),
         (_internal_error, "was answered 500"),
         (_unheard_of_refusal, "was answered 403"),
         (_reused_key_is_taken, "was answered 201"),

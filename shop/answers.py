@@ -24,9 +24,8 @@ from users import services as users
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
-# Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby, and
-# what PostgreSQL itself calls its own failure: the log that cannot be written is a PANIC of this class.
-GONE = ("08", "57P0", "25P03", "25006", "XX")
+# Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
+GONE = ("08", "57P0", "25P03", "25006")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ PRODUCTS, UNITS = 30, 400
 HOT, HOT_UNITS = 2, 10
 WAREHOUSES = ["MAIN", "EAST", "WEST"]
 END_SECONDS = 60  # for the clients to come to an end after the last fault
-FEWEST_FAULTS, FEWEST_KINDS = 20, 8
+FEWEST_FAULTS = 20
 
 
 @dataclass

@@ -80,7 +80,7 @@ class Nemesis:
         self.random.shuffle(first)
         while time.time() < until:
             # One that finds nobody to be done to must not keep the others from coming.
-            kind = first.pop() if first and self.random.random() < 0.7 else self._any()
+            kind = first.pop() if first and self.random.random() < 0.9 else self._any()
             self._do(kind)
             if not self.counts[kind]:
                 first.insert(0, kind)

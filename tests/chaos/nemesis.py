@@ -103,7 +103,7 @@ class Nemesis:
 
     def kill_worker(self) -> str:
         """Kill -9 a process that answers requests."""
-        return self._signal(self.site.web_workers(), signal.SIGKILL)
+        return self._kill(self.site.web_workers())
 
     def freeze_worker(self) -> str:
         """Stop a process that answers requests for a while."""
@@ -118,10 +118,7 @@ class Nemesis:
         """Have whoever comes to a place of a transaction stop there for a while, with the locks it has."""
         point, pid = self._spring("stop")
         if point:
-            try:
-                self._wait_some()
-            finally:
-                os.kill(pid, signal.SIGCONT)
+            self._thaw_later(psutil.Process(pid))
         return point
 
     def _spring(self, how: str) -> tuple[str, int]:
@@ -154,7 +151,7 @@ class Nemesis:
 
     def kill_backend(self) -> str:
         """Kill -9 a process of PostgreSQL that serves a connection; it then ends all the others, and recovers."""
-        return self._signal(self.site.database.backends(), signal.SIGKILL)
+        return self._kill(self.site.database.backends())
 
     def freeze_backend(self) -> str:
         """Stop a process of PostgreSQL that serves a connection for a while, with the locks it has."""
@@ -220,23 +217,26 @@ class Nemesis:
         self.site.proxy.lost_commit = ""
         return "a COMMIT" if self.site.proxy.done > before else ""
 
-    def _signal(self, processes: list[psutil.Process], number: signal.Signals) -> str:
+    def _kill(self, processes: list[psutil.Process]) -> str:
         if not processes:
             return ""
         process = self.random.choice(processes)
-        process.send_signal(number)
+        process.kill()
         return f"process {process.pid}"
 
     def _freeze(self, processes: list[psutil.Process]) -> str:
         if not processes:
             return ""
         process = self.random.choice(processes)
-        process.send_signal(signal.SIGSTOP)
+        process.suspend()
+        self._thaw_later(process)
+        return f"process {process.pid}"
+
+    def _thaw_later(self, process: psutil.Process) -> None:
         try:
             self._wait_some()
         finally:
-            process.send_signal(signal.SIGCONT)
-        return f"process {process.pid}"
+            process.resume()
 
     def _wait_some(self) -> None:
         self._wait(*(LONG if self.random.random() < LONG_SHARE else SHORT))

@@ -61,18 +61,15 @@ class Site:
 
     def manage(self, *arguments: str) -> None:
         """Run a command on the database itself. Raises CalledProcessError."""
-        environment = {**self.direct, "DJANGO_SUPERUSER_PASSWORD": STAFF["password"]}
-        command = [sys.executable, "manage.py", *arguments]
-        subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
+        self._run(*arguments).check_returncode()
 
     def broken_books(self) -> list[str]:
         """Return what `verify_stock` says beside that all is well."""
-        command = [sys.executable, "manage.py", "verify_stock"]
-        done = subprocess.run(command, cwd=ROOT, env=self.direct, capture_output=True, text=True, check=False)
+        done = self._run("verify_stock")
         if not done.returncode:
             return []
         found: list[str] = []
-        for line in f"{done.stdout}{done.stderr}".splitlines():
+        for line in done.stdout.splitlines():
             if line.startswith(" ") and found:  # the rows of a finding
                 found[-1] += line
             elif not line.endswith((": ok", "found something.")):
@@ -133,6 +130,13 @@ class Site:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=15)
             _kill_group(process.pid)
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**self.direct, "DJANGO_SUPERUSER_PASSWORD": STAFF["password"]}
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
 
     def _server(self, number: int) -> Process:
         workers, threads, pool = SHAPES[number]

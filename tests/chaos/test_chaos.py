@@ -6,14 +6,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
 
+from benchmarks import ROOT
 from tests.chaos.proxy import Frontend
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

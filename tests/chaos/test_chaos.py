@@ -47,10 +47,12 @@ def test_a_run_that_is_told_to_stop_leaves_nothing_running():
         assert "The shop is up" in running.stdout.readline()
         time.sleep(3)  # faults and clients are at work
         running.terminate()
-        running.communicate(timeout=60)
+        running.wait(timeout=60)  # not for its output to end, which its clients would hold open
+
+        left = [line for line in map(command_line, psutil.process_iter()) if folder in line]
 
     assert running.returncode == 1
-    assert [line for line in map(command_line, psutil.process_iter()) if folder in line] == []
+    assert left == []
     shutil.rmtree(folder)
 
 

@@ -72,6 +72,11 @@ def environment(folder: Path) -> Iterator[None]:
         yield
 
 
+def holds(host: object) -> bool:
+    """Tell whether a database at this host is the embedded one of this project."""
+    return host == str(_socket_folder(DATA_FOLDER / "postgres"))
+
+
 @contextmanager
 def throwaway() -> Iterator[str]:
     """Yield the URL of a fresh server in a temporary folder that is deleted afterwards."""

@@ -1,4 +1,4 @@
-"""The production server's command, once for `make run`, tests and measurements. Imports no Django."""
+"""The production server's command, once for `make run`, `serve`, tests and measurements. Imports no Django."""
 
 import sys
 
@@ -18,7 +18,7 @@ def command(
 ) -> list[str]:
     """Return the command that serves the shop; each worker serves `threads` requests at once."""
     return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port),
+        sys.executable, "-m", "shop.server", "--interface", "wsgi", "--host", host, "--port", str(port),
         # HTTP/2 is for the proxy before us, and there are no web sockets.
         "--http", "1", "--no-ws",
         "--workers", str(workers), "--blocking-threads", str(threads),

@@ -26,11 +26,12 @@ def required(name: str, hint: str) -> str:
     return value
 
 
-def whole_number(name: str, *, default: int, at_least: int) -> int:
+def whole_number(name: str, *, default: int, at_least: int, at_most: int | None = None) -> int:
     """Return a variable that is a whole number, or stop with a sentence."""
-    text = env.str(name, default=str(default))
-    if not (text.isascii() and text.isdigit() and int(text) >= at_least):
-        sys.exit(f"{name} is {text!r}; a whole number of at least {at_least} is needed.")
+    text = env.str(name, default=str(default)) or str(default)
+    highest = f" and at most {at_most}" if at_most else ""
+    if not (text.isascii() and text.isdigit() and at_least <= int(text) <= (at_most or int(text))):
+        sys.exit(f"{name} is {text!r}; a whole number of at least {at_least}{highest} is needed.")
     return int(text)
 
 
@@ -106,6 +107,10 @@ CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-ke
 CORS_EXPOSE_HEADERS = ("Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
 CORS_URLS_REGEX = r"^/(api/.*|check_stock|update_stock|create_order)$"
 
+# Where `run` and `serve` listen, and how many processes they serve with: one for each processor.
+PORT = whole_number("PORT", default=8000, at_least=1, at_most=65535)
+WEB_WORKERS = whole_number("WEB_WORKERS", default=serving.WORKERS, at_least=1)
+
 # --- Throttles -------------------------------------------------------------------------------------------------------
 
 # Failed logins of an account, and ten times as many from an address; counted in the database, for all processes.
@@ -137,6 +142,7 @@ CONNECTION_SETTINGS = {
 }
 # Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
 DATABASE_POOL_SIZE = whole_number("DATABASE_POOL_SIZE", default=serving.THREADS, at_least=0)
+THREADS = DATABASE_POOL_SIZE or serving.THREADS
 # Uses of a statement on a connection before the server keeps its plan; psycopg's own default.
 PREPARE_AFTER = 5
 DATABASE = dj_database_url.parse(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))

@@ -276,7 +276,7 @@ def test_workers_of_a_server_that_was_killed_do_not_stay(house):
     running = Running(house, free_port())
     running.wait_for_banner()
     server, worker = children(running)
-    assert "granian" in server.cmdline()
+    assert "shop.server" in server.cmdline()
     assert worker.cmdline()[-1] == "work"
 
     server.kill()
@@ -364,7 +364,7 @@ def test_a_port_that_is_none_is_told(house, port):
     result = manage(house, "run", PORT=port)
 
     assert result.returncode == 1
-    assert "a number from 1 to 65535 is needed" in result.stderr
+    assert "a whole number of at least 1 and at most 65535 is needed" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -29,7 +29,6 @@ HOST = "127.0.0.1"
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
 MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
-THREADS = settings.DATABASE_POOL_SIZE or serving.THREADS
 
 
 Process = subprocess.Popen[bytes]
@@ -45,9 +44,9 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        port = _port()
+        port = settings.PORT
         with contextlib.ExitStack() as stack:
-            if _is_embedded():
+            if embedded.holds(settings.DATABASES["default"]["HOST"]):
                 try:
                     stack.enter_context(embedded.only_runner(embedded.DATA_FOLDER))
                 except embedded.EmbeddedError as problem:
@@ -146,17 +145,6 @@ def _close_pool() -> None:
         connection.close_pool()
 
 
-def _is_embedded() -> bool:
-    return settings.DATABASES["default"]["HOST"] == str(embedded.Cluster(embedded.DATA_FOLDER / "postgres").sockets)
-
-
-def _port() -> int:
-    text = os.environ.get("PORT") or "8000"
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise CommandError(f"PORT is {text!r}; a number from 1 to 65535 is needed.")
-    return int(text)
-
-
 @contextlib.contextmanager
 def _only_one_on(port: int) -> Iterator[None]:
     """Hold the port's name while the body runs. Raises CommandError when the port is taken.
@@ -195,7 +183,7 @@ def _email() -> str:
 
 
 def _start_server(port: int) -> Process:
-    return _start(serving.command(host=HOST, port=port, threads=THREADS))
+    return _start(serving.command(host=HOST, port=port, workers=settings.WEB_WORKERS, threads=settings.THREADS))
 
 
 def _start_worker() -> Process:

@@ -1,0 +1,27 @@
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from shop import embedded, serving
+
+
+class Command(BaseCommand):
+    """Serve the shop on $PORT, as containers and service managers start it: this process becomes the server.
+
+    WEB_WORKERS processes of DATABASE_POOL_SIZE threads each. On SIGTERM no request is begun any more, what was begun is
+    answered, and the server ends. It migrates nothing; `manage.py migrate` is a step of its own.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 in a container")
+
+    def handle(self, *args: Any, host: str, **options: Any) -> None:
+        if embedded.holds(settings.DATABASES["default"]["HOST"]):
+            raise CommandError("The embedded PostgreSQL would stop with this command: use `run`, or set DATABASE_URL.")
+        command = serving.command(port=settings.PORT, host=host, workers=settings.WEB_WORKERS, threads=settings.THREADS)
+        os.execv(command[0], command)  # noqa: S606  # no shell, and signals reach the server itself

@@ -1,0 +1,25 @@
+"""The server's own process: granian, with workers that can be stopped from their first moment on."""
+
+import os
+import signal
+
+from granian.cli import entrypoint
+
+
+def main() -> None:
+    """Run granian with the arguments of `serving.command`.
+
+    A worker is a fork that has the handlers of its parent until it has loaded the application. A SIGTERM in that second
+    would be noted where nobody looks, and the worker killed ten seconds later.
+    """
+    os.register_at_fork(after_in_child=_end_when_told)
+    entrypoint()  # type: ignore[no-untyped-call]  # of its own, it has none
+
+
+def _end_when_told() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    main()

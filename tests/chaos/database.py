@@ -1,5 +1,6 @@
 """PostgreSQL as the kill test has it: syncing to disk, with checksums, and with all that can befall it."""
 
+import errno
 import os
 import shutil
 import signal
@@ -85,8 +86,8 @@ class Database:
         Where it meets that in the middle of a commit, it cannot but end all of itself and recover.
         """
         with (self._disk / "filler").open("wb") as filler:
-            free = os.statvfs(self._disk)
-            os.posix_fallocate(filler.fileno(), 0, free.f_bavail * free.f_frsize)
+            while not _takes_all(filler.fileno()):
+                pass  # the database was quicker and took some of it
         with suppress(psycopg.Error), psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_switch_wal()")
 
@@ -118,6 +119,18 @@ class Database:
                 os.chown(path, account.uid, account.gid)
         self._cluster.ensure_running()
         return True
+
+
+def _takes_all(file: int) -> bool:
+    """Have a file take what is free on its disk, or nothing when that is less by then."""
+    disk = os.fstatvfs(file)
+    try:
+        os.posix_fallocate(file, 0, disk.f_bavail * disk.f_frsize or 1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return not disk.f_bavail
+    return True
 
 
 def _is_backend(process: psutil.Process) -> bool:

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api chaos chaos-long mutants bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -17,6 +17,9 @@ run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded Postgre
 
 test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
 	@exec $(BIN)/python -m pytest
+
+test-pooled: install-dev ## run the tests through PgBouncer in transaction mode (needs pgbouncer). ARGS=tests/orders
+	@exec $(BIN)/python -m tests.pooled $(ARGS)
 
 fuzz: install-dev ## let the stock state machine run for long, on new examples each time
 	@exec $(BIN)/python -m pytest tests/inventory/test_stateful.py --hypothesis-profile=fuzz

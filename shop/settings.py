@@ -143,23 +143,30 @@ CONNECTION_SETTINGS = {
 # Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
 DATABASE_POOL_SIZE = whole_number("DATABASE_POOL_SIZE", default=serving.THREADS, at_least=0)
 THREADS = DATABASE_POOL_SIZE or serving.THREADS
+# Whether DATABASE_URL leads to a pooler that gives each transaction whatever connection is free (PgBouncer in
+# transaction mode). What a connection is set to is then the pooler's to say, and nothing outlives a transaction.
+POOLED_BY_TRANSACTION = choice("DATABASE_POOLER", default="none", choices=("none", "transaction")) == "transaction"
 # Uses of a statement on a connection before the server keeps its plan; psycopg's own default.
-PREPARE_AFTER = 5
-DATABASE = dj_database_url.parse(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))
-URL_OPTIONS = DATABASE.get("OPTIONS", {})  # sslmode, target_session_attrs and whatever else the URL asks for
-DATABASES = {
-    "default": {
-        **DATABASE,
+PREPARE_AFTER = None if POOLED_BY_TRANSACTION else 5
+
+
+def database(url: str, **more: str) -> dict[str, object]:
+    """Return what Django must know of a database; what `url` asks for (sslmode, options ...) reaches the driver."""
+    found = dj_database_url.parse(url)
+    asked = found.get("OPTIONS", {})
+    wishes = {} if POOLED_BY_TRANSACTION else {**CONNECTION_SETTINGS, **more}
+    options = " ".join([*(f"-c {name}={value}" for name, value in wishes.items()), asked.get("options", "")]).strip()
+    return {
+        **found,
         "ENGINE": "shop.toolkit.postgresql",
         "CONN_MAX_AGE": 0,  # the pool keeps the connections
+        "DISABLE_SERVER_SIDE_CURSORS": POOLED_BY_TRANSACTION,
         "OPTIONS": {
             "tcp_user_timeout": 10_000,
             "application_name": "shop",
             "prepare_threshold": PREPARE_AFTER,
-            **URL_OPTIONS,
-            "options": " ".join(
-                [*(f"-c {name}={value}" for name, value in CONNECTION_SETTINGS.items()), URL_OPTIONS.get("options", "")]
-            ).strip(),
+            **asked,
+            **({"options": options} if options else {}),
             # One connection for each thread that serves; waiting longer than two seconds for one is a 503.
             "pool": DATABASE_POOL_SIZE
             and {
@@ -170,7 +177,15 @@ DATABASES = {
             },
         },
     }
-}
+
+
+DATABASES = {"default": database(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))}
+# A copy that follows the primary: what is only shown may be read there, a moment late. Nothing is decided by it.
+if DATABASE_REPLICA_URL := env.str("DATABASE_REPLICA_URL", default=""):
+    DATABASES["replica"] = {
+        **database(DATABASE_REPLICA_URL, default_transaction_read_only="on"),
+        "TEST": {"MIRROR": "default"},
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Users -----------------------------------------------------------------------------------------------------------

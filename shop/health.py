@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from shop.toolkit.problems import problem
+from shop.toolkit.problems import method_not_allowed, problem
 
 # A pooler between us and the database may not pass on what a connection asks to be set.
 UNSAFE = """
@@ -28,16 +28,12 @@ def _not_ready(detail: str) -> HttpResponse:
     return problem(503, "database_unavailable", "Database not ready", detail)
 
 
-def _method_not_allowed() -> HttpResponse:
-    return problem(405, "method_not_allowed", "Method not allowed", "GET or HEAD.", headers={"Allow": "GET, HEAD"})
-
-
 @csrf_exempt
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process answers. Asks nothing of the database: restarting us would not mend it."""
     if request.method not in ("GET", "HEAD"):
-        return _method_not_allowed()
+        return method_not_allowed("GET, HEAD")
     return JsonResponse({"status": "ok"})
 
 
@@ -46,7 +42,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """The database answers, has every migration, and gives up waiting in time: requests may come."""
     if request.method not in ("GET", "HEAD"):
-        return _method_not_allowed()
+        return method_not_allowed("GET, HEAD")
     try:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())

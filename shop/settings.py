@@ -92,7 +92,7 @@ if "*" in ALLOWED_HOSTS:
 TRUSTED_PROXIES = whole_number("TRUSTED_PROXIES", default=0, at_least=0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # load balancers ask the server itself
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # these ask the server itself
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 # Whether the names below ours, and ours for good, speak HTTPS only their owner knows.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = choice("HSTS", default="host", choices=("host", "all")) == "all"
@@ -242,6 +242,7 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
+    "shop.toolkit.metrics.measure_requests",
     "shop.toolkit.middleware.name_requests",
     # What gives every answer its headers comes before what refuses.
     "django.middleware.security.SecurityMiddleware",
@@ -401,6 +402,13 @@ AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_le
 
 # A file that is sent to the API; packed, it may unpack to ten times as much.
 MAX_UPLOAD_BYTES = whole_number("MAX_UPLOAD_BYTES", default=20 * 1024 * 1024, at_least=1)
+
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+# Who may read /metrics; without a token, nobody.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if METRICS_TOKEN:
+    strong("METRICS_TOKEN", METRICS_TOKEN)
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 

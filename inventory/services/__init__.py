@@ -12,7 +12,7 @@ from inventory.services._counts import (
     open_count,
     record_count,
 )
-from inventory.services._dashboard import Health, Sales, sales, stock_health
+from inventory.services._dashboard import Health, Sales, StockFigures, sales, skus, stock_figures, stock_health
 from inventory.services._expiry import end_hold, expire_due, is_within_scope
 from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
@@ -186,6 +186,7 @@ __all__ = [
     "Shortage",
     "StaleQuantity",
     "Stock",
+    "StockFigures",
     "StockImport",
     "StockPromised",
     "TooManyRows",
@@ -249,7 +250,9 @@ __all__ = [
     "set_policy",
     "set_scope",
     "shortages",
+    "skus",
     "stage_import",
+    "stock_figures",
     "stock_health",
     "stock_history",
     "take_back",

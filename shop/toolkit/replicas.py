@@ -20,6 +20,27 @@ class _Rest:
     until = 0.0
 
 
+# A primary that writes nothing leaves nothing to replay; what has all that was sent is not behind.
+LAG = """
+SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+            ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
+ WHERE pg_is_in_recovery()
+"""
+
+
+def lag_seconds() -> float | None:
+    """Return how far the replica is behind; None where there is none, or where it does not answer."""
+    if REPLICA not in connections.settings or time.monotonic() < _Rest.until:
+        return None
+    try:
+        with connections[REPLICA].cursor() as cursor:
+            cursor.execute(LAG)
+            row = cursor.fetchone()
+    except (OperationalError, InterfaceError):
+        return None
+    return None if row is None or row[0] is None else float(row[0])
+
+
 def read(ask: Callable[[str], T]) -> T:
     """Return what `ask` finds in the database that it is given the name of: the replica's, a moment late perhaps.
 

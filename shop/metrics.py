@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from inventory import services as inventory
 from shop import verification
-from shop.toolkit import replicas
+from shop.toolkit import jobs, replicas
 from shop.toolkit.problems import method_not_allowed, problem
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -90,7 +90,7 @@ class _Found(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("shop_database_up", "Whether the database answers.")
         try:
-            found = [*_stock(), *_verdict(), *_replica()]
+            found = [*_stock(), *_jobs(), *_verdict(), *_replica()]
         except Error as error:
             logger.warning("The database does not answer: %s", error)
             found = []
@@ -108,6 +108,14 @@ def _stock() -> Iterator[Metric]:
     for outcome, count in figures.import_rows.items():
         rows.add_metric([outcome], count)
     yield rows
+
+
+def _jobs() -> Iterator[Metric]:
+    counts = jobs.count_by_status()
+    told = GaugeMetricFamily("shop_jobs", "Jobs in the queue by their status.", labels=["status"])
+    for status in ("todo", "doing", "failed"):
+        told.add_metric([status], counts.get(status, 0))
+    yield told
 
 
 def _verdict() -> Iterator[Metric]:

@@ -70,6 +70,8 @@ from inventory.services._import_documents import (
     unfinished_imports,
 )
 from inventory.services._imports import (
+    FINISH_IMPORT,
+    ONE_IMPORT,
     advance_import,
     approve_at_once,
     approve_import,
@@ -136,9 +138,11 @@ MODES: list[str] = list(Mode.values)
 STATES: list[str] = list(State.values)
 
 __all__ = [
+    "FINISH_IMPORT",
     "IMPORT_STATUSES",
     "KINDS",
     "MODES",
+    "ONE_IMPORT",
     "ORDERINGS",
     "STATES",
     "Allocation",

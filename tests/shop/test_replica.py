@@ -18,6 +18,7 @@ from benchmarks import ROOT, production_server, psql, server_arguments
 from shop import embedded
 from tests.conftest import wait_until
 
+DIRECT = {"DATABASE_POOLER": "none"}
 STAFF = {"email": "admin@example.com", "password": "nine lives of a cat"}
 
 
@@ -28,7 +29,12 @@ def pair() -> Iterator[tuple[str, str]]:
     folder.chmod(0o711)
     try:
         with embedded.server(folder / "a", settings=embedded.THROWAWAY_SETTINGS) as primary:
-            environment = {**os.environ, "DATABASE_URL": primary, "DJANGO_SUPERUSER_PASSWORD": STAFF["password"]}
+            environment = {
+                **os.environ,
+                **DIRECT,
+                "DATABASE_URL": primary,
+                "DJANGO_SUPERUSER_PASSWORD": STAFF["password"],
+            }
             for command in (["migrate", "-v0"], ["createsuperuser", "--noinput", "--email", STAFF["email"]]):
                 subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
             with _following(primary, folder / "b") as replica:
@@ -59,7 +65,7 @@ def test_what_is_shown_comes_from_the_replica_and_what_is_decided_does_not(pair)
     primary, replica = pair
     with (
         psycopg.connect(replica, autocommit=True) as follower,
-        production_server(DATABASE_URL=primary, DATABASE_REPLICA_URL=replica) as base,
+        production_server(**DIRECT, DATABASE_URL=primary, DATABASE_REPLICA_URL=replica) as base,
     ):
         token = send(base, "/auth/token", STAFF).json()["access"]
         stock = [{"warehouse": "MAIN", "quantity": 3}]
@@ -92,7 +98,7 @@ def test_a_replica_that_is_gone_leaves_the_primary(pair):
     primary, replica = pair
     nowhere = replica.replace("/shop", "/gone")
     psql(primary, "SELECT 1")
-    with production_server(DATABASE_URL=primary, DATABASE_REPLICA_URL=nowhere) as base:
+    with production_server(**DIRECT, DATABASE_URL=primary, DATABASE_REPLICA_URL=nowhere) as base:
         answers = [httpx.get(f"{base}/api/v1/products", timeout=10) for _ in range(20)]
 
     assert {answer.status_code for answer in answers} == {200}

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 
 # What the tests have set for themselves, and the shop is to find out anew.
-OURS = ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "LOG_FORMAT")
+OURS = ("DATABASE_URL", "DATABASE_POOLER", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "LOG_FORMAT")
 
 
 @pytest.fixture(scope="module")

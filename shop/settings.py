@@ -217,6 +217,11 @@ PASSWORD_RESET_TIMEOUT = 60 * 60
 # The storefront's page where a new password is set; {token} stands for the token.
 PASSWORD_RESET_URL = env.str("PASSWORD_RESET_URL", default="")
 
+# --- Traces ----------------------------------------------------------------------------------------------------------
+
+# Where an OpenTelemetry collector listens, such as http://collector:4318; without one nothing is traced.
+TRACES_GO_TO = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+
 # --- Apps ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -244,6 +249,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "shop.toolkit.metrics.measure_requests",
+    *(["shop.toolkit.tracing.trace_requests"] if TRACES_GO_TO else []),
     "shop.toolkit.middleware.name_requests",
     # What gives every answer its headers comes before what refuses.
     "django.middleware.security.SecurityMiddleware",

@@ -436,6 +436,8 @@ LOGGING = {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # A refusal is an answer, not an event for the log.
         "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        # It tells of each job that it begins and ends; what fails it tells above that.
+        "procrastinate": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},
     },
 }

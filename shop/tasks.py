@@ -130,5 +130,5 @@ async def rescue(timestamp: int) -> None:
     await app.job_manager.delete_old_jobs(nb_hours=hours, include_failed=True, include_aborted=True)
 
 
-# What `work --once` does beside the jobs that wait.
-PERIODIC: list[Any] = [resume_imports, expire_holds, send_mails, clear_keys, clear_attempts, clear_imports, rescue]
+# What `work --once` does beside the jobs that wait, and the imports.
+PERIODIC: list[Any] = [expire_holds, send_mails, clear_keys, clear_attempts, clear_imports, rescue]

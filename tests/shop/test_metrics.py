@@ -56,6 +56,7 @@ def test_reservations_are_counted_by_what_became_of_them(told):
     before = counts()
     product = factories.product(stock=5)
     buyer = factories.user()
+    short = told("shop_shortages_total", sku=product.sku) or 0  # of a product that had this id in another test
     first, second = (factories.order(buyer, (product.id, 1)) for _ in range(2))
     said = {"visible_to": None, "actor_id": buyer.id, "now": timezone.now()}
     transactions.run(lambda: orders.confirm_order(first.id, payment_reference="", **said))
@@ -67,7 +68,7 @@ def test_reservations_are_counted_by_what_became_of_them(told):
     assert {name: after[name] - before[name] for name in after} == {
         "held": 2, "short": 1, "confirmed": 1, "released": 1, "expired": 0,
     }  # fmt: skip
-    assert told("shop_shortages_total", sku=product.sku) == 1
+    assert told("shop_shortages_total", sku=product.sku) == short + 1
 
 
 def test_what_was_undone_is_not_counted(told):

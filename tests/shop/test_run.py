@@ -399,6 +399,7 @@ def test_a_database_url_is_used_instead_and_the_named_staff_user_made(house, dat
         house,
         port,
         DATABASE_URL=database_url(settings.DATABASES["default"]["NAME"]),
+        DATABASE_POOLER="transaction" if settings.POOLED_BY_TRANSACTION else "none",
         SECRET_KEY="of-this-test-and-long-enough-for-it",
         HTTPS="off",
         DJANGO_SUPERUSER_EMAIL="boss@example.com",

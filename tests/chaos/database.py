@@ -18,6 +18,7 @@ from shop import embedded
 # Its log is on a disk of its own where that can be had, small enough to be filled at once; every segment is made anew,
 # so that a full disk is noticed.
 WAL_BYTES = 512 << 20
+RECOVERY_SECONDS = 15  # it takes less than one
 WAL_SETTINGS = {"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "192MB"}
 
 
@@ -77,8 +78,21 @@ class Database:
                     process.send_signal(number)
 
     def restart(self) -> None:
-        """Start it again if it is down; it recovers from its log."""
+        """Start it again if it is down; it recovers from its log.
+
+        Also if it hangs: where recovery itself meets the end of the disk, PostgreSQL takes nobody in and tries no more.
+        """
+        if self.processes() and not self._comes_up():
+            self.kill()
         self._cluster.ensure_running()
+
+    def _comes_up(self) -> bool:
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while psycopg.pq.PGconn.ping(self.url.encode()) == psycopg.pq.Ping.REJECT:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def fill_disk(self) -> None:
         """Leave no room for another segment of the log, and have it ask for one.

@@ -1,0 +1,1 @@
+"""Drills: what an operator does on a bad day, done on a good one."""

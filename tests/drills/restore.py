@@ -78,9 +78,7 @@ def to_point_in_time(url: str, folder: Path, archive: Path) -> None:
         after = counts(server.url)
         assert after == before, (after, before)
         verify(server.url)
-        say(
-            f"To {moment:%H:%M:%S.%f}: {time.monotonic() - began:.1f} s, {after[0]} orders and {after[1]} movements back"
-        )
+        say(f"To {moment:%H:%M:%S.%f}: {time.monotonic() - began:.1f} s, {after[0]} reservations, {after[1]} movements")
     finally:
         server.stop()
 

@@ -113,9 +113,9 @@ def _database() -> Iterator[str]:
         return
     folder = Path(tempfile.mkdtemp(prefix="shop-image-"))
     folder.chmod(0o711)
-    settings = {**embedded.THROWAWAY_SETTINGS, "listen_addresses": DATABASE_HOST}
     try:
-        with embedded.server(folder, settings=settings) as url:
+        # Not the careless settings of other throw-away servers: `verify_stock` would find them.
+        with embedded.server(folder, settings={"listen_addresses": DATABASE_HOST}) as url:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("CREATE ROLE seller LOGIN")
                 connection.execute("CREATE DATABASE selling OWNER seller")
@@ -142,27 +142,30 @@ def prove(image: Image, url: str) -> None:
         image.run(*health, **environment)
         sys.exit("The image's health check finds a server where none is.")
 
+    with _started(image, image.config["Cmd"], environment) as server:
+        _serve(server, port)
+        image.run(*health, **environment)
+        print("The image's health check passes, also where 127.0.0.1 is no host that is served")
+        print(f"Stopped by SIGTERM in {_stop(server):.1f} s, exit code 0")
+    with _started(image, [*manage, "work"], environment) as worker:
+        time.sleep(5)
+        print(f"The worker, after 5 s of work, stopped by SIGTERM in {_stop(worker):.1f} s, exit code 0")
+    print("The books:", image.run(*manage, "verify_stock", **environment).strip().splitlines()[-1])
+
+
+@contextmanager
+def _started(image: Image, command: list[str], environment: dict[str, str]) -> Iterator[Container]:
+    """Have a container run while the body does; show the end of what it said when the body fails."""
     with tempfile.TemporaryFile() as log:
-        server = image.start(image.config["Cmd"], environment, output=log)
+        container = image.start(command, environment, output=log)
         try:
-            _serve(server, port)
-            image.run(*health, **environment)
-            print("The image's health check passes, also where 127.0.0.1 is no host that is served")
-            print(f"Stopped by SIGTERM in {_stop(server):.1f} s, exit code 0")
+            yield container
         except BaseException:
             log.seek(0)
             print(log.read().decode()[-5000:])
             raise
         finally:
-            server.kill()
-
-    worker = image.start([*manage, "work"], environment)
-    try:
-        time.sleep(5)
-        print(f"The worker, stopped by SIGTERM in {_stop(worker):.1f} s, exit code 0")
-    finally:
-        worker.kill()
-    print(image.run(*manage, "verify_stock", **environment).strip().splitlines()[-1])
+            container.kill()
 
 
 def _confinement(image: Image) -> None:

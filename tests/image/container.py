@@ -87,7 +87,7 @@ class Image:
 
     @cached_property
     def bytes(self) -> int:
-        return int(subprocess.check_output(["du", "-s", "--block-size=1", self.root]).split()[0])
+        return int(subprocess.check_output(["du", "-s", "--bytes", self.root]).split()[0])
 
     def start(
         self, command: Sequence[str], environment: dict[str, str], *, user: str = "", output: Any = None

@@ -68,6 +68,8 @@ def main() -> None:
         _build(store, base, shlex.split(arguments.build))
         with store.mounted(SHOP) as image, _database() as url:
             prove(image, url)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error.cmd[0]} failed; what it said is above.")
     finally:
         if not arguments.keep:
             shutil.rmtree(folder)

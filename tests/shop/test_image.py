@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -99,3 +100,13 @@ def test_the_oldest_python_and_postgresql_that_are_promised_are_tested():
     assert python in matrix["python"]
     assert postgres
     assert set(postgres) <= set(matrix["postgres"])
+
+
+def test_workflows_and_compose_are_what_their_readers_take():
+    checker = Path(sys.executable).with_name("check-jsonschema")
+    for schema, paths in (
+        ("vendor.github-workflows", [*(ROOT / ".github" / "workflows").glob("*.yml")]),
+        ("vendor.compose-spec", [ROOT / "compose.yaml"]),
+    ):
+        done = subprocess.run([checker, "--builtin-schema", schema, *paths], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout

@@ -203,14 +203,14 @@ class Cluster:
     def await_leader(self, *, other_than: Node | None = None) -> Node:
         """Wait until one leads, and not this one. Raises TimeoutError."""
         candidates = [node for node in self.nodes if node is not other_than]
-        (found,) = _await(
+        (found,) = until_true(
             lambda: [node for node in candidates if node.leads()][:1], START_SECONDS, "no node leads the cluster"
         )
         return found
 
     def await_health(self) -> None:
         """Wait until one leads and the others follow it, one of them in step. Raises TimeoutError."""
-        _await(self._is_healthy, HEAL_SECONDS, "the cluster has not healed")
+        until_true(self._is_healthy, HEAL_SECONDS, "the cluster has not healed")
 
     def switch_over(self, leader: Node) -> None:
         """Have another node lead, in good order. Raises HTTPError."""
@@ -255,7 +255,7 @@ class Cluster:
             self.etcd = subprocess.Popen(
                 command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-        _await(lambda: _answers(f"{client}/health"), START_SECONDS, "etcd does not answer")
+        until_true(lambda: _answers(f"{client}/health"), START_SECONDS, "etcd does not answer")
 
     def _configuration(self, node: Node) -> dict[str, Any]:
         return {
@@ -304,7 +304,8 @@ def _account(found: Programs) -> dict[str, int]:
     return {"user": account.uid, "group": account.gid}
 
 
-def _await(look: Callable[[], T], seconds: float, problem: str) -> T:
+def until_true(look: Callable[[], T], seconds: float, problem: str) -> T:
+    """Return what is found as soon as something is. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:

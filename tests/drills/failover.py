@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from argparse import ArgumentParser
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -36,7 +36,7 @@ CALM = (3, 6)  # seconds of undisturbed work after each fault
 # Longer than a leader may be silent, and than everybody else may then take to go on without it.
 FROZEN_SECONDS = TTL + RECOVERY_SECONDS + 15
 SILENT_SECONDS = TTL + 10
-# Longer than a statement may take: whoever then gives up waiting for the second node must not say that all is well.
+# Longer than the shop waits for anything: a commit that the second node has not must not be acknowledged for that.
 BEHIND_SECONDS = 8
 WATCHED_SECONDS = 10  # how long an old primary is watched when it is back
 OVERTIME = 120  # seconds at most for each fault
@@ -109,20 +109,21 @@ class Nemesis:
 
     def kill_primary_behind(self) -> Failover:
         """The same to a primary that could not send anything to the others for some seconds before."""
-        leader, began = self.cluster.await_leader(), time.time()
-        send(signal.SIGSTOP, leader.walsenders())
-        time.sleep(BEHIND_SECONDS)
-        return self._kill("kill_primary_behind", leader, began)
+        return self._kill_behind("kill_primary_behind", cancels=False)
 
     def cancel_commits(self) -> Failover:
-        """The same, and before the kill somebody cancels what hangs: PostgreSQL then says COMMIT, and warns."""
+        """The same, while somebody cancels what hangs: PostgreSQL then says COMMIT, and warns that it is here alone."""
+        return self._kill_behind("cancel_commits", cancels=True)
+
+    def _kill_behind(self, kind: str, *, cancels: bool) -> Failover:
         leader, began = self.cluster.await_leader(), time.time()
-        send(signal.SIGSTOP, leader.walsenders())
         with psycopg.connect(self.cluster.url_of(leader), autocommit=True) as connection:
+            send(signal.SIGSTOP, leader.walsenders())
             for _ in range(BEHIND_SECONDS):
                 time.sleep(1)
-                connection.execute(CANCEL)
-        return self._kill("cancel_commits", leader, began)
+                if cancels:
+                    connection.execute(CANCEL)
+        return self._kill(kind, leader, began)
 
     def _kill(self, kind: str, leader: Node, began: float) -> Failover:
         leader.kill()
@@ -159,7 +160,7 @@ class Nemesis:
         send(signal.SIGSTOP, processes)
         try:
             found = self._failover(kind, leader, began)
-            watch = threading.Thread(target=self._watch, args=[leader, began + seconds + WATCHED_SECONDS])
+            watch = threading.Thread(target=self._watch, args=[leader, began + seconds + WATCHED_SECONDS], daemon=True)
             watch.start()
             time.sleep(max(0, began + seconds - time.time()))
         finally:
@@ -242,8 +243,9 @@ def table(verdict: Verdict, lost: Sequence[Entry]) -> list[str]:
     """Return what each fault cost, a line each."""
     entries = list(verdict.entries.values())
     ends = [*(fault.began for fault in verdict.faults[1:]), verdict.ended]
-    # What was acknowledged after one fault and before the end of the next is lost by that.
-    by_fault = Counter(bisect_left([fault.ended for fault in verdict.faults], entry.answers[0].got) for entry in lost)
+    # The last that was acknowledged before a fault is lost by that too; nobody disturbs the seconds before.
+    begins = [fault.began - 1 for fault in verdict.faults]
+    by_fault = Counter(bisect_right(begins, entry.answers[0].got) - 1 for entry in lost)
     return [f"{'fault':<22}{'new leader after':>18}{'no write for':>15}{'lost':>7}  what"] + [
         f"{fault.kind:<22}{fault.led:>16.1f} s{without_writes(entries, fault, until):>13.1f} s{by_fault[number]:>7}"
         f"  {fault.what}"

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -35,6 +35,23 @@ chaos-long: install-dev ## the same for HOURS=1
 
 mutants: install-dev ## plant bugs and see the kill test find them. BUGS="name name"
 	@exec $(BIN)/python -m tests.chaos.mutation $(BUGS)
+
+drill-failover: install-dev .venv-drills/bin/patroni ## lose the primary of three again and again: how long can nobody write? SECONDS=120 KILLS=3 SEED= ASYNCHRONOUS= (needs etcd, PostgreSQL)
+	@exec $(BIN)/python -m tests.drills.failover --seconds $(or $(SECONDS),120) --kills $(or $(KILLS),3) $(if $(SEED),--seed $(SEED)) $(if $(ASYNCHRONOUS),--asynchronous)
+
+# By the system's Python: PostgreSQL's account runs it, which root's own may be hidden from.
+.venv-drills/bin/patroni: tests/drills/requirements.txt
+	@/usr/bin/python3 -m venv --clear .venv-drills
+	@.venv-drills/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+
+drill-restart: install-dev ## restart servers and workers all the time: is a request lost? SECONDS=60
+	@exec $(BIN)/python -m tests.drills.rolling --seconds $(or $(SECONDS),60)
+
+drill-migrate: install-dev ## change tables that are in use: how long does anybody wait? SECONDS=30
+	@exec $(BIN)/python -m tests.drills.migrating --seconds $(or $(SECONDS),30)
+
+drill-restore: install-dev ## lose a shop and bring it back, from a dump and to a point in time
+	@exec $(BIN)/python -m tests.drills.restore
 
 bench: install-dev ## how fast are checkout and check, beside a bare view and the statements alone? SCALE=1000x1x1000 (needs wrk)
 	@exec $(BIN)/python -m benchmarks.speed $(if $(SCALE),--scale $(SCALE))
@@ -94,9 +111,11 @@ lock: ## renew the pinned requirements (needs uv)
 		pyproject.toml -o requirements.txt
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		-c requirements.txt --group pyproject.toml:dev pyproject.toml -o requirements-dev.txt
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--group pyproject.toml:drills -o tests/drills/requirements.txt
 
 clean: ## remove the virtual environment and caches; the data folder stays
-	rm -rf $(VENV) .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site
+	rm -rf $(VENV) .venv-drills .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site
 
 install:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }

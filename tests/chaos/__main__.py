@@ -29,7 +29,8 @@ def main() -> int:
     verdict = run(seconds=seconds, seed=given.seed, say=lambda text: print(text, flush=True))
     for finding in verdict.findings[:SHOWN]:
         print(f"BROKEN: {finding}")
-    report.write(verdict, given.report)
+    again = f"make chaos SEED={given.seed} SECONDS={seconds:.0f}"
+    report.write(verdict, given.report, title="Kill test", command=again)
     print(f"{verdict.summary}\nThe picture is in {given.report}.")
     return bool(verdict.findings or verdict.invalid)
 

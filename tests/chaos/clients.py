@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import random
+import signal
 import sys
 import threading
 import time
@@ -48,6 +49,7 @@ class Client:
         self.numbers = itertools.count(1)
         self.attempts = itertools.count(1)
         self.token = ""
+        self.until = config.until
         self.local = threading.local()
 
     def ask(self, kind: str, method: str, path: str, body: Any = None) -> Answer | None:
@@ -68,6 +70,10 @@ class Client:
         if operation.writes and heard and 0.05 < chance < 0.08 and not self.config.new_key_for_retries:
             self._reuse(operation)
         return heard
+
+    def come_to_an_end(self) -> None:
+        """Finish what is being asked, and ask nothing more."""
+        self.until = 0
 
     def _new(self, kind: str, method: str, path: str, body: Any) -> Operation:
         key = f"{self.name}-{next(self.numbers)}"
@@ -146,7 +152,7 @@ class Client:
     def sign_in(self) -> None:
         """Get a token, however long it takes."""
         account = account_of(self.name, self.config.staff)
-        while time.time() < self.config.until:
+        while time.time() < self.until:
             try:
                 self.token = sign_in(self.config.ports[self._any_server()], account)
             except (OSError, http.client.HTTPException, KeyError, ValueError):
@@ -299,8 +305,9 @@ def main(config_path: str, name: str, seed: str) -> None:
     given["products"] = [tuple(product) for product in given["products"]]
     config = Config(**given)
     client = (Clerk if name.startswith("staff") else Buyer)(config, name, int(seed))
+    signal.signal(signal.SIGTERM, lambda *_: client.come_to_an_end())
     client.sign_in()
-    while time.time() < config.until:
+    while time.time() < client.until:
         client.step()
         time.sleep(PAUSE * client.random.random())
 

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,9 +48,7 @@ class Database:
 
     def stop(self) -> None:
         """Stop it, also one that is frozen, or gone."""
-        for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGCONT)
+        send(signal.SIGCONT, self.processes())
         with suppress(embedded.EmbeddedError):
             self._cluster.stop()
         if self.can_be_filled:
@@ -70,12 +68,12 @@ class Database:
 
     def kill(self) -> None:
         """Kill -9 every process at once."""
-        everyone = self.processes()
-        # Frozen first, so that none of them has time to notice that another is gone and tidy up.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for process in everyone:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
+        kill_at_once(self.processes())
+
+    def keep_up(self) -> None:
+        """Start it again if it has ended: it gives up when it cannot even recover."""
+        if not self.processes():
+            self.restart()
 
     def restart(self) -> None:
         """Start it again if it is down; it recovers from its log.
@@ -145,6 +143,19 @@ def _takes_all(file: int) -> bool:
             raise
         return not disk.f_bavail
     return True
+
+
+def send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
+    """Send a signal to whoever is still there."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def kill_at_once(processes: Sequence[psutil.Process]) -> None:
+    """Kill -9 all of them, frozen first, so that none has time to notice that another is gone and tidy up."""
+    send(signal.SIGSTOP, processes)
+    send(signal.SIGKILL, processes)
 
 
 def _is_backend(process: psutil.Process) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 REUSED = "/reused"
+TAIL_BYTES = 64 << 10  # more than a client writes in a second
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,12 @@ def read(paths: list[Path]) -> dict[str, Entry]:
                     attempt.status, attempt.body = record["status"], record["body"].encode()
                     attempt.replayed = record["replayed"]
     return found
+
+
+def last_success(path: Path) -> float:
+    """Return when a client, who goes on writing, was last told that something was made; 0 if not of late."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        whole_lines = file.read().split(b"\n")[1:-1]
+    records = map(json.loads, whole_lines)
+    return max((record["at"] for record in records if record.get("status") == 201), default=0)

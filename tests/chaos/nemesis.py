@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import psutil
 
 from tests.chaos import failpoints
+from tests.chaos.database import Database
+from tests.chaos.proxy import FaultProxy
 from tests.chaos.site import Site
 
 PAUSES = (0.3, 1.2)  # seconds between two faults
@@ -37,8 +39,8 @@ class Fault:
 class Nemesis:
     """Works on a site until it is told to stop."""
 
-    def __init__(self, site: Site, seed: int) -> None:
-        self.site, self.random = site, random.Random(seed)
+    def __init__(self, site: Site, database: Database, proxy: FaultProxy, seed: int) -> None:
+        self.site, self.database, self.proxy, self.random = site, database, proxy, random.Random(seed)
         self.done: list[Fault] = []
         self.points: Counter[str] = Counter()  # where processes were killed or frozen
         self.mended = 0.0  # when the mending of the last fault began
@@ -52,7 +54,7 @@ class Nemesis:
             "kill_backend": self.kill_backend,
             "freeze_backend": self.freeze_backend,
             "kill_database": self.kill_database,
-            **({"fill_disk": self.fill_disk} if site.database.can_be_filled else {}),
+            **({"fill_disk": self.fill_disk} if database.can_be_filled else {}),
             "cut": self.cut,
             "delay": self.delay,
             "swallow": self.swallow,
@@ -73,6 +75,17 @@ class Nemesis:
         """How often each kind was done, those that never were included."""
         counted = Counter(fault.kind for fault in self.done)
         return Counter({kind: counted[kind] for kind in self.kinds})
+
+    @property
+    def missing(self) -> list[str]:
+        """The kinds of faults that never came to pass."""
+        return [kind for kind, count in self.counts.items() if not count]
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Say what was done."""
+        say(", ".join(f"{kind} {count}" for kind, count in sorted(self.counts.items())))
+        reached = sum(count > 0 for count in self.points.values())
+        say(f"{self.points.total()} faults at {reached} of {len(failpoints.POINTS)} places of a transaction")
 
     def run(self, until: float) -> None:
         """Do faults until that time, each kind as soon as possible for the first time."""
@@ -151,53 +164,53 @@ class Nemesis:
 
     def kill_backend(self) -> str:
         """Kill -9 a process of PostgreSQL that serves a connection; it then ends all the others, and recovers."""
-        return self._kill(self.site.database.backends())
+        return self._kill(self.database.backends())
 
     def freeze_backend(self) -> str:
         """Stop a process of PostgreSQL that serves a connection for a while, with the locks it has."""
-        return self._freeze(self.site.database.backends())
+        return self._freeze(self.database.backends())
 
     def kill_database(self) -> str:
         """Kill -9 all of PostgreSQL, and start it again a moment later."""
-        self.site.database.kill()
+        self.database.kill()
         try:
             self._wait(0.1, 1.5)
         finally:
             self.mended = time.time()
-            self.site.database.restart()
+            self.database.restart()
         return "all of PostgreSQL"
 
     def fill_disk(self) -> str:
         """Leave PostgreSQL no room for its log for a while."""
-        self.site.database.fill_disk()
+        self.database.fill_disk()
         try:
             self._wait(0.5, 2)
         finally:
             self.mended = time.time()
-            met = self.site.database.clear_disk()
+            met = self.database.clear_disk()
         return "no space left" if met else ""
 
     def cut(self) -> str:
         """Cut every connection to the database."""
-        links = self.site.proxy.cut_all()
+        links = self.proxy.cut_all()
         return f"{links} connections" if links else ""
 
     def delay(self) -> str:
         """Let everything between servers and database take longer."""
-        seconds = self.site.proxy.delay = self.random.uniform(0.02, 0.3)
+        seconds = self.proxy.delay = self.random.uniform(0.02, 0.3)
         try:
             self._wait(0.5, 2)
         finally:
-            self.site.proxy.delay = 0.0
+            self.proxy.delay = 0.0
         return f"{seconds * 1000:.0f} ms"
 
     def swallow(self) -> str:
         """Let nothing through between servers and database, and cut nothing."""
-        self.site.proxy.swallows = True
+        self.proxy.swallows = True
         try:
             self._wait_some()
         finally:
-            self.site.proxy.swallows = False
+            self.proxy.swallows = False
         return "every connection"
 
     def lose_commit(self) -> str:
@@ -209,13 +222,13 @@ class Nemesis:
         return self._lose("answer_lost")
 
     def _lose(self, how: str) -> str:
-        before = self.site.proxy.done
-        self.site.proxy.lost_commit = how
+        before = self.proxy.done
+        self.proxy.lost_commit = how
         deadline = time.monotonic() + ARMED_SECONDS
-        while time.monotonic() < deadline and self.site.proxy.done == before:
+        while time.monotonic() < deadline and self.proxy.done == before:
             time.sleep(0.02)
-        self.site.proxy.lost_commit = ""
-        return "a COMMIT" if self.site.proxy.done > before else ""
+        self.proxy.lost_commit = ""
+        return "a COMMIT" if self.proxy.done > before else ""
 
     def _kill(self, processes: list[psutil.Process]) -> str:
         if not processes:

@@ -16,7 +16,7 @@ SHOWN_FINDINGS = 200
 FATES = {"done": "#2f6fab", "refused": "#e0a030", "unknown": "#c23b3b"}
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Kill test: {verdict}</title>
+<title>{title}: {verdict}</title>
 <style>
 :root {{ color-scheme: light dark }}
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1040px; margin: 2em auto; padding: 0 1em }}
@@ -31,13 +31,13 @@ table {{ border-collapse: collapse }} td, th {{ padding: .1em 1em .1em 0; text-a
 {findings}
 <h2>Faults</h2>
 <table><tr><th>kind<th>times<th>seconds, median</tr>{faults}</table>
-<p>Once more, beginning with the same wishes and faults: <code>make chaos SEED={seed} SECONDS={seconds:.0f}</code></p>
+<p>Once more, beginning with the same wishes and faults: <code>{command}</code></p>
 </html>
 """
 
 
-def write(verdict: Verdict, path: Path) -> None:
-    """Write the page of a run."""
+def write(verdict: Verdict, path: Path, *, title: str, command: str) -> None:
+    """Write the page of a run, which `command` begins once more."""
     broken = verdict.findings
     headline = f"{len(broken)} promises broken" if broken else verdict.invalid or "nothing lost, nothing oversold"
     path.write_text(
@@ -49,8 +49,8 @@ def write(verdict: Verdict, path: Path) -> None:
             legend=" ".join(f'<span style="color:{colour}">&#9632;</span> {fate}' for fate, colour in FATES.items()),
             findings=_findings(broken),
             faults="".join(_fault_row(verdict, kind) for kind in sorted({fault.kind for fault in verdict.faults})),
-            seed=verdict.seed,
-            seconds=verdict.ended - verdict.began,
+            title=html.escape(title),
+            command=html.escape(command),
         )
     )
 

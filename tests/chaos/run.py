@@ -6,18 +6,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks import ROOT
+from shop import embedded
 from tests.chaos import journal
 from tests.chaos.clients import Config
-from tests.chaos.failpoints import POINTS
+from tests.chaos.database import database
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.nemesis import Fault, Nemesis
-from tests.chaos.site import Process, Site, site
+from tests.chaos.proxy import FaultProxy
+from tests.chaos.site import Process, Site, running
 from tests.chaos.verifier import Verifier
 from tests.chaos.wire import API, STAFF, account_of, connect, send, sign_in
 
@@ -40,14 +42,15 @@ class Verdict:
     missing: list[str]  # kinds of faults that never came to pass
     entries: dict[str, journal.Entry]
     findings: list[str] = field(default_factory=list)
+    fewest: int = FEWEST_FAULTS  # that prove something
 
     @property
     def invalid(self) -> str:
         """Why the run proves nothing; empty when it does."""
         if self.missing:
             return f"no fault of these kinds came to pass: {', '.join(self.missing)}"
-        if len(self.faults) < FEWEST_FAULTS:
-            return f"{len(self.faults)} faults are fewer than {FEWEST_FAULTS}"
+        if len(self.faults) < self.fewest:
+            return f"{len(self.faults)} faults are fewer than {self.fewest}"
         return ""
 
     @property
@@ -66,36 +69,73 @@ class Verdict:
         )
 
 
+class Faults(Protocol):
+    """What a trial asks of whoever does the faults."""
+
+    done: list[Fault]
+
+    @property
+    def missing(self) -> list[str]:
+        """The kinds that never came to pass."""
+
+    def run(self, until: float) -> None:
+        """Do faults until that time, and as much longer as they take. Raises TimeoutError."""
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Say what was done."""
+
+
 def run(*, seconds: float, seed: int, mutant: str = "", say: Callable[[str], None] = print) -> Verdict:
     """Start a shop, let clients and faults loose on it for so long, and judge what came of it."""
     folder = Path(tempfile.mkdtemp(prefix="shop-chaos-"))
+    folder.chmod(0o711)  # where root runs this, PostgreSQL's account passes through
     say(f"Journals and logs are in {folder} until the run is judged well.")
-    with site(folder, mutant=mutant) as shop:
-        config, initial = _furnish(shop, seconds, bug=MUTANTS[mutant].in_client if mutant else False)
-        say(f"The shop is up; {BUYERS} buyers, {CLERKS} clerks, seed {seed}, {seconds:.0f} s")
-        began = time.time()
-        nemesis = Nemesis(shop, seed)
-        hung: list[str] = []
-        with _clients(shop, config, seed) as clients:
-            nemesis.run(config.until)
-            hung += _await(shop, clients)
-        _say_faults(nemesis, say)
-        entries = journal.read(sorted(folder.glob("*.journal")))
-        missing = [kind for kind, count in nemesis.counts.items() if not count]
-        verdict = Verdict(seed, began, config.until, nemesis.done, missing, entries, hung)
-        skus = {sku: product_id for product_id, sku in config.products}
-        verdict.findings += Verifier(shop, list(entries.values()), seed).run(
-            say, initial=initial, skus=skus, faults=nemesis.done, ended=config.until
-        )
+    with database(folder) as postgres, closing(FaultProxy(postgres.sockets)) as proxy:
+        proxied = f"postgres://{embedded.SUPERUSER}@127.0.0.1:{proxy.port}/{embedded.DATABASE}"
+        shop = Site(folder, postgres, url=f"{proxied}?sslmode=disable&gssencmode=disable", mutant=mutant)
+        with running(shop):
+            bug = MUTANTS[mutant].in_client if mutant else False
+            verdict = trial(shop, Nemesis(shop, postgres, proxy, seed), seconds=seconds, seed=seed, bug=bug, say=say)
     if mutant or not (verdict.findings or verdict.invalid):
         shutil.rmtree(folder, ignore_errors=True)
     return verdict
 
 
-def _say_faults(nemesis: Nemesis, say: Callable[[str], None]) -> None:
-    say(", ".join(f"{kind} {count}" for kind, count in sorted(nemesis.counts.items())))
-    reached = sum(count > 0 for count in nemesis.points.values())
-    say(f"{nemesis.points.total()} faults at {reached} of {len(POINTS)} places of a transaction")
+def trial(
+    shop: Site,
+    nemesis: Faults,
+    *,
+    seconds: float,
+    seed: int,
+    overtime: float = 0,
+    bug: bool = False,
+    say: Callable[[str], None],
+) -> Verdict:
+    """Let clients and faults loose on a shop that is up, and judge what came of it.
+
+    Clients go on until the faults are over, but no longer than `overtime` seconds past the end.
+    """
+    config, initial = _furnish(shop, seconds + overtime, bug=bug)
+    say(f"The shop is up; {BUYERS} buyers, {CLERKS} clerks, seed {seed}, {seconds:.0f} s")
+    began = time.time()
+    hung: list[str] = []
+    with _clients(shop, config, seed) as clients:
+        try:
+            nemesis.run(config.until - overtime)
+        except TimeoutError as error:
+            hung.append(str(error))
+        ended = min(time.time(), config.until)
+        for client in clients:
+            client.terminate()
+        hung += _await(shop, clients)
+    nemesis.tell(say)
+    entries = journal.read(sorted(shop.folder.glob("*.journal")))
+    verdict = Verdict(seed, began, ended, nemesis.done, nemesis.missing, entries, hung)
+    skus = {sku: product_id for product_id, sku in config.products}
+    verdict.findings += Verifier(shop, list(entries.values()), seed).run(
+        say, initial=initial, skus=skus, faults=nemesis.done, ended=ended
+    )
+    return verdict
 
 
 def _await(shop: Site, clients: list[Process]) -> list[str]:

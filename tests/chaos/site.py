@@ -1,4 +1,4 @@
-"""The shop under test: two web servers and two workers, on a database behind a proxy."""
+"""The shop under test: two web servers and two workers, on whatever database a test has."""
 
 import os
 import secrets
@@ -7,17 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import psutil
 
 from benchmarks import ROOT, free_port, psql
-from shop import embedded, serving
-from tests.chaos.database import Database, database
+from shop import serving
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.proxy import FaultProxy
 from tests.chaos.wire import STAFF
 
 HOLD_SECONDS = 4  # of a checkout that nobody pays for, so that the workers have something to expire
@@ -28,11 +27,28 @@ READY_SECONDS = 60
 Process = subprocess.Popen[bytes]
 
 
+class AnyDatabase(Protocol):
+    """What a site must know of its database: one server, or several that take each other's place."""
+
+    @property
+    def url(self) -> str:
+        """Where commands and the verifier find it."""
+
+    def keep_up(self) -> None:
+        """Start what has ended and nobody else starts again."""
+
+    def log(self) -> str:
+        """Return what it has logged."""
+
+
 class Site:
     """Starts everything, keeps it up, and knows which process is what."""
 
-    def __init__(self, folder: Path, database: Database, proxy: FaultProxy, *, mutant: str = "") -> None:
-        self.folder, self.database, self.proxy = folder, database, proxy
+    def __init__(
+        self, folder: Path, database: AnyDatabase, *, url: str = "", mutant: str = "", **environment: str
+    ) -> None:
+        """Servers and workers find the database at `url`, and what else is for them in the environment."""
+        self.folder, self.database = folder, database
         self.points = folder / "points"
         self.bug = MUTANTS[mutant] if mutant else None
         self.direct = {
@@ -49,8 +65,7 @@ class Site:
             "CHAOS_POINTS": str(self.points),
             "CHAOS_MUTANT": mutant,
         }
-        proxied = f"postgres://{embedded.SUPERUSER}@127.0.0.1:{proxy.port}/{embedded.DATABASE}"
-        self.faulty = {**self.direct, "DATABASE_URL": f"{proxied}?sslmode=disable&gssencmode=disable"}
+        self.served = {**self.direct, "DATABASE_URL": url or database.url, **environment}
         self.ports = [free_port() for _ in SHAPES]
         self.servers: list[Process] = []
         self.sweepers: list[Process] = []
@@ -99,8 +114,7 @@ class Site:
 
     def keep_up(self) -> None:
         """Start what has ended again, as whatever runs a shop would."""
-        if not self.database.processes():  # it gives up when it cannot even recover
-            self.database.restart()
+        self.database.keep_up()
         for number, server in enumerate(self.servers):
             if server.poll() is not None:
                 _kill_group(server.pid)  # workers that outlived it have its port
@@ -151,7 +165,7 @@ class Site:
     def _spawn(self, command: list[str], log: str, **environment: str) -> Process:
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(
-                command, cwd=ROOT, env={**self.faulty, **environment}, start_new_session=True,
+                command, cwd=ROOT, env={**self.served, **environment}, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
 
@@ -169,13 +183,10 @@ def _kill_group(pid: int) -> None:
 
 
 @contextmanager
-def site(folder: Path, *, mutant: str = "") -> Iterator[Site]:
-    """Yield a shop that is up; stop everything in the end."""
-    folder.chmod(0o711)  # where root runs this, PostgreSQL's account passes through
-    with database(folder) as postgres, closing(FaultProxy(postgres.sockets)) as proxy:
-        found = Site(folder, postgres, proxy, mutant=mutant)
-        try:
-            found.start()
-            yield found
-        finally:
-            found.stop()
+def running(site: Site) -> Iterator[None]:
+    """Have a shop up while the body runs; stop everything of it in the end."""
+    try:
+        site.start()
+        yield
+    finally:
+        site.stop()

@@ -22,7 +22,7 @@ def command(
         # HTTP/2 is for the proxy before us, and there are no web sockets.
         "--http", "1", "--no-ws",
         "--workers", str(workers), "--blocking-threads", str(threads),
-        # On SIGHUP each worker is exchanged; the old one serves for as long as a busy machine takes to start the new one.
+        # On SIGHUP each worker is exchanged; the old one serves while a busy machine starts the new one.
         "--respawn-interval", "8",
         "--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning",
         application,

@@ -60,25 +60,21 @@ def _have_finished(import_id: UUID) -> None:
 def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
     """Take all steps of an unfinished import, each in a transaction of its own; `on_step` is told it after each.
 
-    A step that meets a lock is tried again for PATIENCE_SECONDS. Whatever ends this half-way, calling it again goes on
-    from there. Raises ImportNotFound, and database errors.
+    A step that meets a lock is tried again for PATIENCE_SECONDS, and `on_step` told that nothing has changed. Whatever
+    ends this half-way, calling it again goes on from there. Raises ImportNotFound, and database errors.
     """
     document = get_import(import_id)
-    while not document.is_finished:
-        document = _patiently(partial(transactions.run, partial(advance_import, import_id)))
-        on_step(document)
-    return document
-
-
-def _patiently(step: Callable[[], StockImport]) -> StockImport:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
+    while not document.is_finished:
         try:
-            return step()
+            document = transactions.run(partial(advance_import, import_id))
+            deadline = time.monotonic() + PATIENCE_SECONDS
         except OperationalError as error:
             if transactions.sqlstate(error) not in transactions.CONTENDED or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+        on_step(document)
+    return document
 
 
 @transaction.atomic(savepoint=False)

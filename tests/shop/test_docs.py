@@ -180,7 +180,13 @@ def test_every_command_is_on_the_page_about_running_it():
         for name in re.findall("`([a-z_]+[^`]*)`", row)
     }
     assert ours <= listed
-    assert listed - ours <= {*get_commands()} | {"secret_key", "jwt_signing_key", "metrics_token", "postgres/", "run.pid"}
+    assert listed - ours <= {*get_commands()} | {
+        "secret_key",
+        "jwt_signing_key",
+        "metrics_token",
+        "postgres/",
+        "run.pid",
+    }
 
 
 def test_every_target_of_make_says_what_it_does():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import psycopg
 from django.core.management import call_command
 from django.db import transaction
 
@@ -83,6 +84,24 @@ def test_the_job_of_a_killed_worker_is_done_by_another(database):
     fetch("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute' RETURNING 1")
 
     call_command("work", "--once")
+    call_command("work", "--once")
+
+    assert inventory.get_import(document.id).status == "applied"
+
+
+def test_a_worker_that_is_told_to_stop_leaves_its_import_to_others(database):
+    factories.product(sku="MUG", stock=5)
+    document = staged("sku,quantity\nMUG,9\n")
+    jobs.defer(inventory.FINISH_IMPORT, import_id=str(document.id))
+    # Not a connection of ours: those may not do nothing for so long.
+    with worker() as process, psycopg.connect(environment()["DATABASE_URL"]) as other:
+        other.execute("SELECT 1 FROM inventory_stockimport FOR UPDATE")
+        wait_until(lambda: ("finish_import", "doing") in waiting(), seconds=20)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert ("finish_import", "todo") in waiting()
+    fetch("UPDATE procrastinate_jobs SET scheduled_at = NULL RETURNING 1")  # it is tried again a moment later
+
     call_command("work", "--once")
 
     assert inventory.get_import(document.id).status == "applied"

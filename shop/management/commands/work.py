@@ -14,7 +14,7 @@ from prometheus_client import start_http_server
 from shop import tasks
 
 AT_ONCE = 2  # jobs; imports run one after the other, so that the other chores are never held up by them
-STOP_SECONDS = 5
+STOP_SECONDS = 3
 POLL_SECONDS = 2
 
 

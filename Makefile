@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api chaos chaos-long mutants drill-failover bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -17,6 +17,9 @@ run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded Postgre
 
 test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
 	@exec $(BIN)/python -m pytest
+
+test-pooled: install-dev ## run the tests through PgBouncer in transaction mode (needs pgbouncer). ARGS=tests/orders
+	@exec $(BIN)/python -m tests.pooled $(ARGS)
 
 fuzz: install-dev ## let the stock state machine run for long, on new examples each time
 	@exec $(BIN)/python -m pytest tests/inventory/test_stateful.py --hypothesis-profile=fuzz
@@ -77,6 +80,9 @@ bench-admin: install-dev ## how long does the database take for the staff's scre
 
 bench-login: install-dev ## does the time of a login tell whether there is such an account?
 	@exec $(BIN)/python -m benchmarks.login_timing
+
+image-proof: install-dev ## build the image without an engine, start it read-only, and sell in it. BASE= BUILD="--volume ..." KEEP=folder
+	@exec $(BIN)/python -m tests.image $(if $(BASE),--base $(BASE)) $(if $(BUILD),--build "$(BUILD)") $(if $(KEEP),--keep $(KEEP))
 
 audit: install-dev ## known vulnerabilities of what production runs
 	@$(BIN)/python -m tests.audit

@@ -67,6 +67,7 @@ def environment(folder: Path) -> Iterator[None]:
         os.environ["DATABASE_URL"] = url
         os.environ.setdefault("SECRET_KEY", _kept_secret(folder / "secret_key"))
         os.environ.setdefault("JWT_SIGNING_KEY", _kept_secret(folder / "jwt_signing_key"))
+        os.environ.setdefault("METRICS_TOKEN", _kept_secret(folder / "metrics_token"))
         os.environ.setdefault("HTTPS", "off")
         os.environ.setdefault("LOG_FORMAT", "line")
         yield

@@ -1,7 +1,9 @@
 """The server's own process: granian, with workers that can be stopped from their first moment on."""
 
 import os
+import shutil
 import signal
+import tempfile
 
 from granian.cli import entrypoint
 
@@ -13,7 +15,13 @@ def main() -> None:
     would be noted where nobody looks, and the worker killed ten seconds later.
     """
     os.register_at_fork(after_in_child=_end_when_told)
-    entrypoint()  # type: ignore[no-untyped-call]  # of its own, it has none
+    # Where the workers count together (shop.toolkit.metrics).
+    folder = tempfile.mkdtemp(prefix="shop-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        entrypoint()  # type: ignore[no-untyped-call]  # of its own, it has none
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_when_told() -> None:

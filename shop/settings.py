@@ -92,7 +92,7 @@ if "*" in ALLOWED_HOSTS:
 TRUSTED_PROXIES = whole_number("TRUSTED_PROXIES", default=0, at_least=0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # load balancers ask the server itself
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # these ask the server itself
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 # Whether the names below ours, and ours for good, speak HTTPS only their owner knows.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = choice("HSTS", default="host", choices=("host", "all")) == "all"
@@ -143,23 +143,30 @@ CONNECTION_SETTINGS = {
 # Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
 DATABASE_POOL_SIZE = whole_number("DATABASE_POOL_SIZE", default=serving.THREADS, at_least=0)
 THREADS = DATABASE_POOL_SIZE or serving.THREADS
+# Whether DATABASE_URL leads to a pooler that gives each transaction whatever connection is free (PgBouncer in
+# transaction mode). What a connection is set to is then the pooler's to say, and nothing outlives a transaction.
+POOLED_BY_TRANSACTION = choice("DATABASE_POOLER", default="none", choices=("none", "transaction")) == "transaction"
 # Uses of a statement on a connection before the server keeps its plan; psycopg's own default.
-PREPARE_AFTER = 5
-DATABASE = dj_database_url.parse(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))
-URL_OPTIONS = DATABASE.get("OPTIONS", {})  # sslmode, target_session_attrs and whatever else the URL asks for
-DATABASES = {
-    "default": {
-        **DATABASE,
+PREPARE_AFTER = None if POOLED_BY_TRANSACTION else 5
+
+
+def database(url: str, **more: str) -> dict[str, object]:
+    """Return what Django must know of a database; what `url` asks for (sslmode, options ...) reaches the driver."""
+    found = dj_database_url.parse(url)
+    asked = found.get("OPTIONS", {})
+    wishes = {} if POOLED_BY_TRANSACTION else {**CONNECTION_SETTINGS, **more}
+    options = " ".join([*(f"-c {name}={value}" for name, value in wishes.items()), asked.get("options", "")]).strip()
+    return {
+        **found,
         "ENGINE": "shop.toolkit.postgresql",
         "CONN_MAX_AGE": 0,  # the pool keeps the connections
+        "DISABLE_SERVER_SIDE_CURSORS": POOLED_BY_TRANSACTION,
         "OPTIONS": {
             "tcp_user_timeout": 10_000,
             "application_name": "shop",
             "prepare_threshold": PREPARE_AFTER,
-            **URL_OPTIONS,
-            "options": " ".join(
-                [*(f"-c {name}={value}" for name, value in CONNECTION_SETTINGS.items()), URL_OPTIONS.get("options", "")]
-            ).strip(),
+            **asked,
+            **({"options": options} if options else {}),
             # One connection for each thread that serves; waiting longer than two seconds for one is a 503.
             "pool": DATABASE_POOL_SIZE
             and {
@@ -170,7 +177,15 @@ DATABASES = {
             },
         },
     }
-}
+
+
+DATABASES = {"default": database(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))}
+# A copy that follows the primary: what is only shown may be read there, a moment late. Nothing is decided by it.
+if DATABASE_REPLICA_URL := env.str("DATABASE_REPLICA_URL", default=""):
+    DATABASES["replica"] = {
+        **database(DATABASE_REPLICA_URL, default_transaction_read_only="on"),
+        "TEST": {"MIRROR": "default"},
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Users -----------------------------------------------------------------------------------------------------------
@@ -202,6 +217,11 @@ PASSWORD_RESET_TIMEOUT = 60 * 60
 # The storefront's page where a new password is set; {token} stands for the token.
 PASSWORD_RESET_URL = env.str("PASSWORD_RESET_URL", default="")
 
+# --- Traces ----------------------------------------------------------------------------------------------------------
+
+# Where an OpenTelemetry collector listens, such as http://collector:4318; without one nothing is traced.
+TRACES_GO_TO = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+
 # --- Apps ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -220,6 +240,7 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
+    "procrastinate.contrib.django",
     "shop.toolkit",
     "users",
     "inventory",
@@ -227,6 +248,8 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
+    "shop.toolkit.metrics.measure_requests",
+    *(["shop.toolkit.tracing.trace_requests"] if TRACES_GO_TO else []),
     "shop.toolkit.middleware.name_requests",
     # What gives every answer its headers comes before what refuses.
     "django.middleware.security.SecurityMiddleware",
@@ -387,6 +410,13 @@ AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_le
 # A file that is sent to the API; packed, it may unpack to ten times as much.
 MAX_UPLOAD_BYTES = whole_number("MAX_UPLOAD_BYTES", default=20 * 1024 * 1024, at_least=1)
 
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+# Who may read /metrics; without a token, nobody.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if METRICS_TOKEN:
+    strong("METRICS_TOKEN", METRICS_TOKEN)
+
 # --- Logs ------------------------------------------------------------------------------------------------------------
 
 LOG_FORMAT = choice("LOG_FORMAT", default="json", choices=("json", "line"))
@@ -406,6 +436,8 @@ LOGGING = {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # A refusal is an answer, not an event for the log.
         "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        # It tells of each job that it begins and ends; what fails it tells above that.
+        "procrastinate": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},
     },
 }

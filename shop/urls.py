@@ -7,6 +7,7 @@ from inventory.views import CheckStockView, UpdateStockView
 from orders.views import CreateOrderView
 from shop import health
 from shop.document import DocumentView
+from shop.metrics import metrics
 from shop.toolkit.converters import CodeConverter, IdConverter
 
 register_converter(IdConverter, "id")
@@ -29,6 +30,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics),
 ]
 
 handler400 = "shop.toolkit.problems.bad_request"

@@ -28,7 +28,8 @@ def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
     with django_db_blocker.unblock():
         created = setup_databases(verbosity=0, interactive=False)
         yield
-        teardown_databases(created, verbosity=0)
+        if not settings.POOLED_BY_TRANSACTION:  # a pooler keeps its connections; that server is thrown away
+            teardown_databases(created, verbosity=0)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from inventory.services._counts import (
     open_count,
     record_count,
 )
-from inventory.services._dashboard import Health, Sales, sales, stock_health
+from inventory.services._dashboard import Health, Sales, StockFigures, sales, skus, stock_figures, stock_health
 from inventory.services._expiry import end_hold, expire_due, is_within_scope
 from inventory.services._exports import TooManyRows, export_stock
 from inventory.services._facts import (
@@ -70,6 +70,8 @@ from inventory.services._import_documents import (
     unfinished_imports,
 )
 from inventory.services._imports import (
+    FINISH_IMPORT,
+    ONE_IMPORT,
     advance_import,
     approve_at_once,
     approve_import,
@@ -136,9 +138,11 @@ MODES: list[str] = list(Mode.values)
 STATES: list[str] = list(State.values)
 
 __all__ = [
+    "FINISH_IMPORT",
     "IMPORT_STATUSES",
     "KINDS",
     "MODES",
+    "ONE_IMPORT",
     "ORDERINGS",
     "STATES",
     "Allocation",
@@ -186,6 +190,7 @@ __all__ = [
     "Shortage",
     "StaleQuantity",
     "Stock",
+    "StockFigures",
     "StockImport",
     "StockPromised",
     "TooManyRows",
@@ -249,7 +254,9 @@ __all__ = [
     "set_policy",
     "set_scope",
     "shortages",
+    "skus",
     "stage_import",
+    "stock_figures",
     "stock_health",
     "stock_history",
     "take_back",

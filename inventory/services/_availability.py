@@ -6,16 +6,17 @@ from inventory import sql
 from inventory.services._allocation import Plan, allocate, summed
 from inventory.services._facts import Allocation, Availability, Demand, ItemNotFound, Preview, Shortage
 from inventory.sql import StockRow
+from shop.toolkit import replicas
 
 
 def check(demand: Sequence[Demand]) -> list[Availability]:
     """Tell for each line whether a reserve of all of them together would find its product, in one statement.
 
-    For display: only `reserve` decides, from locked rows. Lines of one product are judged by their sum. Raises
-    ItemNotFound naming every product that has no inventory item or is not on sale.
+    For display, from a replica where there is one: only `reserve` decides, from locked rows. Lines of one product are
+    judged by their sum. Raises ItemNotFound naming every product that has no inventory item or is not on sale.
     """
     wanted = summed(demand)
-    rows = sql.read_sellable(wanted)
+    rows = replicas.read(lambda using: sql.read_sellable(wanted, using=using))
     _refuse_missing(wanted, rows)
     free = {product_id: sum(row.available_to_promise for row in rows[product_id]) for product_id in wanted}
     return [

@@ -1,8 +1,10 @@
 """What staff want to see first: what is low, what sells, what will be out soon."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from inventory import models, sql
@@ -11,6 +13,7 @@ from inventory.services._scopes import scope_of, within
 from inventory.sql import Mover, Places
 
 DAYS, LISTED = 30, 10
+OUTCOMES = ("new", "changed", "unchanged", "refused")
 STALE = timedelta(minutes=10)  # a million rows take one or two
 
 
@@ -22,6 +25,17 @@ class Health:
     out: int
     overdue_holds: int
     stale_imports: int
+
+
+@dataclass(frozen=True)
+class StockFigures:
+    """How many reservations are held, how many of them too long, the age of the oldest, and the rows of imports."""
+
+    holds: int
+    overdue_holds: int
+    oldest_hold_seconds: float
+    import_rows: dict[str, int]
+    unfinished_imports: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,20 @@ def stock_health(*, visible_to: int | None = None) -> Health:
     begun = models.StockImport.objects.filter(seen_by(visible_to), status__in=models.UNFINISHED, is_dry_run=False)
     stale = begun.filter(created_at__lt=timezone.now() - STALE).count()
     return Health(low, out, overdue, stale)
+
+
+def stock_figures() -> StockFigures:
+    """Return what is watched of the stock, by statements that take no longer when the ledger grows."""
+    holds, overdue, oldest = sql.holds()
+    applied = models.StockImport.objects.filter(is_dry_run=False)
+    rows = applied.aggregate(**{outcome: Sum(outcome, default=0) for outcome in OUTCOMES})
+    unfinished = applied.filter(status__in=models.UNFINISHED).count()
+    return StockFigures(holds, overdue, oldest, rows, unfinished)
+
+
+def skus(product_ids: Collection[int]) -> dict[int, str]:
+    """Return the SKUs of products by id; unknown ids are absent."""
+    return dict(models.Item.objects.filter(pk__in=product_ids).values_list("product_id", "sku"))
 
 
 def sales(*, visible_to: int | None = None) -> Sales:

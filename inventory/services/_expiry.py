@@ -6,9 +6,11 @@ from uuid import UUID
 from django.db import transaction
 
 from inventory import models, sql
+from inventory.services import _metrics as metrics
 from inventory.services._facts import InvalidTransition, ReservationNotFound
 from inventory.services._scopes import scope_of
 from inventory.sql import Change, Line
+from shop.toolkit.metrics import count_at_commit
 
 
 @transaction.atomic(savepoint=False)
@@ -61,6 +63,7 @@ def _expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None
     ]
     sql.add_to_lines(parts, column="released")
     sql.end_reservations(references, state=models.State.EXPIRED)
+    count_at_commit(metrics.EXPIRED, len(references))
     sql.post_movements(
         [given_back(part, models.State.HELD, references[reservation_id]) for reservation_id, part in parts],
         kind=models.Kind.EXPIRE,

@@ -17,12 +17,14 @@ from inventory import models, sql
 from inventory.models import ImportStatus, Mode
 from inventory.services._import_documents import NotApprovable, NotUndoable, StockImport, fact, get_import, locked
 from inventory.services._staging import FileLimits, ImportRequest, refuse_twin, save_loaded, stage_import
-from shop.toolkit import transactions
+from shop.toolkit import jobs, transactions
 from shop.toolkit.ids import new_id
 
 # A chunk's stock rows are locked until it is written: a buyer waits for so many rows at most. docs/performance.md
 CHUNK_ROWS = 1000
 LARGEST = 20
+FINISH_IMPORT = "finish_import"  # the job by which a worker does it
+ONE_IMPORT = "imports"  # at a time
 UNDO_COLUMNS = ("sku", "warehouse", "quantity")
 
 PATIENCE_SECONDS = 600  # somebody else may be checking the same million rows
@@ -34,7 +36,7 @@ OnStep = Callable[[StockImport], None]
 def load_import(
     request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, actor_id: int | None
 ) -> StockImport:
-    """Stage a file, and finish it at once when it is a dry run or one chunk; else whoever finishes imports will.
+    """Stage a file, and finish it at once when it is a dry run or one chunk; else a worker will.
 
     Shapes and refusals are those of `stage_import`.
     """
@@ -46,7 +48,13 @@ def _finish_if_small(document: StockImport) -> StockImport:
     if document.dry_run or document.rows <= CHUNK_ROWS:
         while not document.is_finished:
             document = advance_import(document.id)
+    else:
+        _have_finished(document.id)
     return document
+
+
+def _have_finished(import_id: UUID) -> None:
+    jobs.defer(FINISH_IMPORT, lock=ONE_IMPORT, import_id=str(import_id))
 
 
 def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
@@ -108,7 +116,7 @@ def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
 
 @transaction.atomic(savepoint=False)
 def approve_at_once(import_id: UUID, *, actor_id: int | None) -> StockImport:
-    """Do the same, and finish it when it is one chunk; else whoever finishes imports will."""
+    """Do the same, and finish it when it is one chunk; else a worker will."""
     return _finish_if_small(approve_import(import_id, actor_id=actor_id))
 
 
@@ -133,11 +141,13 @@ def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> Stoc
 
 @transaction.atomic(savepoint=False)
 def undo_at_once(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> StockImport:
-    """Do the same, and finish it when it is one chunk; else whoever finishes imports will."""
+    """Do the same, and finish it when it is one chunk; else a worker will."""
     document = undo_import(import_id, undo_id=undo_id, actor_id=actor_id)
     if document.undone_by and get_import(document.undone_by).rows <= CHUNK_ROWS:
         while not document.is_finished:
             document = advance_import(import_id)
+    else:
+        _have_finished(import_id)
     return document
 
 

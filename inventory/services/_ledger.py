@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from inventory import models, sql
+from inventory.services import _metrics as metrics
 from inventory.services._allocation import allocate, summed
 from inventory.services._facts import (
     Demand,
@@ -115,6 +116,7 @@ def set_on_hand(
     if expected_on_hand is None:
         logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, actor_id)
     elif expected_on_hand != current:
+        metrics.STALE_QUANTITIES.inc()
         raise StaleQuantity(current)
     change = Change(*key, on_hand=quantity - current, reference=reference)
     return _post_adjustment(change, locked, reason=reason, note=note, actor_id=actor_id)

@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import DateTimeField, Func, Sum
 
 from inventory import models, sql
+from inventory.services import _metrics as metrics
 from inventory.services._allocation import allocate, summed
 from inventory.services._expiry import expire_overdue, given_back, is_within_scope
 from inventory.services._facts import (
@@ -26,6 +27,7 @@ from inventory.services._facts import (
 )
 from inventory.sql import Change, ClaimedLine, Line
 from shop.toolkit import transactions
+from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.pages import Page, PageRequest, page_of
 
 HELD, CONFIRMED, FULFILLED = models.State.HELD, models.State.CONFIRMED, models.State.FULFILLED
@@ -57,7 +59,8 @@ def reserve(
     every unknown one, ReferenceInUse. Only `owner` can then change the reservation.
     """
     wanted = summed(demand)
-    rows = sql.lock_stock(wanted)
+    with metrics.LOCK_SECONDS.time():
+        rows = sql.lock_stock(wanted)
     plan = allocate(wanted, rows)
     if plan.shortages:
         _refuse_unknown(set(wanted) - {row.product_id for row in rows})
@@ -70,6 +73,7 @@ def reserve(
         if transactions.violated_constraint(error) == "inventory_reservation_open_once":
             raise ReferenceInUse(reference) from error
         raise
+    count_at_commit(metrics.HELD)
     codes = {row.warehouse_id: row.warehouse for row in rows}
     return Reservation(
         id=reservation_id,
@@ -117,6 +121,7 @@ def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None, visible_t
     # The stock rows before the state: who reserves for this reference meanwhile holds them, and waits for the state.
     lines = sql.lock_lines([reservation_id])
     sql.confirm_reservation(reservation_id)
+    count_at_commit(metrics.CONFIRMED)
     sql.post_movements(
         [
             Change(line.product_id, line.warehouse_id, reserved=-line.open, committed=line.open, reference=reference)
@@ -148,7 +153,8 @@ def release(
         raise InvalidTransition(state)
     lines = sql.lock_lines([reservation_id])
     parts = _open_parts(state, lines, items)
-    _take_out(reservation_id, lines, parts, column="released")
+    if _take_out(reservation_id, lines, parts, column="released"):
+        count_at_commit(metrics.RELEASED)
     sql.post_movements(
         [given_back(part, state, reference) for part in parts], kind=models.Kind.RELEASE, actor_id=actor_id
     )
@@ -285,6 +291,7 @@ def _refuse(shortages: Sequence[Shortage]) -> None:
         # A reservation is locked before its stock rows, everywhere; we hold stock rows. So all is undone, the overdue
         # holds are ended in that order, and the buyer tries again.
         raise transactions.Repeat(first=lambda: expire_overdue(short), refusal=refusal)
+    metrics.count_shortages(shortages)
     raise refusal
 
 
@@ -356,9 +363,11 @@ def _take_out(
     parts: Sequence[Line],
     *,
     column: Literal["fulfilled", "released"],
-) -> None:
-    """Move units from open to `column`, and end the reservation when none is left open."""
+) -> bool:
+    """Move units from open to `column`; end the reservation when none is left open, and tell whether that is so."""
     sql.add_to_lines([(reservation_id, part) for part in parts], column=column)
-    if sum(line.open for line in lines) == sum(part.quantity for part in parts):
+    ends = sum(line.open for line in lines) == sum(part.quantity for part in parts)
+    if ends:
         shipped = column == "fulfilled" or any(line.fulfilled for line in lines)
         sql.end_reservations([reservation_id], state=FULFILLED if shipped else RELEASED)
+    return ends

@@ -4,7 +4,7 @@ Locks on stock rows are taken in `_stock`, `_reservations` and `_imports` and no
 primary key, and always after the lock on a reservation, a count or an import, never before.
 """
 
-from inventory.sql._dashboard import Mover, Places, health, movers, sold_by_day
+from inventory.sql._dashboard import Mover, Places, health, holds, movers, sold_by_day
 from inventory.sql._imports import (
     Chunk,
     Figures,
@@ -85,6 +85,7 @@ __all__ = [
     "find_skus",
     "health",
     "history",
+    "holds",
     "list_refused",
     "lock_chunk",
     "lock_due",

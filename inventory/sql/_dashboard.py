@@ -23,6 +23,21 @@ SELECT count(*) FROM inventory_reservation r WHERE state = 'held' AND expires_at
 """
 
 
+HOLDS = """
+SELECT count(*), count(*) FILTER (WHERE expires_at <= statement_timestamp()),
+       COALESCE(extract(epoch FROM statement_timestamp() - min(created_at)), 0)::float
+  FROM inventory_reservation WHERE state = 'held'
+"""
+
+
+def holds() -> tuple[int, int, float]:
+    """Return how many reservations are held, how many of them past their deadline, and the age of the oldest."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOLDS)
+        count, overdue, oldest = cursor.fetchone()
+    return count, overdue, oldest
+
+
 class Places(NamedTuple):
     """The warehouses that somebody looks at, and those of them that orders are served from."""
 

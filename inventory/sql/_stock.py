@@ -2,7 +2,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 
 from shop.toolkit.statements import array, prepared
 
@@ -72,17 +72,17 @@ SELECT i.product_id, {STOCK_COLUMNS.replace("s.reserved", "s.reserved - COALESCE
 
 def read_stock(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
     """Return the rows of each product that has an inventory item, in active warehouses, without locking."""
-    return _rows_by_product(READ_STOCK, [array(product_ids)])
+    return _rows_by_product(READ_STOCK, [array(product_ids)], DEFAULT_DB_ALIAS)
 
 
-def read_sellable(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
+def read_sellable(product_ids: Collection[int], *, using: str) -> dict[int, list[StockRow]]:
     """Return the same of products on sale, as a reserve would find it once overdue holds are ended."""
-    return _rows_by_product(READ_SELLABLE, [array(product_ids)] * 2)
+    return _rows_by_product(READ_SELLABLE, [array(product_ids)] * 2, using)
 
 
-def _rows_by_product(statement: str, parameters: list[Any]) -> dict[int, list[StockRow]]:
+def _rows_by_product(statement: str, parameters: list[Any], using: str) -> dict[int, list[StockRow]]:
     found: dict[int, list[StockRow]] = {}
-    with prepared() as cursor:
+    with prepared(using) as cursor:
         cursor.execute(statement, parameters)
         for product_id, *columns in cursor.fetchall():
             rows = found.setdefault(product_id, [])

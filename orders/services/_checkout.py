@@ -1,4 +1,5 @@
 import base64
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,7 +23,10 @@ from orders.services._facts import (
 from orders.services._reading import OWNER, PENDING, shares_of, take_shares
 from products import services as products
 from shop.toolkit.ids import new_id
+from shop.toolkit.logs import tell_at_commit
 from users import services as users
+
+logger = logging.getLogger(__name__)
 
 
 @transaction.atomic(savepoint=False)
@@ -65,6 +69,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
         actor_id=actor_id,
     )
+    tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=actor_id)
     shares = shares_of(reservation)
     return Order(
         id=order_id,

@@ -1,5 +1,6 @@
 """What becomes of an order once it is placed. Each step is a compare-and-set on its status, under the order's lock."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,10 +14,13 @@ from orders.services._checkout import checkout
 from orders.services._facts import InvalidTransition, Order, OrderNotFound, Wish
 from orders.services._reading import OWNER, events_of, lines_of, order_of, orders_of, visible
 from shop.toolkit.ids import new_id
+from shop.toolkit.logs import tell_at_commit
 
 PENDING, EXPIRED, CONFIRMED = models.Status.PENDING, models.Status.EXPIRED, models.Status.CONFIRMED
 PARTLY, FULFILLED, CANCELLED = models.Status.PARTIALLY_FULFILLED, models.Status.FULFILLED, models.Status.CANCELLED
 SWEPT_AT_ONCE = 500
+
+logger = logging.getLogger(__name__)
 
 
 @transaction.atomic(savepoint=False)
@@ -134,6 +138,8 @@ def expire_due(*, limit: int, now: datetime) -> int:
     gone = [orders_by_hold[hold] for hold, state in states.items() if state == EXPIRED]
     models.Order.objects.filter(pk__in=gone, status=PENDING).update(status=EXPIRED, updated_at=now)
     sql.record_event(gone, event=models.Event.EXPIRED, actor_id=None, reason="", now=now)
+    for order_id in gone:
+        tell_at_commit(logger, "order expired", order_id=order_id)
     return expired
 
 
@@ -157,6 +163,7 @@ def _move(row: models.Order, status: str, *, event: str, actor_id: int, reason: 
         reason=reason,
         now=now,
     )
+    tell_at_commit(logger, f"order {event}", order_id=row.pk, number=row.number, user_id=row.user_id, actor_id=actor_id)
 
 
 def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_id: int) -> UUID:

@@ -1,9 +1,11 @@
 """Logs for machines: one JSON object a line, with what the request is called, and without secrets."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import structlog
+from django.db import transaction
 from structlog.typing import EventDict
 
 # Names of what must not be read in a log, wherever somebody puts it.
@@ -37,3 +39,8 @@ def _only_plain(logger: Any, name: str, event: EventDict) -> EventDict:
 
 def _hide_secrets(logger: Any, name: str, event: EventDict) -> EventDict:
     return {key: "(hidden)" if any(word in key.lower() for word in SECRETS) else value for key, value in event.items()}
+
+
+def tell_at_commit(logger: logging.Logger, event: str, **facts: Any) -> None:
+    """Log what the transaction does, if it comes to that."""
+    transaction.on_commit(partial(logger.info, event, extra=facts))

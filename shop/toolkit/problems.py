@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
+from shop.toolkit import metrics
+
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -46,6 +48,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """Build the response. `members` are the further fields that a code promises (`shortages`, `errors` ...)."""
+    metrics.REFUSALS.labels(code).inc()
     body = {"type": f"urn:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
     # What the request is called in our log; nothing outside of one, as in a command.
     bound = structlog.contextvars.get_contextvars()
@@ -53,6 +56,11 @@ def problem(
     return JsonResponse(
         {**body, **(members or {}), **named}, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {})
     )
+
+
+def method_not_allowed(allowed: str) -> HttpResponse:
+    """Answer a method that a page outside of the API does not have."""
+    return problem(405, "method_not_allowed", "Method not allowed", f"{allowed}.", headers={"Allow": allowed})
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

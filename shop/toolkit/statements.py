@@ -14,14 +14,14 @@ def array(numbers: Iterable[int | Decimal]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def prepared() -> CursorWrapper:
+def prepared(using: str = DEFAULT_DB_ALIAS) -> CursorWrapper:
     """Return a cursor whose statements the server plans once for each connection, after PREPARE_AFTER uses.
 
     Django's own cursors send each statement as text with its values in it, to be parsed and planned anew: nine tenths
     of what the database does for a check (docs/performance.md). For short statements with one good plan; what reads
     many rows by this or that plan stays with `connection.cursor()`.
     """
-    connection = connections[DEFAULT_DB_ALIAS]
+    connection = connections[using]
     if connection.connection is None:
         connection.ensure_connection()
     assert connection.connection is not None

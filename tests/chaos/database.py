@@ -1,5 +1,6 @@
 """PostgreSQL as the kill test has it: syncing to disk, with checksums, and with all that can befall it."""
 
+import errno
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from shop import embedded
 # Its log is on a disk of its own where that can be had, small enough to be filled at once; every segment is made anew,
 # so that a full disk is noticed.
 WAL_BYTES = 512 << 20
+RECOVERY_SECONDS = 15  # it takes less than one
 WAL_SETTINGS = {"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "192MB"}
 
 
@@ -74,8 +76,21 @@ class Database:
             self.restart()
 
     def restart(self) -> None:
-        """Start it again if it is down; it recovers from its log."""
+        """Start it again if it is down; it recovers from its log.
+
+        Also if it hangs: where recovery itself meets the end of the disk, PostgreSQL takes nobody in and tries no more.
+        """
+        if self.processes() and not self._comes_up():
+            self.kill()
         self._cluster.ensure_running()
+
+    def _comes_up(self) -> bool:
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while psycopg.pq.PGconn.ping(self.url.encode()) == psycopg.pq.Ping.REJECT:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def fill_disk(self) -> None:
         """Leave no room for another segment of the log, and have it ask for one.
@@ -83,8 +98,8 @@ class Database:
         Where it meets that in the middle of a commit, it cannot but end all of itself and recover.
         """
         with (self._disk / "filler").open("wb") as filler:
-            free = os.statvfs(self._disk)
-            os.posix_fallocate(filler.fileno(), 0, free.f_bavail * free.f_frsize)
+            while not _takes_all(filler.fileno()):
+                pass  # the database was quicker and took some of it
         with suppress(psycopg.Error), psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_switch_wal()")
 
@@ -116,6 +131,18 @@ class Database:
                 os.chown(path, account.uid, account.gid)
         self._cluster.ensure_running()
         return True
+
+
+def _takes_all(file: int) -> bool:
+    """Have a file take what is free on its disk, or nothing when that is less by then."""
+    disk = os.fstatvfs(file)
+    try:
+        os.posix_fallocate(file, 0, disk.f_bavail * disk.f_frsize or 1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return not disk.f_bavail
+    return True
 
 
 def send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:

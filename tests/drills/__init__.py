@@ -1,1 +1,1 @@
-"""Drills: what is practised before it happens, on a shop that is at work, and judged by the kill test's verifier."""
+"""Drills: what an operator does on a bad day, done on a good one."""

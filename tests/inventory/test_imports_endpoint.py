@@ -81,6 +81,7 @@ def test_a_large_one_is_accepted_and_finished_by_whoever_finishes_imports(staff,
         None,
     )
     assert on_hand(mug.id) == {"MAIN": 2}
+    assert fetch("SELECT task_name, args->>'import_id' FROM procrastinate_jobs") == [("finish_import", waiting["id"])]
 
     finished(inventory.get_import(inventory.unfinished_imports()[0]))
     assert staff.get(f"{URL}/{waiting['id']}").json()["status"] == "applied"

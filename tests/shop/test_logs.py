@@ -91,3 +91,19 @@ client.get("/", headers={{"host": "evil.example"}})
     (crashed,) = [line for line in lines if "planted" in line.get("exception", "")]
     assert (crashed["request_id"], crashed["level"]) == ("r1", "error")
     assert "secret" not in said.stderr
+
+
+def test_what_becomes_of_an_order_is_told_once_it_is_committed(caplog, customer):
+    product = factories.product(stock=5)
+    with caplog.at_level(logging.INFO, logger="orders"):
+        wish = {"items": [{"product_id": product.id, "quantity": 1}]}
+        order = customer.post("/api/v1/orders", wish).json()
+        customer.post(f"/api/v1/orders/{order['id']}/cancel")
+        wish["items"][0]["quantity"] = 50
+        assert customer.post("/api/v1/orders", wish).status_code == 409
+
+    told = [written(found) for found in caplog.records if found.name.startswith("orders")]
+    assert [line["event"] for line in told] == ["order placed", "order cancelled"]
+    assert {line["order_id"] for line in told} == {order["id"]}
+    assert told[0]["number"] == order["number"]
+    assert told[0]["user_id"] == told[0]["actor_id"] == order["user_id"]

@@ -1,9 +1,13 @@
 """Connections of the pool that the server has ended are not handed out."""
 
 import httpx
+import pytest
+from django.conf import settings
 
 from tests import factories
 from tests.conftest import fetch, wait_until
+
+pytestmark = pytest.mark.skipif(settings.POOLED_BY_TRANSACTION, reason="the pooler's connections are not the pool's")
 
 OTHERS = """
 SELECT pid FROM pg_stat_activity

@@ -2,11 +2,14 @@
 
 import psycopg
 import pytest
+from django.conf import settings
 
 from shop.toolkit.postgresql.connection import KeepingConnection, PreparedCursor
 from tests.conftest import counted_statements, database_url, fetch
 from users import models as user_models
 from users import sql as users_sql
+
+pytestmark = pytest.mark.skipif(settings.POOLED_BY_TRANSACTION, reason="nothing is prepared through a pooler")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 
 # What the tests have set for themselves, and the shop is to find out anew.
-OURS = ("DATABASE_URL", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "LOG_FORMAT")
+OURS = ("DATABASE_URL", "DATABASE_POOLER", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "LOG_FORMAT")
 
 
 @pytest.fixture(scope="module")
@@ -399,6 +399,7 @@ def test_a_database_url_is_used_instead_and_the_named_staff_user_made(house, dat
         house,
         port,
         DATABASE_URL=database_url(settings.DATABASES["default"]["NAME"]),
+        DATABASE_POOLER="transaction" if settings.POOLED_BY_TRANSACTION else "none",
         SECRET_KEY="of-this-test-and-long-enough-for-it",
         HTTPS="off",
         DJANGO_SUPERUSER_EMAIL="boss@example.com",

@@ -1,16 +1,36 @@
 """`manage.py work`: what nobody waits for."""
 
-import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import httpx
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import transaction
 
+from benchmarks import ROOT, free_port
 from inventory import services as inventory
-from shop.management.commands import work
+from shop.toolkit import jobs
 from tests import factories
-from tests.conftest import fetch
+from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand, staged
 from tests.inventory.test_concurrency import overdue
+
+
+@contextmanager
+def worker(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen([sys.executable, "manage.py", "work", *arguments], cwd=ROOT, env=environment())
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def waiting() -> list[tuple]:
+    return fetch("SELECT task_name, status::text FROM procrastinate_jobs ORDER BY id")
 
 
 def test_it_finishes_imports_expires_holds_and_clears_keys(database):
@@ -29,16 +49,60 @@ def test_it_finishes_imports_expires_holds_and_clears_keys(database):
     assert on_hand(mug.id) == {"MAIN": 9}
     assert fetch("SELECT status FROM orders_order WHERE id = %s", order.id) == [("expired",)]
     assert fetch("SELECT count(*) FROM toolkit_idempotencykey") == [(0,)]
+    assert waiting() == []
 
 
-def test_a_chore_that_meets_a_restarted_database_is_logged_and_tried_again_later(database, caplog):
-    def fails() -> None:
-        raise OperationalError("the server was restarted")
+def test_a_job_is_there_when_its_transaction_is_committed_and_not_before(database):
+    with transaction.atomic():
+        jobs.defer(inventory.FINISH_IMPORT, import_id="none")
+        transaction.set_rollback(True)
+    assert waiting() == []
 
-    with caplog.at_level(logging.ERROR):
-        work._attempt(fails)
+    with transaction.atomic():
+        jobs.defer(inventory.FINISH_IMPORT, import_id="none")
+    assert waiting() == [("finish_import", "todo")]
 
-    assert "A chore failed; once more in a moment" in caplog.text
+
+def test_what_waits_already_is_not_deferred_again(database):
+    for _ in range(2):
+        jobs.defer_unless_waiting(inventory.FINISH_IMPORT, name="import 1", import_id="none")
+    assert len(waiting()) == 1
+
+
+def test_the_job_of_a_killed_worker_is_done_by_another(database):
+    factories.product(sku="MUG", stock=5)
+    document = staged("sku,quantity\nMUG,9\n")
+    jobs.defer(inventory.FINISH_IMPORT, import_id=str(document.id))
+    with worker() as process, transaction.atomic():
+        fetch("SELECT 1 FROM inventory_stockimport FOR UPDATE")
+        wait_until(lambda: ("finish_import", "doing") in waiting(), seconds=20)
+        process.kill()
+        process.wait()
+    assert inventory.get_import(document.id).status == "staged"
+    # Its worker was heard of a moment ago: the minute that it takes to be given up has passed.
+    fetch("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute' RETURNING 1")
+
+    call_command("work", "--once")
+    call_command("work", "--once")
+
+    assert inventory.get_import(document.id).status == "applied"
+
+
+def test_it_ends_when_told_and_tells_what_it_counts(database):
+    port = free_port()
+    with worker("--metrics-port", str(port)) as process:
+
+        def tells() -> bool:
+            try:
+                return "shop_reservations_total" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            except httpx.TransportError:
+                return False
+
+        wait_until(tells, seconds=20)
+        wait_until(lambda: fetch("SELECT count(*) FROM procrastinate_workers") == [(1,)], seconds=20)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    assert fetch("SELECT count(*) FROM procrastinate_workers") == [(0,)]
 
 
 def test_a_dry_run_is_nobodys_to_finish(database):

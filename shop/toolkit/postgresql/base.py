@@ -7,6 +7,8 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg import Connection, OperationalError
 
+from shop.toolkit import metrics
+
 GIVE_UP_SECONDS = 2  # as long as the pool makes one wait
 
 
@@ -20,13 +22,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while True:
-            connection: Connection[Any] = super().get_new_connection(conn_params)
+            with metrics.POOL_WAIT_SECONDS.time():
+                connection: Connection[Any] = super().get_new_connection(conn_params)
             if self.pool is None or not _is_ended(connection):
+                self._tell_pool()
                 return connection
             connection.close()
             self.pool.putconn(connection)
             if time.monotonic() > deadline:
                 raise OperationalError("the server ends connections as soon as they are made")
+
+    def close(self) -> None:
+        super().close()
+        self._tell_pool()
+
+    def _tell_pool(self) -> None:
+        if self.pool:
+            found = self.pool.get_stats()
+            metrics.POOL_IN_USE.set(found["pool_size"] - found["pool_available"])
 
 
 def _is_ended(connection: Connection[Any]) -> bool:

@@ -1,0 +1,86 @@
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.core.management.commands import migrate
+from django.db import OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from shop.toolkit import transactions
+
+ATTEMPTS = 60
+PAUSE_SECONDS = 2.0
+LOCK = 7_355_608  # any number that nobody else takes for a lock
+ALONE_SECONDS = 600
+
+# A migration waits for a lock no longer than buyers can: whoever comes after it for the table waits behind it. What it
+# then does may take as long as it takes.
+SETTINGS = "SET lock_timeout = '2s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+AS_BEFORE = "RESET lock_timeout; RESET statement_timeout; RESET idle_in_transaction_session_timeout"
+# What a CREATE INDEX CONCURRENTLY leaves that gave up half-way.
+INVALID_INDEXES = """
+SELECT format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT i.indisvalid AND n.nspname = current_schema()
+   AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+"""
+
+
+class Command(migrate.Command):
+    """Django's own, for a shop that is open meanwhile.
+
+    It waits two seconds for a lock, lets those go first who wait behind it, and tries again, for some minutes. Only one
+    runs at a time; others wait, and then find nothing to do. It goes to the database itself, not through a pooler.
+    """
+
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        connection = connections[options["database"]]
+        if settings.POOLED_BY_TRANSACTION or options["plan"] or options["check_unapplied"]:
+            super().handle(*args, **options)
+            return
+        with alone(connection):
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    super().handle(*args, **options)
+                except OperationalError as error:
+                    if transactions.sqlstate(error) not in transactions.CONTENDED or attempt == ATTEMPTS:
+                        raise
+                    self.stderr.write(f"A table is in use (attempt {attempt} of {ATTEMPTS}); once more in a moment.")
+                    time.sleep(PAUSE_SECONDS)
+                    _drop_invalid_indexes(connection)
+                else:
+                    return
+
+
+@contextmanager
+def alone(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Have the body run while no other migration does. Raises CommandError when another one does not end."""
+    deadline = time.monotonic() + ALONE_SECONDS
+    with connection.cursor() as cursor:
+        cursor.execute(SETTINGS)
+        while True:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+            if cursor.fetchone() == (True,):
+                break
+            if time.monotonic() > deadline:
+                raise CommandError(f"Another `migrate` has been running for {ALONE_SECONDS} s; see what holds it up.")
+            time.sleep(PAUSE_SECONDS)
+    try:
+        yield
+    finally:
+        # A connection that was lost has lost its lock too.
+        if connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT pg_advisory_unlock({LOCK}); {AS_BEFORE}")
+
+
+def _drop_invalid_indexes(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(INVALID_INDEXES)
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)

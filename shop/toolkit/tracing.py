@@ -1,0 +1,64 @@
+"""Traces for OpenTelemetry: a span for each request, and one in it for each statement. Loaded only where
+OTEL_EXPORTER_OTLP_ENDPOINT says where they go; the other OTEL_ variables are the SDK's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagate import extract
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from structlog.contextvars import bound_contextvars
+
+tracer = trace.get_tracer("shop")
+
+
+def trace_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Trace each request, as a part of the caller's trace where the caller names one (W3C traceparent)."""
+    _start()
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        caller = extract(request.headers)
+        with tracer.start_as_current_span(str(request.method), caller, kind=trace.SpanKind.SERVER) as span:
+            with (
+                bound_contextvars(trace_id=trace.format_trace_id(span.get_span_context().trace_id)),
+                connection.execute_wrapper(_trace_statement),
+            ):
+                response = get_response(request)
+            route = request.resolver_match.route if request.resolver_match else ""
+            span.update_name(f"{request.method} {route}".strip())
+            span.set_attributes(
+                {
+                    "http.request.method": str(request.method),
+                    "http.route": route,
+                    "http.response.status_code": response.status_code,
+                    "shop.request_id": response.headers.get("X-Request-ID", ""),
+                }
+            )
+            if response.status_code >= 500:
+                span.set_status(trace.StatusCode.ERROR)
+            return response
+
+    return middleware
+
+
+def _start() -> None:
+    """Send what is traced from here on; in each process that serves, after it was forked."""
+    resource = Resource.create({SERVICE_NAME: "shop"}).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def _trace_statement(
+    execute: Callable[..., Any], statement: str, parameters: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Trace one statement, without its parameters: they are the customers'."""
+    words = " ".join(statement.split())
+    with tracer.start_as_current_span(words.partition(" ")[0], kind=trace.SpanKind.CLIENT) as span:
+        span.set_attributes({"db.system.name": "postgresql", "db.query.text": words})
+        return execute(statement, parameters, many, context)

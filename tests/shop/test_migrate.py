@@ -1,0 +1,161 @@
+"""`manage.py migrate` on a shop that is open, and whether our migrations may be run on one."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+from benchmarks import ROOT
+from shop.management.commands import migrate
+from tests.conftest import environment, fetch, wait_until
+
+SQUAWK = Path(sys.executable).with_name("squawk")
+# Those that make the tables of a shop that nobody has opened yet; add none here.
+FIRST = {
+    "shop": "0001", "toolkit": "0001", "users": "0001", "products": "0001", "orders": "0002", "inventory": "0005",
+}  # fmt: skip
+# Matters of taste, and what our `migrate` sees to itself.
+NOT_MINDED = (
+    "prefer-bigint-over-int,prefer-text-field,prefer-robust-stmts,require-lock-timeout,require-statement-timeout"
+)
+
+
+@pytest.fixture
+def _undone(database) -> Iterator[None]:
+    if settings.POOLED_BY_TRANSACTION:
+        pytest.skip("a migration goes to the database itself")
+    yield
+    later("zero")
+
+
+def later(*target: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "migrate", "--settings", "tests.later.settings", "later", *target]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+
+
+@pytest.mark.usefixtures("_undone")
+def test_it_lets_those_go_first_who_use_the_table_and_tries_again():
+    done: list[subprocess.CompletedProcess[str]] = []
+    migrating = threading.Thread(target=lambda: done.append(later("0001")))
+    with psycopg.connect(environment()["DATABASE_URL"]) as user:
+        user.execute("SELECT 1 FROM inventory_stock")
+        migrating.start()
+        wait_until(lambda: bool(fetch("SELECT 1 FROM pg_locks WHERE NOT granted")), seconds=20)
+        began = time.monotonic()
+        fetch("SELECT count(*) FROM inventory_stock")  # waits behind the migration
+        assert time.monotonic() - began < 2.5
+        wait_until(lambda: not fetch("SELECT 1 FROM pg_locks WHERE NOT granted"), seconds=5)
+    migrating.join()
+
+    assert done[0].returncode == 0, done[0].stderr
+    assert "A table is in use (attempt 1 of 60)" in done[0].stderr
+    assert fetch("SELECT count(*) FROM information_schema.columns WHERE column_name = 'shelf'") == [(1,)]
+
+
+@pytest.mark.usefixtures("_undone")
+def test_an_index_that_was_given_up_half_way_is_made_anew():
+    later("0001")
+    done: list[subprocess.CompletedProcess[str]] = []
+    migrating = threading.Thread(target=lambda: done.append(later("0002")))
+    with psycopg.connect(environment()["DATABASE_URL"]) as user:
+        user.execute("LOCK TABLE orders_order IN ROW EXCLUSIVE MODE")
+        migrating.start()
+        wait_until(lambda: bool(fetch("SELECT 1 FROM pg_index WHERE NOT indisvalid")), seconds=20)
+        wait_until(lambda: bool(fetch("SELECT 1 FROM pg_locks WHERE NOT granted")), seconds=20)
+        wait_until(lambda: not fetch("SELECT 1 FROM pg_locks WHERE NOT granted"), seconds=5)
+    migrating.join()
+
+    assert done[0].returncode == 0, done[0].stderr
+    assert fetch("SELECT indisvalid FROM pg_index WHERE indexrelid = 'later_order_total'::regclass") == [(True,)]
+
+
+@pytest.mark.usefixtures("_undone")
+def test_two_at_once_are_one_after_the_other():
+    done: list[subprocess.CompletedProcess[str]] = []
+    both = [threading.Thread(target=lambda: done.append(later())) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+
+    assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
+    assert sum("Applying later.0001_column" in one.stdout for one in done) == 1
+
+
+def test_what_it_sets_for_itself_is_gone_afterwards(database):
+    before = fetch("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+    call_command("migrate", stdout=StringIO())
+    assert fetch("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')") == before
+    assert fetch("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    assert migrate.LOCK > 0
+
+
+def test_our_migrations_may_be_run_on_an_open_shop(database):
+    loader = MigrationLoader(connection)
+    found = [
+        f"{app} {name}: {fault}"
+        for app, name in sorted(loader.disk_migrations)
+        if app in FIRST and name[:4] > FIRST[app]
+        for fault in faults(sql_of(app, name))
+    ]
+    assert found == []
+    assert set(FIRST) <= {config.label for config in apps.get_app_configs()}
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("CREATE INDEX i ON inventory_stock (on_hand);", "require-concurrent-index-creation"),
+        ("ALTER TABLE inventory_stock ADD CONSTRAINT c CHECK (on_hand > 0);", "constraint-missing-not-valid"),
+        ("ALTER TABLE inventory_stock DROP COLUMN on_hand;", "ban-drop-column"),
+        ("ALTER TABLE inventory_stock RENAME COLUMN on_hand TO x;", "renaming-column"),
+        ("ALTER TABLE inventory_stock ALTER COLUMN on_hand TYPE bigint;", "changing-column-type"),
+        ("ALTER TABLE inventory_stock ADD COLUMN x int NOT NULL;", "adding-required-field"),
+        (
+            'ALTER TABLE t ADD COLUMN "x" text DEFAULT 1 NOT NULL; ALTER TABLE t ALTER COLUMN "x" DROP DEFAULT;',
+            "db_default",
+        ),
+    ],
+)
+def test_an_unsafe_one_is_found(statement, fault):
+    assert fault in str(faults(statement))
+
+
+def test_a_safe_one_is_not(database):
+    assert faults("CREATE INDEX CONCURRENTLY i ON inventory_stock (on_hand);") == []
+    assert faults("BEGIN; ALTER TABLE inventory_stock ADD COLUMN x text NOT NULL DEFAULT ''; COMMIT;") == []
+
+
+def sql_of(app: str, name: str) -> str:
+    said = StringIO()
+    call_command("sqlmigrate", app, name, stdout=said)
+    return said.getvalue()
+
+
+def faults(statements: str) -> list[str]:
+    """Return what of these statements would stop an open shop, or break the release before this one."""
+    command = [
+        ROOT / ".venv/bin/squawk",
+        "--reporter=json",
+        f"--exclude={NOT_MINDED}",
+        "--stdin-filepath=migration.sql",
+    ]
+    said = subprocess.run(command, input=statements, capture_output=True, text=True).stdout
+    found = [f"{fault['rule_name']}: {fault['message']}" for fault in json.loads(said)]
+    # What Django makes of a default that only Python knows: the release before writes rows without the column.
+    if re.search(r"ADD COLUMN .* NOT NULL.*DROP DEFAULT", statements, re.DOTALL):
+        found.append("A new column that must be given needs a db_default, for those who do not know it yet.")
+    return found

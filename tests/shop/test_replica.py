@@ -1,0 +1,106 @@
+"""DATABASE_REPLICA_URL: what is only shown comes from a replica, what is decided does not."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from benchmarks import ROOT, production_server, psql, server_arguments
+from shop import embedded
+from tests.conftest import wait_until
+
+DIRECT = {"DATABASE_POOLER": "none"}
+STAFF = {"email": "admin@example.com", "password": "nine lives of a cat"}
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[str, str]]:
+    """A primary with a migrated database, and a replica that follows it."""
+    folder = Path(tempfile.mkdtemp(prefix="shop-replica-"))
+    folder.chmod(0o711)
+    try:
+        with embedded.server(folder / "a", settings=embedded.THROWAWAY_SETTINGS) as primary:
+            environment = {
+                **os.environ,
+                **DIRECT,
+                "DATABASE_URL": primary,
+                "DJANGO_SUPERUSER_PASSWORD": STAFF["password"],
+            }
+            for command in (["migrate", "-v0"], ["createsuperuser", "--noinput", "--email", STAFF["email"]]):
+                subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
+            with _following(primary, folder / "b") as replica:
+                yield primary, replica
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _following(primary: str, folder: Path) -> Iterator[str]:
+    folder.mkdir(mode=0o711)
+    cluster = embedded.Cluster(folder / "postgres", settings=embedded.THROWAWAY_SETTINGS)
+    if cluster.account:
+        os.chown(folder, cluster.account.uid, cluster.account.gid)
+    copy = ["-D", str(cluster.data), "--checkpoint=fast", "--write-recovery-conf", *server_arguments(primary)]
+    cluster._call("pg_basebackup", *copy)
+    (cluster.data / ".s.PGSQL.5432.lock").unlink()  # the primary's socket is in its data folder
+    with embedded.server(folder, settings=embedded.THROWAWAY_SETTINGS) as url:
+        yield url
+
+
+def send(base: str, path: str, body: dict[str, Any], token: str = "") -> httpx.Response:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx.post(f"{base}/api/v1{path}", json=body, headers=headers)
+
+
+def test_what_is_shown_comes_from_the_replica_and_what_is_decided_does_not(pair):
+    primary, replica = pair
+    with (
+        psycopg.connect(replica, autocommit=True) as follower,
+        production_server(**DIRECT, DATABASE_URL=primary, DATABASE_REPLICA_URL=replica) as base,
+    ):
+        token = send(base, "/auth/token", STAFF).json()["access"]
+        stock = [{"warehouse": "MAIN", "quantity": 3}]
+        new = {"sku": "JUG", "name": "Jug", "price": "9.90", "currency": "EUR", "initial_stock": stock}
+        product_id = send(base, "/products", new, token).json()["id"]
+
+        def shown() -> int:
+            answer = httpx.get(f"{base}/api/v1/inventory/check?product_id={product_id}")
+            return answer.json()["available_quantity"] if answer.status_code == 200 else -1
+
+        wait_until(lambda: shown() == 3, seconds=5)
+        follower.execute("SELECT pg_wal_replay_pause()")
+        wish = {"items": [{"product_id": product_id, "quantity": 2}]}
+        assert send(base, "/orders", wish, token).status_code == 201
+        assert shown() == 3  # the replica stands still
+        refused = send(base, "/orders", wish, token)
+        assert refused.json()["shortages"] == [{"product_id": product_id, "requested": 2, "available": 1}]
+
+        send(base, "/products", {**new, "sku": "MUG"}, token)
+        assert [row["sku"] for row in httpx.get(f"{base}/api/v1/products").json()["results"]] == ["JUG"]
+        headers = {"authorization": f"Bearer {token}"}
+        listed = httpx.get(f"{base}/api/v1/products", headers=headers).json()["results"]
+        assert [row["sku"] for row in listed] == ["JUG", "MUG"]  # staff see what they have just written
+
+        follower.execute("SELECT pg_wal_replay_resume()")
+        wait_until(lambda: shown() == 1, seconds=5)
+
+
+def test_a_replica_that_is_gone_leaves_the_primary(pair):
+    primary, replica = pair
+    nowhere = replica.replace("/shop", "/gone")
+    psql(primary, "SELECT 1")
+    with production_server(**DIRECT, DATABASE_URL=primary, DATABASE_REPLICA_URL=nowhere) as base:
+        answers = [httpx.get(f"{base}/api/v1/products", timeout=10) for _ in range(20)]
+
+    assert {answer.status_code for answer in answers} == {200}
+    # Each of two workers has waited for it once.
+    assert sum(answer.elapsed.total_seconds() > 1 for answer in answers) <= 2

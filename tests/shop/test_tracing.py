@@ -1,0 +1,60 @@
+"""Traces, where OTEL_EXPORTER_OTLP_ENDPOINT names a collector: here one that keeps what it is sent."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from benchmarks import production_server
+from tests import factories
+from tests.conftest import environment, wait_until
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list]]:
+    spans: list = []
+
+    class Keep(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+            service = {a.key: a.value.string_value for r in body.resource_spans for a in r.resource.attributes}
+            assert service["service.name"] == "shop"
+            spans.extend(span for r in body.resource_spans for s in r.scope_spans for span in s.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Keep)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", spans
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_request_and_its_statements_are_in_the_callers_trace(database, collector):
+    endpoint, spans = collector
+    product = factories.product(stock=5)
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    with production_server(DATABASE_URL=environment()["DATABASE_URL"], **given) as base:
+        headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+        answer = httpx.get(f"{base}/api/v1/inventory/check?product_id={product.id}", headers=headers)
+        wait_until(lambda: any(span.trace_id.hex() == trace_id and span.kind == 2 for span in spans), seconds=10)
+
+    ours = [span for span in spans if span.trace_id.hex() == trace_id]
+    (request,) = [span for span in ours if span.parent_span_id.hex() == "b7ad6b7169203331"]
+    told = {a.key: a.value.string_value or a.value.int_value for a in request.attributes}
+    assert request.name == "GET api/v1/inventory/check"
+    assert told["http.response.status_code"] == 200
+    assert told["shop.request_id"] == answer.headers["x-request-id"]
+    (statement,) = [span for span in ours if span.parent_span_id == request.span_id]
+    text = {a.key: a.value.string_value for a in statement.attributes}["db.query.text"]
+    assert text.startswith("WITH overdue AS")
+    assert "%s" in text  # and not what was asked for

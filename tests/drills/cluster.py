@@ -81,6 +81,7 @@ class Node:
         self.port, self.rest_port = free_port(), free_port()
         self.data = self.folder / "data"
         self.keeper: subprocess.Popen[bytes] | None = None
+        self.account: dict[str, int] = {}
 
     @property
     def rest(self) -> str:
@@ -94,7 +95,7 @@ class Node:
         if account:
             for path in (self.folder, file):
                 os.chown(path, account["user"], account["group"])
-        self.account = account
+            self.account = account
 
     def start(self) -> None:
         """Start its Patroni, which starts its PostgreSQL."""

@@ -4,6 +4,7 @@
 `--asynchronous` commits wait for no second node, and the drill must find what is lost then.
 """
 
+import itertools
 import random
 import shutil
 import signal
@@ -71,6 +72,8 @@ class Nemesis:
         self.planned = set(kinds)
         self.done: list[Fault] = []
         self.findings: list[str] = []
+        self.numbers = itertools.count(1)
+        self.probes: dict[int, str] = {}  # what a node acknowledged that led no more, as far as anybody knew
         self.acknowledged = 0
         self.lost: list[Entry] = []
 
@@ -85,6 +88,10 @@ class Nemesis:
         done = [entry for entry in entries if entry.operation.writes and entry.is_done]
         with psycopg.connect(self.cluster.url) as connection:
             known = {key for (key,) in connection.execute(KEYS)}
+        with psycopg.connect(self.cluster.url_of(self.cluster.await_leader())) as connection:
+            there = {number for (number,) in connection.execute(f"SELECT id FROM {PROBE}")}
+        for name, times in Counter(name for number, name in self.probes.items() if number not in there).items():
+            self.findings.append(f"Node {name} acknowledged {times} writes after another node had begun to lead")
         self.acknowledged = len(done)
         self.lost = [entry for entry in done if entry.operation.key not in known]
         self.findings += [f"{name_of(entry)} was acknowledged and is lost" for entry in self.lost]
@@ -174,15 +181,15 @@ class Nemesis:
         return Failover(kind, began, ended, f"{leader.name} led, {new.name} leads", ended - began)
 
     def _watch(self, old: Node, until: float) -> None:
-        """Try to write where somebody else leads by now: nothing that is written there may be acknowledged."""
+        """Write where somebody else leads by now, and note what is acknowledged there."""
         while time.time() < until:
             warned: list[str] = []
+            number = next(self.numbers)
             with suppress(psycopg.Error), psycopg.connect(self.cluster.url_of(old), autocommit=True) as connection:
                 connection.add_notice_handler(lambda notice, warned=warned: warned.append(notice.message_primary))
-                connection.execute(f"INSERT INTO {PROBE} VALUES (1)")
+                connection.execute(f"INSERT INTO {PROBE} VALUES (%s)", [number])
                 if not warned:  # that nobody else has it
-                    self.findings.append(f"Node {old.name} acknowledged a write while another node led")
-                    return
+                    self.probes[number] = old.name
             time.sleep(0.1)
 
     def _await_write(self, since: float) -> None:

@@ -163,6 +163,11 @@ def database(url: str, **more: str) -> dict[str, object]:
         "DISABLE_SERVER_SIDE_CURSORS": POOLED_BY_TRANSACTION,
         "OPTIONS": {
             "tcp_user_timeout": 10_000,
+            # A server that is gone without a word, for whoever waits for its answer and for whoever connects.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "connect_timeout": 2,
             "application_name": "shop",
             "prepare_threshold": PREPARE_AFTER,
             **asked,
@@ -173,6 +178,9 @@ def database(url: str, **more: str) -> dict[str, object]:
                 "min_size": 1,
                 "max_size": DATABASE_POOL_SIZE,
                 "timeout": 2,
+                # The pool asks for a lost connection at ever longer intervals. Having given up, it asks when somebody
+                # wants one: a server that is back after half a minute must not be found after another.
+                "reconnect_timeout": 2,
                 "connection_class": KeepingConnection,
             },
         },

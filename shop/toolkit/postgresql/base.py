@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 from psycopg import Connection, OperationalError
+from psycopg.errors import Diagnostic
 
 from shop.toolkit import metrics
 
@@ -13,6 +14,31 @@ GIVE_UP_SECONDS = 2  # as long as the pool makes one wait
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    def commit(self) -> None:
+        """Commit, and believe it only when the server has nothing to add.
+
+        Where commits wait for a second node, one whose wait is cancelled is a success with a warning: it is on this
+        node alone, and gone when that is lost. Nobody knows its fate, so nobody is told that all is well.
+        """
+        connection = self.connection
+        if connection is None:
+            super().commit()
+            return
+        warnings: list[str] = []
+
+        def note(notice: Diagnostic) -> None:
+            if notice.severity_nonlocalized == "WARNING":
+                warnings.append(notice.message_primary or "")
+
+        connection.add_notice_handler(note)
+        try:
+            super().commit()
+        finally:
+            connection.remove_notice_handler(note)
+        if warnings:
+            with self.wrap_database_errors:
+                raise OperationalError(f"COMMIT came with a warning: {warnings[0]}")
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection[Any]:
         """Return a connection that the server has not ended. Raises OperationalError when there is none in time.
 

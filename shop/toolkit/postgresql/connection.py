@@ -1,9 +1,15 @@
 """Connections that keep what the server has prepared for them, and their cursors."""
 
-from typing import Any
+import time
+from typing import Any, TypeVar
 
-from psycopg import Connection, Cursor, errors, pq
+from psycopg import Connection, Cursor, OperationalError, errors, pq
 from psycopg._preparing import PrepareManager
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+
+PATIENCE_SECONDS = 6  # longer than a statement may take
+T = TypeVar("T")
 
 
 class _Plans(PrepareManager):
@@ -25,6 +31,31 @@ class KeepingConnection(Connection[Any]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._prepared = self._plans = _Plans()
+
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        """Wait for the server, but not for ever: one that is frozen says nothing, and ends no connection either."""
+        return super().wait(self._watched(gen), *args, **options)
+
+    def _watched(self, gen: PQGen[T]) -> PQGen[T]:
+        asked = time.monotonic()
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > asked + PATIENCE_SECONDS:
+                    self._must_answer()
+                    asked = time.monotonic()
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _must_answer(self) -> None:
+        info = self.info
+        where = make_conninfo(host=info.host, port=info.port, connect_timeout=2)
+        if pq.PGconn.ping(where.encode()) == pq.Ping.NO_RESPONSE:
+            self.close()
+            raise OperationalError("the server does not answer any more")
 
     def forget_plans(self) -> None:
         """Have the server forget what it has prepared, as soon as it listens again."""

@@ -1,0 +1,76 @@
+"""What a connection does when the server says more than it should, or nothing at all."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from shop import embedded
+from shop.toolkit import transactions
+from shop.toolkit.postgresql import connection as connections
+from shop.toolkit.postgresql.connection import KeepingConnection
+from tests import factories
+from tests.conftest import database_url, fetch, wait_until
+
+WAITS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+@pytest.fixture
+def alone(database) -> Iterator[psycopg.Connection]:
+    """Commits that are asked to be safe wait for a second node, which there is not."""
+    with psycopg.connect(database_url(settings.DATABASES["default"]["NAME"]), autocommit=True) as other:
+        other.execute("SET synchronous_commit = off")
+        other.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        other.execute("SELECT pg_reload_conf()")
+        yield other
+        other.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        other.execute("SELECT pg_reload_conf()")
+
+
+def test_a_commit_that_nobody_waited_for_to_the_end_is_not_believed(alone):
+    """Cancelled while it waits for another node, PostgreSQL says COMMIT, and warns that it is here alone."""
+
+    def cancel() -> None:
+        wait_until(lambda: alone.execute(WAITS).fetchone() is not None, seconds=10)
+        alone.execute(f"SELECT pg_cancel_backend(pid) FROM ({WAITS}) waiting")
+
+    def work() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = on")
+            cursor.execute("UPDATE inventory_warehouse SET name = 'another'")
+
+    canceling = threading.Thread(target=cancel)
+    canceling.start()
+    with pytest.raises(OperationalError, match="COMMIT came with a warning: canceling wait"):
+        transactions.run(work)
+    canceling.join()
+
+
+def test_a_commit_without_a_warning_is_believed(database):
+    product = factories.product(stock=3)
+    assert fetch("SELECT on_hand FROM inventory_stock WHERE product_id = %s", product.id) == [(3,)]
+
+
+def test_a_server_that_is_frozen_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0.5)
+    with embedded.throwaway() as url, KeepingConnection.connect(url, autocommit=True) as found:
+        # One that merely takes its time is waited for.
+        assert found.execute("SELECT 1 FROM pg_sleep(1.5)").fetchone() == (1,)
+        (postmaster,) = {p.parent() for p in psutil.process_iter() if p.pid == found.info.backend_pid}
+        everything = [postmaster, *postmaster.children()]
+        for process in everything:
+            process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            with pytest.raises(psycopg.OperationalError, match="does not answer any more"):
+                found.execute("SELECT 1")
+        finally:
+            for process in everything:
+                process.send_signal(signal.SIGCONT)
+        assert time.monotonic() - began < 5

@@ -5,6 +5,7 @@ transaction of its own, and knows from the rows what is left to do.
 """
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused, SMTPResponseException
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import JobAborted
+from procrastinate.tasks import Task
 
 from inventory import services as inventory
 from orders import services as orders
@@ -27,7 +29,6 @@ logger = logging.getLogger(__name__)
 BATCH, MAILS_AT_ONCE = 100, 10
 SILENT_SECONDS = 30  # after which a worker that has not been heard of is taken for dead
 KEPT = timedelta(days=7)  # jobs that failed
-EVERY_FIVE_SECONDS, EVERY_MINUTE, EVERY_TEN_MINUTES = "* * * * * */5", "* * * * *", "*/10 * * * *"
 RESET_MAIL = """Somebody, most likely you, wants to set a new password for your account.
 
 {how}
@@ -52,9 +53,7 @@ def finish_import(context: JobContext, *, import_id: str) -> None:
     logger.info("The import %s of %d rows is %s", import_id, document.rows, document.status)
 
 
-@app.periodic(cron=EVERY_MINUTE)
-@app.task(name="resume_imports", queueing_lock="resume_imports")
-def resume_imports(timestamp: int) -> None:
+def resume_imports() -> None:
     """See that every unfinished import is finished, also one whose command was killed, or whose job has failed."""
     for import_id in inventory.unfinished_imports():
         jobs.defer_unless_waiting(
@@ -62,17 +61,13 @@ def resume_imports(timestamp: int) -> None:
         )
 
 
-@app.periodic(cron=EVERY_FIVE_SECONDS)
-@app.task(name="expire_holds", queueing_lock="expire_holds")
-def expire_holds(timestamp: int) -> None:
+def expire_holds() -> None:
     """Expire the holds past their deadline, and the orders that hung on them."""
     while transactions.run(lambda: orders.expire_due(limit=BATCH, now=timezone.now())):
         pass
 
 
-@app.periodic(cron=EVERY_FIVE_SECONDS)
-@app.task(name="send_mails", queueing_lock="send_mails")
-def send_mails(timestamp: int) -> None:
+def send_mails() -> None:
     """Send the mails by which passwords are set anew.
 
     They are rows that this looks for, not jobs: to defer one would take a request for a known address longer than one
@@ -97,29 +92,23 @@ def _send(mail: users.ResetMail) -> None:
     transactions.run(lambda: users.end_password_reset(mail.user_id))
 
 
-@app.periodic(cron=EVERY_TEN_MINUTES)
-@app.task(name="clear_keys", queueing_lock="clear_keys")
-def clear_keys(timestamp: int) -> None:
+def clear_keys() -> None:
     """Delete the idempotency keys that are past their time."""
     while transactions.run(lambda: idempotency.clear(limit=BATCH)):
         pass
 
 
-@app.periodic(cron=EVERY_TEN_MINUTES)
-@app.task(name="clear_attempts", queueing_lock="clear_attempts")
-def clear_attempts(timestamp: int) -> None:
+def clear_attempts() -> None:
     """Forget the failed logins that no longer stand against anybody."""
     transactions.run(users.clear_attempts)
 
 
-@app.periodic(cron=EVERY_TEN_MINUTES)
-@app.task(name="clear_imports", queueing_lock="clear_imports")
-def clear_imports(timestamp: int) -> None:
+def clear_imports() -> None:
     """Forget the rows of imports that nobody will ask for any more."""
     transactions.run(lambda: inventory.clear_imports(now=timezone.now()))
 
 
-@app.periodic(cron=EVERY_MINUTE)
+@app.periodic(cron="* * * * *")
 @app.task(name="rescue", queueing_lock="rescue")
 async def rescue(timestamp: int) -> None:
     """Give the jobs of workers that are dead to others, and forget jobs that failed long ago."""
@@ -130,5 +119,26 @@ async def rescue(timestamp: int) -> None:
     await app.job_manager.delete_old_jobs(nb_hours=hours, include_failed=True, include_aborted=True)
 
 
+def _from_time_to_time(cron: str, work: Callable[[], None]) -> Task[Any, Any, Any]:
+    """Have a worker do this at the times that `cron` names, its last field the seconds where it has six.
+
+    What it meets (a lock, a mail server that is away, a bug) is logged, and no failed job kept: its next time is soon.
+    """
+
+    def run(timestamp: int) -> None:
+        try:
+            work()
+        except Exception:
+            logger.exception("The chore %s failed; it is tried again at its next time", work.__name__)
+
+    name = work.__name__
+    return app.periodic(cron=cron)(app.task(run, name=name, queueing_lock=name))
+
+
 # What `work --once` does beside the jobs that wait, and the imports.
-PERIODIC: list[Any] = [expire_holds, send_mails, clear_keys, clear_attempts, clear_imports, rescue]
+PERIODIC: list[Task[Any, Any, Any]] = [
+    rescue,
+    *(_from_time_to_time("* * * * * */5", work) for work in (expire_holds, send_mails)),
+    *(_from_time_to_time("*/10 * * * *", work) for work in (clear_keys, clear_attempts, clear_imports)),
+]
+_from_time_to_time("* * * * *", resume_imports)

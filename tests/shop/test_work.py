@@ -1,5 +1,6 @@
 """`manage.py work`: what nobody waits for."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from django.db import transaction
 
 from benchmarks import ROOT, free_port
 from inventory import services as inventory
+from shop import tasks
 from shop.toolkit import jobs
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
@@ -122,6 +124,19 @@ def test_it_ends_when_told_and_tells_what_it_counts(database):
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
     assert fetch("SELECT count(*) FROM procrastinate_workers") == [(0,)]
+
+
+def test_a_chore_that_fails_is_logged_and_leaves_no_failed_job(database, caplog):
+    def fails() -> None:
+        raise OSError("the mail server is away")
+
+    failing = tasks._from_time_to_time("0 0 1 1 *", fails)
+    failing.defer(timestamp=0)
+    with caplog.at_level(logging.ERROR, logger="shop"):
+        call_command("work", "--once")
+
+    assert "The chore fails failed; it is tried again at its next time" in caplog.text
+    assert waiting() == []
 
 
 def test_a_dry_run_is_nobodys_to_finish(database):

@@ -44,7 +44,7 @@ class Command(BaseCommand):
 
 def defer_all(now: int) -> None:
     """Have everything done that is done from time to time, unless it waits to be done already."""
-    tasks.resume_imports(now)
+    tasks.resume_imports()
     for task in tasks.PERIODIC:
         with contextlib.suppress(AlreadyEnqueued):
             task.defer(timestamp=now)

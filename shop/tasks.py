@@ -125,14 +125,15 @@ def _from_time_to_time(cron: str, work: Callable[[], None]) -> Task[Any, Any, An
     What it meets (a lock, a mail server that is away, a bug) is logged, and no failed job kept: its next time is soon.
     """
 
+    @app.periodic(cron=cron)
+    @app.task(name=work.__name__, queueing_lock=work.__name__)
     def run(timestamp: int) -> None:
         try:
             work()
         except Exception:
             logger.exception("The chore %s failed; it is tried again at its next time", work.__name__)
 
-    name = work.__name__
-    return app.periodic(cron=cron)(app.task(run, name=name, queueing_lock=name))
+    return run
 
 
 # What `work --once` does beside the jobs that wait, and the imports.

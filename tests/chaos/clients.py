@@ -310,6 +310,7 @@ def main(config_path: str, name: str, seed: str) -> None:
     while time.time() < client.until:
         client.step()
         time.sleep(PAUSE * client.random.random())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends; Python would die of one while it tidies up
 
 
 if __name__ == "__main__":

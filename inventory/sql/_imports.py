@@ -32,7 +32,8 @@ def copy_rows(import_id: UUID, rows: Iterable[tuple[Any, ...]]) -> None:
     text = StringIO()
     key = str(import_id)
     csv.writer(text).writerows((key, *row) for row in rows)
-    with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
+    # Django tells psycopg's errors from others by its own names, but not those of COPY unless it is asked to.
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(COPY_ROWS) as copy:
         copy.write(text.getvalue())
 
 

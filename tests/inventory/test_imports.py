@@ -3,10 +3,12 @@
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import OperationalError, transaction
 from django.utils import timezone
@@ -21,7 +23,7 @@ from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
 from tests import factories
-from tests.conftest import counted_statements, fetch
+from tests.conftest import counted_statements, environment, fetch
 from tests.inventory.imports import (
     LIMITS,
     errors,
@@ -613,3 +615,16 @@ def undone_with_refusals() -> inventory.StockImport:
     done = loaded("sku,quantity\nPOT,9\n")
     sell(pot.id, 5)
     return undone(done)
+
+
+def test_a_connection_that_is_lost_while_rows_are_copied_is_told_as_lost(database):
+    """psycopg's own error would be taken for a crash, and not for a database that is away."""
+    ((ours,),) = fetch("SELECT pg_backend_pid()")
+
+    def rows() -> Iterator[tuple]:
+        with psycopg.connect(environment()["DATABASE_URL"], autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [ours])
+        yield (1, None, None, None, None, "", "", "", "[]", "", "")
+
+    with pytest.raises(OperationalError):
+        sql.copy_rows(new_id(), rows())

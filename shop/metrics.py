@@ -1,5 +1,6 @@
 """`/metrics`: what the processes of this server have counted, and what the database says."""
 
+import contextlib
 import hmac
 import logging
 import os
@@ -12,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
@@ -70,7 +71,8 @@ def _forget_dead(folder: str) -> None:
     pids = {int(name.rpartition("_")[2].removesuffix(".db")) for name in os.listdir(folder) if "_live" in name}
     for pid in pids:
         if not psutil.pid_exists(pid):
-            mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
+            with contextlib.suppress(FileNotFoundError):  # somebody else who reads them was quicker
+                mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
 def _name_products(family: Metric) -> None:
@@ -104,7 +106,8 @@ def _stock() -> Iterator[Metric]:
     yield GaugeMetricFamily("shop_overdue_holds", "Holds past their deadline.", figures.overdue_holds)
     yield GaugeMetricFamily("shop_oldest_hold_seconds", "Age of the oldest hold.", figures.oldest_hold_seconds)
     yield GaugeMetricFamily("shop_unfinished_imports", "Imports with more to do.", figures.unfinished_imports)
-    rows = CounterMetricFamily("shop_import_rows", "Rows of imports by what became of them.", labels=["outcome"])
+    # No counter: an undo that is tried again has its refused rows judged anew.
+    rows = GaugeMetricFamily("shop_import_rows", "Rows of imports by what became of them.", labels=["outcome"])
     for outcome, count in figures.import_rows.items():
         rows.add_metric([outcome], count)
     yield rows

@@ -16,7 +16,8 @@ from django.core.mail import send_mail
 from django.utils import timezone
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
-from procrastinate.exceptions import JobAborted
+from procrastinate.exceptions import JobAborted, UniqueViolation
+from procrastinate.jobs import Status
 from procrastinate.tasks import Task
 
 from inventory import services as inventory
@@ -40,7 +41,8 @@ It is good for an hour and once. If it was not you, nothing needs to be done.
 @app.task(
     name=inventory.FINISH_IMPORT,
     pass_context=True,
-    retry=RetryStrategy(max_attempts=10, exponential_wait=2),
+    # Few and soon: while it waits for its next time, so do the imports behind it. `resume_imports` comes back to it.
+    retry=RetryStrategy(max_attempts=3, wait=5),
 )
 def finish_import(context: JobContext, *, import_id: str) -> None:
     """Finish an import that was too large for the request that brought it. A worker told to stop leaves the rest."""
@@ -55,10 +57,10 @@ def finish_import(context: JobContext, *, import_id: str) -> None:
 
 def resume_imports() -> None:
     """See that every unfinished import is finished, also one whose command was killed, or whose job has failed."""
-    for import_id in inventory.unfinished_imports():
-        jobs.defer_unless_waiting(
-            inventory.FINISH_IMPORT, name=f"import {import_id}", lock=inventory.ONE_IMPORT, import_id=str(import_id)
-        )
+    under_way = {job["import_id"] for job in jobs.under_way(inventory.FINISH_IMPORT)}
+    for import_id in map(str, inventory.unfinished_imports()):
+        if import_id not in under_way:
+            jobs.defer(inventory.FINISH_IMPORT, lock=inventory.ONE_IMPORT, import_id=import_id)
 
 
 def expire_holds() -> None:
@@ -114,7 +116,10 @@ async def rescue(timestamp: int) -> None:
     """Give the jobs of workers that are dead to others, and forget jobs that failed long ago."""
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=SILENT_SECONDS):
         logger.warning("The worker of job %s is gone; another does it", job.call_string)
-        await app.job_manager.retry_job(job)
+        try:
+            await app.job_manager.retry_job(job)
+        except UniqueViolation:  # the same chore waits to be done already
+            await app.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
     hours = int(KEPT / timedelta(hours=1))
     await app.job_manager.delete_old_jobs(nb_hours=hours, include_failed=True, include_aborted=True)
 

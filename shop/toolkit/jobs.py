@@ -1,12 +1,9 @@
 """What is to be done later by `manage.py work`: a queue in the same database, so that a job is there exactly when what
 it is about is committed."""
 
-import contextlib
-
 from django.db.models import Count
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
-from procrastinate.exceptions import AlreadyEnqueued
 
 
 def defer(task: str, *, lock: str | None = None, **arguments: str) -> None:
@@ -17,10 +14,10 @@ def defer(task: str, *, lock: str | None = None, **arguments: str) -> None:
     app.configure_task(task, lock=lock).defer(**arguments)
 
 
-def defer_unless_waiting(task: str, *, name: str, lock: str | None = None, **arguments: str) -> None:
-    """Do the same, outside of a transaction, unless a job of this `name` waits already."""
-    with contextlib.suppress(AlreadyEnqueued):
-        app.configure_task(task, lock=lock, queueing_lock=name).defer(**arguments)
+def under_way(task: str) -> list[dict[str, str]]:
+    """Return the arguments of the jobs of this task that wait or are being done."""
+    found = ProcrastinateJob.objects.filter(task_name=task, status__in=["todo", "doing"])
+    return list(found.values_list("args", flat=True))
 
 
 def count_by_status() -> dict[str, int]:

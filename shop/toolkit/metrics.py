@@ -23,9 +23,12 @@ REFUSALS = Counter("shop_refusals", "Answers that are problems, by their code.",
 POOL_WAIT_SECONDS = Histogram(
     "shop_pool_wait_seconds",
     "Time that a thread waited for a connection to the database.",
+    ["database"],
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2),
 )
-POOL_IN_USE = Gauge("shop_pool_in_use", "Connections that threads have just now.", multiprocess_mode="livesum")
+POOL_IN_USE = Gauge(
+    "shop_pool_in_use", "Connections that threads have just now.", ["database"], multiprocess_mode="livesum"
+)
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE"})
 
 

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, ProgrammingError, connection, connections
+
+from shop.toolkit import transactions
 
 REPLICA = "replica"
 PAUSE_SECONDS = 30  # in which one that did not answer is not asked: each that asks waits for it
@@ -20,9 +22,11 @@ class _Rest:
     until = 0.0
 
 
-# A primary that writes nothing leaves nothing to replay; what has all that was sent is not behind.
+# A primary that writes nothing leaves nothing to replay; one that has replayed all that there is is not behind. What it
+# has received does not count: it may be cut off.
+WRITTEN = "SELECT pg_current_wal_lsn()::text WHERE NOT pg_is_in_recovery()"
 LAG = """
-SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+SELECT CASE WHEN pg_last_wal_replay_lsn() >= %s::pg_lsn THEN 0
             ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
  WHERE pg_is_in_recovery()
 """
@@ -33,9 +37,10 @@ def lag_seconds() -> float | None:
     if REPLICA not in connections.settings or time.monotonic() < _Rest.until:
         return None
     try:
-        with connections[REPLICA].cursor() as cursor:
-            cursor.execute(LAG)
-            row = cursor.fetchone()
+        with connection.cursor() as primary, connections[REPLICA].cursor() as replica:
+            primary.execute(WRITTEN)
+            replica.execute(LAG, primary.fetchone() or ["0/0"])
+            row = replica.fetchone()
     except (OperationalError, InterfaceError):
         return None
     return None if row is None or row[0] is None else float(row[0])
@@ -51,7 +56,12 @@ def read(ask: Callable[[str], T]) -> T:
         return ask(DEFAULT_DB_ALIAS)
     try:
         return ask(REPLICA)
+    except ProgrammingError:
+        # A migration that has not reached it yet; where it is a fault of ours, the primary says so.
+        return ask(DEFAULT_DB_ALIAS)
     except (OperationalError, InterfaceError) as error:
+        if transactions.sqlstate(error) == transactions.QUERY_CANCELED:
+            raise  # it takes too long, there as here
         logger.warning("The replica does not answer and is let be for %d s: %s", PAUSE_SECONDS, error)
         _Rest.until = time.monotonic() + PAUSE_SECONDS
         connections[REPLICA].close()

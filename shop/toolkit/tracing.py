@@ -2,9 +2,10 @@
 OTEL_EXPORTER_OTLP_ENDPOINT says where they go; the other OTEL_ variables are the SDK's own."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -15,6 +16,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from structlog.contextvars import bound_contextvars
 
 tracer = trace.get_tracer("shop")
+# An error of the database quotes the row that it is about: whoever has that e-mail address, and what they ordered.
+SILENT: dict[str, Any] = {"record_exception": False, "set_status_on_exception": False}
 
 
 def trace_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -23,11 +26,12 @@ def trace_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Calla
 
     def middleware(request: HttpRequest) -> HttpResponse:
         caller = extract(request.headers)
-        with tracer.start_as_current_span(str(request.method), caller, kind=trace.SpanKind.SERVER) as span:
-            with (
-                bound_contextvars(trace_id=trace.format_trace_id(span.get_span_context().trace_id)),
-                connection.execute_wrapper(_trace_statement),
-            ):
+        with tracer.start_as_current_span(str(request.method), caller, kind=trace.SpanKind.SERVER, **SILENT) as span:
+            with ExitStack() as stack:
+                for alias in connections:
+                    stack.enter_context(connections[alias].execute_wrapper(_trace_statement))
+                trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+                stack.enter_context(bound_contextvars(trace_id=trace_id))
                 response = get_response(request)
             route = request.resolver_match.route if request.resolver_match else ""
             span.update_name(f"{request.method} {route}".strip())
@@ -59,6 +63,11 @@ def _trace_statement(
 ) -> Any:
     """Trace one statement, without its parameters: they are the customers'."""
     words = " ".join(statement.split())
-    with tracer.start_as_current_span(words.partition(" ")[0], kind=trace.SpanKind.CLIENT) as span:
+    with tracer.start_as_current_span(words.partition(" ")[0], kind=trace.SpanKind.CLIENT, **SILENT) as span:
         span.set_attributes({"db.system.name": "postgresql", "db.query.text": words})
-        return execute(statement, parameters, many, context)
+        try:
+            return execute(statement, parameters, many, context)
+        except Exception as error:
+            span.set_status(trace.StatusCode.ERROR)
+            span.set_attribute("error.type", type(error).__name__)
+            raise

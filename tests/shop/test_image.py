@@ -67,6 +67,7 @@ def test_compose_says_how_each_secret_is_made_that_it_needs():
 
 def test_the_pooler_of_compose_is_told_what_the_page_says():
     assert f"connect_query='{connect_query()}'\n" in COMPOSE["configs"]["pgbouncer"]["content"]
+    assert "query_wait_timeout = 2\n" in COMPOSE["configs"]["pgbouncer"]["content"]
 
 
 def test_compose_confines_what_is_ours_and_opens_no_port_to_the_network():

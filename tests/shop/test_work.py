@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
+from procrastinate.contrib.django import app
 
 from benchmarks import ROOT, free_port
 from inventory import services as inventory
@@ -68,12 +69,6 @@ def test_a_job_is_there_when_its_transaction_is_committed_and_not_before(databas
     assert waiting() == [("finish_import", "todo")]
 
 
-def test_what_waits_already_is_not_deferred_again(database):
-    for _ in range(2):
-        jobs.defer_unless_waiting(inventory.FINISH_IMPORT, name="import 1", import_id="none")
-    assert len(waiting()) == 1
-
-
 def test_the_job_of_a_killed_worker_is_done_by_another(database):
     factories.product(sku="MUG", stock=5)
     document = staged("sku,quantity\nMUG,9\n")
@@ -127,6 +122,40 @@ def test_it_ends_when_told_and_tells_what_it_counts(database):
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
     assert fetch("SELECT count(*) FROM procrastinate_workers") == [(0,)]
+
+
+def left_by_a_killed_worker(task: str) -> None:
+    """A job that is being done by somebody who is no more."""
+    fetch("UPDATE procrastinate_jobs SET status = 'doing' WHERE task_name = %s RETURNING 1", task)
+
+
+def test_a_chore_of_a_killed_worker_that_waits_again_holds_up_no_rescue(database):
+    factories.product(sku="MUG", stock=5)
+    document = staged("sku,quantity\nMUG,9\n")
+    for _ in range(2):  # its twin waits when it is to be given to another
+        app.configure_task("send_mails", queueing_lock="send_mails").defer(timestamp=0)
+        if waiting() == [("send_mails", "todo")]:
+            left_by_a_killed_worker("send_mails")
+    jobs.defer(inventory.FINISH_IMPORT, lock=inventory.ONE_IMPORT, import_id=str(document.id))
+    left_by_a_killed_worker("finish_import")
+
+    call_command("work", "--once")
+    call_command("work", "--once")
+
+    assert inventory.get_import(document.id).status == "applied"
+    assert waiting() == []
+
+
+def test_an_import_that_is_under_way_is_not_deferred_again(database):
+    factories.product(sku="MUG", stock=5)
+    document = staged("sku,quantity\nMUG,9\n")
+    for _ in range(2):
+        tasks.resume_imports()
+    assert waiting() == [("finish_import", "todo")]
+    left_by_a_killed_worker("finish_import")
+    tasks.resume_imports()
+    assert waiting() == [("finish_import", "doing")]
+    assert jobs.under_way(inventory.FINISH_IMPORT) == [{"import_id": str(document.id)}]
 
 
 def test_a_chore_that_fails_is_logged_and_leaves_no_failed_job(database, caplog):

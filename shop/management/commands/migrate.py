@@ -40,19 +40,21 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
+        if settings.POOLED_BY_TRANSACTION and options["verbosity"]:
+            self.stderr.write("Through a pooler it neither waits nor tries again; go to the database itself for that.")
         if settings.POOLED_BY_TRANSACTION or options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
         with alone(connection):
             for attempt in range(1, ATTEMPTS + 1):
                 try:
+                    _drop_invalid_indexes(connection)
                     super().handle(*args, **options)
                 except OperationalError as error:
                     if transactions.sqlstate(error) not in transactions.CONTENDED or attempt == ATTEMPTS:
                         raise
                     self.stderr.write(f"A table is in use (attempt {attempt} of {ATTEMPTS}); once more in a moment.")
                     time.sleep(PAUSE_SECONDS)
-                    _drop_invalid_indexes(connection)
                 else:
                     return
 

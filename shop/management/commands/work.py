@@ -23,7 +23,7 @@ class Command(BaseCommand):
     idempotency keys, failed logins and rows of imports.
 
     `make run` starts one. Any number may run at once, here and on other machines: each job is done by one of them, and
-    the jobs of one that is killed are done by others half a minute later. It ends when it is told to, and when the
+    the jobs of one that is killed are done by others a minute later. It ends when it is told to, and when the
     database goes away; whatever started it (`make run`, systemd, a container) starts it again.
     """
 
@@ -32,10 +32,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="do what there is to do, and end")
         parser.add_argument("--metrics-port", type=int, help="tell Prometheus what this worker counts, on this port")
+        parser.add_argument("--metrics-host", default="127.0.0.1", help="of this address; nobody is asked for a token")
 
-    def handle(self, *args: Any, once: bool, metrics_port: int | None, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool, metrics_port: int | None, metrics_host: str, **options: Any) -> None:
         if metrics_port:
-            start_http_server(metrics_port)
+            start_http_server(metrics_port, metrics_host)
         if once:
             defer_all(int(time.time()))
         with app.replace_connector(_connector()) as working:

@@ -48,7 +48,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while True:
-            with metrics.POOL_WAIT_SECONDS.time():
+            with metrics.POOL_WAIT_SECONDS.labels(self.alias).time():
                 connection: Connection[Any] = super().get_new_connection(conn_params)
             if self.pool is None or not _is_ended(connection):
                 self._tell_pool()
@@ -65,7 +65,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _tell_pool(self) -> None:
         if self.pool:
             found = self.pool.get_stats()
-            metrics.POOL_IN_USE.set(found["pool_size"] - found["pool_available"])
+            metrics.POOL_IN_USE.labels(self.alias).set(found["pool_size"] - found["pool_available"])
 
 
 def _is_ended(connection: Connection[Any]) -> bool:

@@ -58,3 +58,17 @@ def test_a_request_and_its_statements_are_in_the_callers_trace(database, collect
     text = {a.key: a.value.string_value for a in statement.attributes}["db.query.text"]
     assert text.startswith("WITH overdue AS")
     assert "%s" in text  # and not what was asked for
+
+
+def test_an_error_of_the_database_is_no_customers_data_in_a_trace(database, collector):
+    """Its text quotes the row: the address that is taken, or all of what was ordered."""
+    endpoint, spans = collector
+    taken = factories.user(email="anna@example.com")
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    with production_server(DATABASE_URL=environment()["DATABASE_URL"], **given) as base:
+        body = {"email": taken.email, "password": "nine lives of a cat", "name": "Anna"}
+        assert httpx.post(f"{base}/api/v1/users", json=body).status_code == 409
+        wait_until(lambda: any(span.name == "POST api/v1/users" for span in spans), seconds=10)
+
+    assert "anna" not in str(spans)
+    assert any(a.key == "error.type" for span in spans for a in span.attributes)

@@ -12,6 +12,7 @@ import psutil
 from tests.chaos.nemesis import Fault
 from tests.chaos.site import Process, Site
 from tests.drills import local
+from tests.drills.cluster import until_true
 
 PAUSE_SECONDS = 1.0
 END_SECONDS = 30  # for a worker that answers its last request; granian's own patience is 10
@@ -59,7 +60,11 @@ class Operator:
         server = self.random.choice(self.site.servers)
         old = set(_workers(server))
         server.send_signal(signal.SIGHUP)
-        _until(lambda: len(new := set(_workers(server))) == len(old) and not new & old, "workers were not exchanged")
+        until_true(
+            lambda: len(new := set(_workers(server))) == len(old) and not new & old,
+            END_SECONDS,
+            "workers were not exchanged",
+        )
         return f"{len(old)} workers of {server.pid}"
 
     def restart_server(self) -> str:
@@ -84,14 +89,6 @@ class Operator:
 
 def _workers(server: Process) -> list[int]:
     return [child.pid for child in psutil.Process(server.pid).children()]
-
-
-def _until(condition: Callable[[], bool], sentence: str) -> None:
-    deadline = time.monotonic() + END_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(sentence)
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

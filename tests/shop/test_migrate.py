@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -45,19 +46,26 @@ def later(*target: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
 
 
+@contextmanager
+def held_up(target: str, *, by: str) -> Iterator[list[subprocess.CompletedProcess[str]]]:
+    """Migrate while somebody else has done `by` in a transaction that is open; yield what is there in the end."""
+    done: list[subprocess.CompletedProcess[str]] = []
+    migrating = threading.Thread(target=lambda: done.append(later(target)))
+    with psycopg.connect(environment()["DATABASE_URL"]) as user:
+        user.execute(by)
+        migrating.start()
+        yield done
+        wait_until(lambda: not fetch("SELECT 1 FROM pg_locks WHERE NOT granted"), seconds=5)
+    migrating.join()
+
+
 @pytest.mark.usefixtures("_undone")
 def test_it_lets_those_go_first_who_use_the_table_and_tries_again():
-    done: list[subprocess.CompletedProcess[str]] = []
-    migrating = threading.Thread(target=lambda: done.append(later("0001")))
-    with psycopg.connect(environment()["DATABASE_URL"]) as user:
-        user.execute("SELECT 1 FROM inventory_stock")
-        migrating.start()
+    with held_up("0001", by="SELECT 1 FROM inventory_stock") as done:
         wait_until(lambda: bool(fetch("SELECT 1 FROM pg_locks WHERE NOT granted")), seconds=20)
         began = time.monotonic()
         fetch("SELECT count(*) FROM inventory_stock")  # waits behind the migration
         assert time.monotonic() - began < 2.5
-        wait_until(lambda: not fetch("SELECT 1 FROM pg_locks WHERE NOT granted"), seconds=5)
-    migrating.join()
 
     assert done[0].returncode == 0, done[0].stderr
     assert "A table is in use (attempt 1 of 60)" in done[0].stderr
@@ -67,15 +75,9 @@ def test_it_lets_those_go_first_who_use_the_table_and_tries_again():
 @pytest.mark.usefixtures("_undone")
 def test_an_index_that_was_given_up_half_way_is_made_anew():
     later("0001")
-    done: list[subprocess.CompletedProcess[str]] = []
-    migrating = threading.Thread(target=lambda: done.append(later("0002")))
-    with psycopg.connect(environment()["DATABASE_URL"]) as user:
-        user.execute("LOCK TABLE orders_order IN ROW EXCLUSIVE MODE")
-        migrating.start()
+    with held_up("0002", by="LOCK TABLE orders_order IN ROW EXCLUSIVE MODE") as done:
         wait_until(lambda: bool(fetch("SELECT 1 FROM pg_index WHERE NOT indisvalid")), seconds=20)
         wait_until(lambda: bool(fetch("SELECT 1 FROM pg_locks WHERE NOT granted")), seconds=20)
-        wait_until(lambda: not fetch("SELECT 1 FROM pg_locks WHERE NOT granted"), seconds=5)
-    migrating.join()
 
     assert done[0].returncode == 0, done[0].stderr
     assert fetch("SELECT indisvalid FROM pg_index WHERE indexrelid = 'later_order_total'::regclass") == [(True,)]

@@ -1,9 +1,10 @@
 """What a connection does when the server says more than it should, or nothing at all."""
 
+import asyncio
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psutil
 import psycopg
@@ -14,7 +15,7 @@ from django.db import OperationalError, connection
 from shop import embedded
 from shop.toolkit import transactions
 from shop.toolkit.postgresql import connection as connections
-from shop.toolkit.postgresql.connection import KeepingConnection
+from shop.toolkit.postgresql.connection import KeepingConnection, QueueConnection
 from tests import factories
 from tests.conftest import database_url, fetch, wait_until
 
@@ -65,20 +66,40 @@ def test_a_commit_without_a_warning_is_believed(database):
     assert fetch("SELECT on_hand FROM inventory_stock WHERE product_id = %s", product.id) == [(3,)]
 
 
+@contextmanager
+def frozen(backend_pid: int) -> Iterator[None]:
+    """Freeze the server that this is a process of, and all of its others; at most for as long as a test may wait."""
+    (postmaster,) = {p.parent() for p in psutil.process_iter() if p.pid == backend_pid}
+    everything = [postmaster, *postmaster.children()]
+
+    def send(what: signal.Signals) -> None:
+        for process in everything:
+            process.send_signal(what)
+
+    longest = threading.Timer(8, send, [signal.SIGCONT])
+    send(signal.SIGSTOP)
+    longest.start()
+    try:
+        yield
+    finally:
+        longest.cancel()
+        send(signal.SIGCONT)
+
+
 def test_a_server_that_is_frozen_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0.5)
-    with embedded.throwaway() as url, KeepingConnection.connect(url, autocommit=True) as found:
-        # One that merely takes its time is waited for.
-        assert found.execute("SELECT 1 FROM pg_sleep(1.5)").fetchone() == (1,)
-        (postmaster,) = {p.parent() for p in psutil.process_iter() if p.pid == found.info.backend_pid}
-        everything = [postmaster, *postmaster.children()]
-        for process in everything:
-            process.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
-        try:
-            with pytest.raises(psycopg.OperationalError, match="does not answer any more"):
+    with embedded.throwaway() as url:
+        with KeepingConnection.connect(url, autocommit=True) as found:
+            # One that merely takes its time is waited for.
+            assert found.execute("SELECT 1 FROM pg_sleep(1.5)").fetchone() == (1,)
+            with frozen(found.info.backend_pid), pytest.raises(psycopg.OperationalError, match="does not answer any"):
                 found.execute("SELECT 1")
-        finally:
-            for process in everything:
-                process.send_signal(signal.SIGCONT)
-        assert time.monotonic() - began < 5
+        asyncio.run(the_queue_does_not_wait_for_it(url))
+
+
+async def the_queue_does_not_wait_for_it(url: str) -> None:
+    async with await QueueConnection.connect(url, autocommit=True) as found:
+        answer = await found.execute("SELECT 1 FROM pg_sleep(1.5)")
+        assert await answer.fetchone() == (1,)
+        with frozen(found.info.backend_pid), pytest.raises(psycopg.OperationalError, match="does not answer any"):
+            await found.execute("SELECT 1")

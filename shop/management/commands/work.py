@@ -12,6 +12,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from prometheus_client import start_http_server
 
 from shop import tasks
+from shop.toolkit.postgresql.connection import QueueConnection
 
 AT_ONCE = 2  # jobs; imports run one after the other, so that the other chores are never held up by them
 STOP_SECONDS = 3
@@ -67,4 +68,6 @@ def run(working: App, *, wait: bool) -> None:
 
 def _connector() -> PsycopgConnector:
     """Return the connections of the queue itself: one to listen on, and one for each job that is taken or ended."""
-    return PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=AT_ONCE + 1, timeout=5)
+    return PsycopgConnector(
+        kwargs=connector_params(), connection_class=QueueConnection, min_size=1, max_size=AT_ONCE + 1, timeout=5
+    )

@@ -3,7 +3,7 @@
 import time
 from typing import Any, TypeVar
 
-from psycopg import Connection, Cursor, OperationalError, errors, pq
+from psycopg import AsyncConnection, Connection, Cursor, OperationalError, errors, pq
 from psycopg._preparing import PrepareManager
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
@@ -33,35 +33,44 @@ class KeepingConnection(Connection[Any]):
         self._prepared = self._plans = _Plans()
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
-        """Wait for the server, but not for ever: one that is frozen says nothing, and ends no connection either."""
-        return super().wait(self._watched(gen), *args, **options)
-
-    def _watched(self, gen: PQGen[T]) -> PQGen[T]:
-        asked = time.monotonic()
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if not ready and time.monotonic() > asked + PATIENCE_SECONDS:
-                    self._must_answer()
-                    asked = time.monotonic()
-                wanted = gen.send(ready)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    def _must_answer(self) -> None:
-        info = self.info
-        where = make_conninfo(host=info.host, port=info.port, connect_timeout=2)
-        if pq.PGconn.ping(where.encode()) == pq.Ping.NO_RESPONSE:
-            self.close()
-            raise OperationalError("the server does not answer any more")
+        return super().wait(_watched(self, gen), *args, **options)
 
     def forget_plans(self) -> None:
         """Have the server forget what it has prepared, as soon as it listens again."""
         self._plans.are_outdated = True
         self._plans.clear()
         self._plans.are_outdated = False
+
+
+class QueueConnection(AsyncConnection[Any]):
+    """A connection of the queue's own, as little ready to wait for ever as Django's."""
+
+    async def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        return await super().wait(_watched(self, gen), *args, **options)
+
+
+def _watched(connection: Connection[Any] | AsyncConnection[Any], gen: PQGen[T]) -> PQGen[T]:
+    """Wait for the server, but not for ever: one that is frozen says nothing, and ends no connection either."""
+    asked = time.monotonic()
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > asked + PATIENCE_SECONDS:
+                _must_answer(connection)
+                asked = time.monotonic()
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _must_answer(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    info = connection.info
+    where = make_conninfo(host=info.host, port=info.port, connect_timeout=2)
+    if pq.PGconn.ping(where.encode()) == pq.Ping.NO_RESPONSE:
+        connection.pgconn.finish()
+        raise OperationalError("the server does not answer any more")
 
 
 class PreparedCursor(Cursor[Any]):

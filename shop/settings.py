@@ -143,24 +143,28 @@ CONNECTION_SETTINGS = {
 # Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
 DATABASE_POOL_SIZE = whole_number("DATABASE_POOL_SIZE", default=serving.THREADS, at_least=0)
 THREADS = DATABASE_POOL_SIZE or serving.THREADS
-# Whether DATABASE_URL leads to a pooler that gives each transaction whatever connection is free (PgBouncer in
-# transaction mode). What a connection is set to is then the pooler's to say, and nothing outlives a transaction.
-POOLED_BY_TRANSACTION = choice("DATABASE_POOLER", default="none", choices=("none", "transaction")) == "transaction"
 # Uses of a statement on a connection before the server keeps its plan; psycopg's own default.
-PREPARE_AFTER = None if POOLED_BY_TRANSACTION else 5
+PREPARE_AFTER = 5
 
 
-def database(url: str, **more: str) -> dict[str, object]:
+# What may stand before a database. A pooler that gives each transaction whatever connection is free (PgBouncer in
+# transaction mode) says itself what a connection is set to, and nothing outlives a transaction.
+POOLERS = ("none", "transaction")
+DATABASE_POOLER = choice("DATABASE_POOLER", default="none", choices=POOLERS)
+POOLED_BY_TRANSACTION = DATABASE_POOLER == "transaction"
+
+
+def database(url: str, *, pooled: bool, **more: str) -> dict[str, object]:
     """Return what Django must know of a database; what `url` asks for (sslmode, options ...) reaches the driver."""
     found = dj_database_url.parse(url)
     asked = found.get("OPTIONS", {})
-    wishes = {} if POOLED_BY_TRANSACTION else {**CONNECTION_SETTINGS, **more}
+    wishes = {} if pooled else {**CONNECTION_SETTINGS, **more}
     options = " ".join([*(f"-c {name}={value}" for name, value in wishes.items()), asked.get("options", "")]).strip()
     return {
         **found,
         "ENGINE": "shop.toolkit.postgresql",
         "CONN_MAX_AGE": 0,  # the pool keeps the connections
-        "DISABLE_SERVER_SIDE_CURSORS": POOLED_BY_TRANSACTION,
+        "DISABLE_SERVER_SIDE_CURSORS": pooled,
         "OPTIONS": {
             "tcp_user_timeout": 10_000,
             # A server that is gone without a word, for whoever waits for its answer and for whoever connects.
@@ -169,7 +173,7 @@ def database(url: str, **more: str) -> dict[str, object]:
             "keepalives_count": 3,
             "connect_timeout": 2,
             "application_name": "shop",
-            "prepare_threshold": PREPARE_AFTER,
+            "prepare_threshold": None if pooled else PREPARE_AFTER,
             **asked,
             **({"options": options} if options else {}),
             # One connection for each thread that serves; waiting longer than two seconds for one is a 503.
@@ -187,13 +191,22 @@ def database(url: str, **more: str) -> dict[str, object]:
     }
 
 
-DATABASES = {"default": database(required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."))}
+DATABASES = {
+    "default": database(
+        required("DATABASE_URL", "Set it to postgres://user:password@host:5432/name."), pooled=POOLED_BY_TRANSACTION
+    )
+}
 # A copy that follows the primary: what is only shown may be read there, a moment late. Nothing is decided by it.
 if DATABASE_REPLICA_URL := env.str("DATABASE_REPLICA_URL", default=""):
     DATABASES["replica"] = {
-        **database(DATABASE_REPLICA_URL, default_transaction_read_only="on"),
+        **database(
+            DATABASE_REPLICA_URL,
+            pooled=choice("DATABASE_REPLICA_POOLER", default=DATABASE_POOLER, choices=POOLERS) == "transaction",
+            default_transaction_read_only="on",
+        ),
         "TEST": {"MIRROR": "default"},
     }
+DATABASE_REPLICA_MAX_LAG_SECONDS = whole_number("DATABASE_REPLICA_MAX_LAG_SECONDS", default=30, at_least=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Users -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 from benchmarks import ROOT, production_server, psql, server_arguments
 from shop import embedded
 from tests.conftest import wait_until
+from tests.shop.test_metrics import TOKEN, sample
 
 DIRECT = {"DATABASE_POOLER": "none"}
 STAFF = {"email": "admin@example.com", "password": "nine lives of a cat"}
@@ -61,6 +62,20 @@ def send(base: str, path: str, body: dict[str, Any], token: str = "") -> httpx.R
     return httpx.post(f"{base}/api/v1{path}", json=body, headers=headers)
 
 
+def create(base: str, token: str, sku: str) -> dict[str, Any]:
+    """Create a product of three units, and return it."""
+    stock = [{"warehouse": "MAIN", "quantity": 3}]
+    new = {"sku": sku, "name": sku, "price": "9.90", "currency": "EUR", "initial_stock": stock}
+    found: dict[str, Any] = send(base, "/products", new, token).json()
+    return found
+
+
+def available(base: str, product_id: int) -> int:
+    """Return what customers are shown, -1 where there is no such product yet."""
+    answer = httpx.get(f"{base}/api/v1/inventory/check?product_id={product_id}")
+    return int(answer.json()["available_quantity"]) if answer.status_code == 200 else -1
+
+
 def test_what_is_shown_comes_from_the_replica_and_what_is_decided_does_not(pair):
     primary, replica = pair
     with (
@@ -68,30 +83,48 @@ def test_what_is_shown_comes_from_the_replica_and_what_is_decided_does_not(pair)
         production_server(**DIRECT, DATABASE_URL=primary, DATABASE_REPLICA_URL=replica) as base,
     ):
         token = send(base, "/auth/token", STAFF).json()["access"]
-        stock = [{"warehouse": "MAIN", "quantity": 3}]
-        new = {"sku": "JUG", "name": "Jug", "price": "9.90", "currency": "EUR", "initial_stock": stock}
-        product_id = send(base, "/products", new, token).json()["id"]
-
-        def shown() -> int:
-            answer = httpx.get(f"{base}/api/v1/inventory/check?product_id={product_id}")
-            return answer.json()["available_quantity"] if answer.status_code == 200 else -1
-
-        wait_until(lambda: shown() == 3, seconds=5)
+        product_id = create(base, token, "JUG")["id"]
+        wait_until(lambda: available(base, product_id) == 3, seconds=5)
         follower.execute("SELECT pg_wal_replay_pause()")
         wish = {"items": [{"product_id": product_id, "quantity": 2}]}
         assert send(base, "/orders", wish, token).status_code == 201
-        assert shown() == 3  # the replica stands still
+        assert available(base, product_id) == 3  # the replica stands still
         refused = send(base, "/orders", wish, token)
         assert refused.json()["shortages"] == [{"product_id": product_id, "requested": 2, "available": 1}]
 
-        send(base, "/products", {**new, "sku": "MUG"}, token)
+        create(base, token, "MUG")
         assert [row["sku"] for row in httpx.get(f"{base}/api/v1/products").json()["results"]] == ["JUG"]
         headers = {"authorization": f"Bearer {token}"}
         listed = httpx.get(f"{base}/api/v1/products", headers=headers).json()["results"]
         assert [row["sku"] for row in listed] == ["JUG", "MUG"]  # staff see what they have just written
 
         follower.execute("SELECT pg_wal_replay_resume()")
-        wait_until(lambda: shown() == 1, seconds=5)
+        wait_until(lambda: available(base, product_id) == 1, seconds=5)
+
+
+def test_a_replica_that_is_far_behind_is_not_shown(pair):
+    primary, replica = pair
+    given = {"DATABASE_REPLICA_MAX_LAG_SECONDS": "1", "METRICS_TOKEN": TOKEN}
+    with (
+        psycopg.connect(replica, autocommit=True) as follower,
+        production_server(**DIRECT, **given, DATABASE_URL=primary, DATABASE_REPLICA_URL=replica) as base,
+    ):
+
+        def lag() -> float | None:
+            text = httpx.get(f"{base}/metrics", headers={"authorization": f"Bearer {TOKEN}"}).text
+            return sample(text, "shop_replica_lag_seconds")
+
+        token = send(base, "/auth/token", STAFF).json()["access"]
+        wait_until(lambda: lag() == 0, seconds=5)
+        follower.execute("SELECT pg_wal_replay_pause()")
+        product_id = create(base, token, "BOWL")["id"]
+        assert available(base, product_id) == -1
+        wait_until(lambda: (lag() or 0) > 1, seconds=5)
+        # By now each process has looked, or does so when it is asked.
+        wait_until(lambda: {available(base, product_id) for _ in range(20)} == {3}, seconds=5)
+
+        follower.execute("SELECT pg_wal_replay_resume()")
+        wait_until(lambda: lag() == 0, seconds=5)
 
 
 def test_a_replica_that_is_gone_leaves_the_primary(pair):

@@ -26,11 +26,9 @@ WORKDIR /app
 # A number, so that a cluster can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
-# Whatever the application answers shows that it lives, also that it does not serve 127.0.0.1; a failure of its own, or
-# silence, does not.
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s CMD ["python", "-c", "\
 import http.client, os, sys; \
 server = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 8000), timeout=3); \
 server.request('GET', '/healthz'); \
-sys.exit(server.getresponse().status >= 500)"]
+sys.exit(server.getresponse().status != 200)"]
 CMD ["python", "manage.py", "serve", "--host", "0.0.0.0"]

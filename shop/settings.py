@@ -92,7 +92,9 @@ if "*" in ALLOWED_HOSTS:
 TRUSTED_PROXIES = whole_number("TRUSTED_PROXIES", default=0, at_least=0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # these ask the server itself
+# What asks this very server, by whatever address it has, and is told no links.
+SERVER_PATHS = ("/healthz", "/readyz", "/metrics")
+SECURE_REDIRECT_EXEMPT = [rf"^{path[1:]}$" for path in SERVER_PATHS]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 # Whether the names below ours, and ours for good, speak HTTPS only their owner knows.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = choice("HSTS", default="host", choices=("host", "all")) == "all"
@@ -282,7 +284,7 @@ MIDDLEWARE = [
     "shop.toolkit.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "shop.toolkit.middleware.PageSessions",
-    "django.middleware.common.CommonMiddleware",
+    "shop.toolkit.middleware.KnownHosts",
     "django.middleware.csrf.CsrfViewMiddleware",
     "shop.toolkit.middleware.PageUsers",
     *(["django_otp.middleware.OTPMiddleware"] if SECOND_FACTOR else []),

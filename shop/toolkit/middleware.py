@@ -9,7 +9,8 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 from django.utils.deprecation import MiddlewareMixin
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
@@ -40,6 +41,13 @@ class PageUsers(_OfPages, AuthenticationMiddleware):
 
 class PageMessages(_OfPages, MessageMiddleware):
     """Keeps what is to be said on the next page."""
+
+
+class KnownHosts(CommonMiddleware):
+    """Refuses hosts that are not ours, but for SERVER_PATHS: who asks those knows a server's address only."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        return None if request.path_info in settings.SERVER_PATHS else super().process_request(request)
 
 
 def name_requests(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

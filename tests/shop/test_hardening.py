@@ -126,6 +126,17 @@ def test_with_https_cookies_cross_no_other_way_and_requests_are_sent_there(datab
     ], said.stderr  # fmt: skip
 
 
+def test_a_probe_need_not_know_our_name_and_everybody_else_must(api, settings):
+    settings.ALLOWED_HOSTS = ["shop.example"]
+    settings.METRICS_TOKEN = "of-the-tests-and-nobody-else-0123456789"
+    asked = {"host": "10.0.0.7:8000", "authorization": f"Bearer {settings.METRICS_TOKEN}"}
+
+    for path in settings.SERVER_PATHS:
+        assert api.get(path, headers=asked).status_code == 200
+    for path in ("/api/v1/products", "/api/docs", "/admin/login/", "/healthz/"):
+        assert api.get(path, headers=asked).status_code == 400
+
+
 def test_a_signed_in_browser_keeps_its_session_from_scripts(api):
     account = factories.user(is_staff=True)
     door = {"username": account.email, "password": factories.PASSWORD, "next": "/admin/"}

@@ -200,16 +200,15 @@ def _start(command: list[str]) -> Process:
 
 
 def _answers(port: int) -> bool:
-    """Tell whether the application answers, with whatever: the host it is asked for may not be one that it serves."""
+    """Tell whether the application answers."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", "/healthz")
-        connection.getresponse()
+        return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-    return True
 
 
 def _end_with_parent() -> None:

@@ -244,6 +244,7 @@ PASSWORD_RESET_URL = env.str("PASSWORD_RESET_URL", default="")
 
 # Where an OpenTelemetry collector listens, such as http://collector:4318; without one nothing is traced.
 TRACES_GO_TO = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+JOB_MIDDLEWARE = ["shop.toolkit.tracing.trace_jobs"] if TRACES_GO_TO else []
 
 # --- Apps ------------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Traces, where OTEL_EXPORTER_OTLP_ENDPOINT names a collector: here one that keeps what it is sent."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -8,7 +10,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from benchmarks import production_server
+from benchmarks import ROOT, production_server
 from tests import factories
 from tests.conftest import environment, wait_until
 
@@ -58,6 +60,20 @@ def test_a_request_and_its_statements_are_in_the_callers_trace(database, collect
     text = {a.key: a.value.string_value for a in statement.attributes}["db.query.text"]
     assert text.startswith("WITH overdue AS")
     assert "%s" in text  # and not what was asked for
+
+
+def test_a_job_and_its_statements_are_a_trace(database, collector):
+    endpoint, spans = collector
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    subprocess.run(
+        [sys.executable, "manage.py", "work", "--once"], cwd=ROOT, env={**environment(), **given}, check=True
+    )
+
+    (job,) = [span for span in spans if span.name == "clear_attempts"]
+    assert {a.key for a in job.attributes} == {"shop.job_id"}
+    (statement,) = [span for span in spans if span.parent_span_id == job.span_id]
+    assert statement.name == "DELETE"
+    assert statement.trace_id == job.trace_id
 
 
 def test_an_error_of_the_database_is_no_customers_data_in_a_trace(database, collector):

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.utils.module_loading import import_string
 from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.utils import connector_params
@@ -63,6 +64,10 @@ def run(working: App, *, wait: bool) -> None:
         delete_jobs="successful",
         shutdown_graceful_timeout=STOP_SECONDS,
         stalled_worker_timeout=tasks.SILENT_SECONDS,
+        task_middleware=[
+            *(working.worker_defaults.get("task_middleware") or []),  # the library's own gives connections back
+            *(import_string(name)() for name in settings.JOB_MIDDLEWARE),
+        ],
     )
 
 

@@ -96,8 +96,7 @@ def _send(mail: users.ResetMail) -> None:
 
 def clear_keys() -> None:
     """Delete the idempotency keys that are past their time."""
-    while transactions.run(lambda: idempotency.clear(limit=BATCH)):
-        pass
+    idempotency.clear()
 
 
 def clear_attempts() -> None:

@@ -12,14 +12,15 @@ from typing import Any
 from django.db import OperationalError, connection
 from django.utils.crypto import salted_hmac
 
+from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.statements import prepared
-from shop.toolkit.transactions import LOCK_NOT_AVAILABLE, sqlstate
 
 HEADER = "Idempotency-Key"
 META = "HTTP_IDEMPOTENCY_KEY"  # as WSGI calls it
 REPLAYED = "Idempotent-Replayed"
 KEPT = "24 hours"
+AT_ONCE = 1000  # keys that are cleared in one transaction
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -110,7 +111,7 @@ def claim(scope: Scope, answer: Kept | None = None) -> Kept | None:
         try:
             cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint, *known])
         except OperationalError as error:
-            if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            if transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
                 raise InProgress from error
             raise
         if cursor.fetchone():
@@ -130,9 +131,16 @@ def keep(scope: Scope, answer: Kept) -> None:
         cursor.execute(KEEP, parameters)
 
 
-def clear(*, limit: int) -> int:
-    """Delete up to `limit` keys that are past their time; return how many."""
+def clear() -> int:
+    """Delete the keys that are past their time, in transactions of AT_ONCE; return how many."""
+    total = 0
+    while cleared := transactions.run(_clear):
+        total += cleared
+    return total
+
+
+def _clear() -> int:
     with connection.cursor() as cursor:
-        cursor.execute(CLEAR, [limit])
+        cursor.execute(CLEAR, [AT_ONCE])
         cleared: int = cursor.rowcount
     return cleared

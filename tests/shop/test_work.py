@@ -23,6 +23,7 @@ from tests import factories
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand, staged
 from tests.inventory.test_concurrency import overdue
+from tests.shop.test_metrics import sample
 
 
 @contextmanager
@@ -108,12 +109,15 @@ def test_a_worker_that_is_told_to_stop_leaves_its_import_to_others(database):
 
 
 def test_it_ends_when_told_and_tells_what_it_counts(database):
+    factories.order(factories.user(), (factories.product(stock=5).id, 1))
+    overdue(fetch("SELECT reservation_id FROM orders_order")[0][0])
     port = free_port()
     with worker("--metrics-port", str(port)) as process:
 
         def tells() -> bool:
             try:
-                return "shop_reservations_total" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+                text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+                return sample(text, "shop_reservations_total", outcome="expired") == 1
             except httpx.TransportError:
                 return False
 

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-size bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -65,6 +65,9 @@ bench-server: install-dev ## how many workers and threads serve best here?
 
 bench-growth: install-dev ## does it stay as fast with 1,000,000 products in ten warehouses? (10 GB of disk, 20 minutes)
 	@exec $(BIN)/python -m benchmarks.growth
+
+bench-size: install-dev ## what does an order take on disk, once it is sold and shipped?
+	@exec $(BIN)/python -m benchmarks.order_size
 
 bench-soak: install-dev ## do the workers keep their memory over 100,000 requests?
 	@exec $(BIN)/python -m benchmarks.soak

@@ -107,11 +107,12 @@ def test_the_oldest_python_and_postgresql_that_are_promised_are_tested():
     assert set(postgres) <= set(matrix["postgres"])
 
 
-def test_workflows_and_compose_are_what_their_readers_take():
+def test_what_the_forge_and_compose_read_is_as_they_take_it():
     checker = Path(sys.executable).with_name("check-jsonschema")
     for schema, paths in (
         ("vendor.github-workflows", [*(ROOT / ".github" / "workflows").glob("*.yml")]),
         ("vendor.compose-spec", [ROOT / "compose.yaml"]),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
     ):
         done = subprocess.run([checker, "--builtin-schema", schema, *paths], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout

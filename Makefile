@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-size bench-soak flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -71,6 +71,9 @@ bench-size: install-dev ## what does an order take on disk, once it is sold and 
 
 bench-soak: install-dev ## do the workers keep their memory over 100,000 requests?
 	@exec $(BIN)/python -m benchmarks.soak
+
+bench-instructions: install-dev ## what does a request cost the processor? the same on a busy machine (needs valgrind)
+	@exec $(BIN)/python -m benchmarks.instructions
 
 flame: install-dev ## draw where the time of a checkout goes, as docs/checkout.svg (needs wrk)
 	@exec $(BIN)/python -m benchmarks.flame

@@ -1,7 +1,7 @@
 """Logs for machines: one JSON object a line, with what the request is called, and without secrets."""
 
 import logging
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -38,7 +38,12 @@ def _only_plain(logger: Any, name: str, event: EventDict) -> EventDict:
 
 
 def _hide_secrets(logger: Any, name: str, event: EventDict) -> EventDict:
-    return {key: "(hidden)" if any(word in key.lower() for word in SECRETS) else value for key, value in event.items()}
+    return {key: "(hidden)" if _is_secret(key) else value for key, value in event.items()}
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return any(word in key.lower() for word in SECRETS)
 
 
 def tell_at_commit(logger: logging.Logger, event: str, **facts: Any) -> None:

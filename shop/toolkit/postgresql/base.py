@@ -2,9 +2,11 @@
 
 import select
 import time
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.postgresql import base
+from prometheus_client import Gauge, Histogram
 from psycopg import Connection, OperationalError
 from psycopg.errors import Diagnostic
 
@@ -46,12 +48,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         stock takes. What a server does when it stops, restarts or ends a connection can be seen on the socket. A server
         that is gone without a word cannot; the first statement finds that out, after `tcp_user_timeout`.
         """
-        deadline = time.monotonic() + GIVE_UP_SECONDS
+        wait_seconds, in_use = _meters(self.alias)
+        began = time.monotonic()
+        try:
+            connection = self._living_connection(conn_params, began + GIVE_UP_SECONDS)
+        finally:
+            wait_seconds.observe(time.monotonic() - began)
+        in_use.inc()
+        return connection
+
+    def _living_connection(self, conn_params: dict[str, Any], deadline: float) -> Connection[Any]:
         while True:
-            with metrics.POOL_WAIT_SECONDS.labels(self.alias).time():
-                connection: Connection[Any] = super().get_new_connection(conn_params)
+            connection: Connection[Any] = super().get_new_connection(conn_params)
             if self.pool is None or not _is_ended(connection):
-                self._tell_pool()
                 return connection
             connection.close()
             self.pool.putconn(connection)
@@ -59,13 +68,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 raise OperationalError("the server ends connections as soon as they are made")
 
     def close(self) -> None:
-        super().close()
-        self._tell_pool()
+        had_one = self.connection is not None and not self.closed_in_transaction
+        try:
+            super().close()
+        finally:
+            if had_one:
+                _meters(self.alias)[1].dec()
 
-    def _tell_pool(self) -> None:
-        if self.pool:
-            found = self.pool.get_stats()
-            metrics.POOL_IN_USE.labels(self.alias).set(found["pool_size"] - found["pool_available"])
+
+@lru_cache
+def _meters(alias: str) -> tuple[Histogram, Gauge]:
+    """Return what counts for this database: how long threads wait for a connection, and how many have one."""
+    return metrics.POOL_WAIT_SECONDS.labels(alias), metrics.POOL_IN_USE.labels(alias)
 
 
 def _is_ended(connection: Connection[Any]) -> bool:

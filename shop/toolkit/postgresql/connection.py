@@ -1,14 +1,15 @@
 """Connections that keep what the server has prepared for them, and their cursors."""
 
-import time
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, Connection, Cursor, OperationalError, errors, pq
 from psycopg._preparing import PrepareManager
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import _WaitTimeout
 
-PATIENCE_SECONDS = 6  # longer than a statement may take
+PATIENCE_SECONDS = 6.0  # longer than a statement may take
+POLL_SECONDS = 0.1  # psycopg's own, in which Ctrl-C is noticed
 T = TypeVar("T")
 
 
@@ -32,8 +33,15 @@ class KeepingConnection(Connection[Any]):
         super().__init__(*args, **options)
         self._prepared = self._plans = _Plans()
 
-    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
-        return super().wait(_watched(self, gen), *args, **options)
+    def wait(self, gen: PQGen[T], interval: float = POLL_SECONDS, timeout: float | None = None) -> T:
+        """Wait for the server, but not for ever: one that is frozen says nothing, and ends no connection either."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        while True:
+            try:
+                return super().wait(gen, interval, PATIENCE_SECONDS)
+            except _WaitTimeout:
+                _must_answer(self)
 
     def forget_plans(self) -> None:
         """Have the server forget what it has prepared, as soon as it listens again."""
@@ -45,27 +53,18 @@ class KeepingConnection(Connection[Any]):
 class QueueConnection(AsyncConnection[Any]):
     """A connection of the queue's own, as little ready to wait for ever as Django's."""
 
-    async def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
-        return await super().wait(_watched(self, gen), *args, **options)
-
-
-def _watched(connection: Connection[Any] | AsyncConnection[Any], gen: PQGen[T]) -> PQGen[T]:
-    """Wait for the server, but not for ever: one that is frozen says nothing, and ends no connection either."""
-    asked = time.monotonic()
-    try:
-        wanted = next(gen)
+    async def wait(self, gen: PQGen[T], interval: float = POLL_SECONDS, timeout: float | None = None) -> T:
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
         while True:
-            ready = yield wanted
-            if not ready and time.monotonic() > asked + PATIENCE_SECONDS:
-                _must_answer(connection)
-                asked = time.monotonic()
-            wanted = gen.send(ready)
-    except StopIteration as end:
-        result: T = end.value
-        return result
+            try:
+                return await super().wait(gen, interval, PATIENCE_SECONDS)
+            except _WaitTimeout:
+                _must_answer(self)
 
 
 def _must_answer(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    """Find out whether a server that was silent for PATIENCE_SECONDS is busy or gone. Raises OperationalError."""
     info = connection.info
     where = make_conninfo(host=info.host, port=info.port, connect_timeout=2)
     if pq.PGconn.ping(where.encode()) == pq.Ping.NO_RESPONSE:

@@ -3,6 +3,7 @@
 Here is what starts such a database and the production server; tests start theirs by the same functions.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -12,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -51,9 +53,12 @@ def migrated_server(**settings: str) -> Iterator[str]:
 
 
 @contextmanager
-def running(command: Sequence[str], **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Have a process of ours run while the body runs."""
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+def running(
+    command: Sequence[str], *, log: Path | None = None, **environment: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Have a process of ours run while the body runs; what it logs goes to the end of `log`, or to the terminal."""
+    with log.open("ab") if log else nullcontext() as file:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stderr=file)
     try:
         yield process
     finally:
@@ -67,6 +72,7 @@ def production_server(
     workers: int = serving.WORKERS,
     threads: int = serving.THREADS,
     application: str = serving.APPLICATION,
+    log: Path | None = None,
     **environment: str,
 ) -> Iterator[str]:
     """Yield the address of the server that `make run` starts, on the database that the environment names."""
@@ -74,12 +80,12 @@ def production_server(
     base = f"http://127.0.0.1:{port}"
     command = serving.command(port=port, workers=workers, threads=threads, application=application)
     environment = {"DATABASE_POOL_SIZE": str(threads), **environment}
-    with running(command, **environment) as process:
-        await_answer(process, f"{base}/readyz")
+    with running(command, log=log, **environment) as process:
+        await_answer(process, f"{base}/readyz", log)
         yield base
 
 
-def await_answer(process: "subprocess.Popen[bytes]", url: str) -> None:
+def await_answer(process: "subprocess.Popen[bytes]", url: str, log: Path | None = None) -> None:
     """Wait until a server answers with 200; end the measurement when it does not."""
     deadline = time.monotonic() + 30
     while True:
@@ -89,7 +95,7 @@ def await_answer(process: "subprocess.Popen[bytes]", url: str) -> None:
         except httpx.TransportError:
             pass
         if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit(f"The server did not come up: {url} does not answer with 200.")
+            sys.exit(f"{end_of(log)}\nThe server did not come up: {url} does not answer with 200.")
         time.sleep(0.05)
 
 
@@ -99,6 +105,18 @@ def workers(base: str) -> list[psutil.Process]:
     found = [process for process in psutil.Process().children(recursive=True) if port in process.cmdline()]
     assert found, f"nobody serves at {base}"
     return [process for process in found if process.ppid() in {parent.pid for parent in found}]
+
+
+def end_of(log: Path | None) -> str:
+    """Return the last words of a log, which say what went wrong."""
+    return log.read_text()[-5_000:] if log else ""
+
+
+def log_to_nowhere() -> None:
+    """Have Django write its log as in production, but not to the terminal of whoever measures in this process."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(StringIO())
 
 
 def server_arguments(url: str) -> list[str]:

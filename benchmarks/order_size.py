@@ -4,11 +4,10 @@ Orders of one line and of twenty, placed and fulfilled by the services: by how m
 each, vacuumed before and after. Idempotency keys are kept for a day alone, and are not of it.
 """
 
-import logging
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import migrated_server
+from benchmarks import log_to_nowhere, migrated_server
 
 PRODUCTS, ORDERS = 200, 2_000
 SHAPES = (1, 20)  # lines
@@ -26,7 +25,7 @@ def main() -> None:
 
     from tests import factories
 
-    logging.disable(logging.INFO)  # a line for each step of each order
+    log_to_nowhere()
     buyer = factories.user()
     catalogue = [factories.product(stock=1_000_000).id for _ in range(PRODUCTS)]
     for lines in SHAPES:

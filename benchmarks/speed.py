@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from argparse import ArgumentParser
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks import ROOT, free_port, migrated_server, production_server, running, server_arguments, workers
+from benchmarks import ROOT, end_of, free_port, migrated_server, production_server, running, server_arguments, workers
 from benchmarks.catalogue import Scale, fill
 from benchmarks.statements import pgbench, reserve
 from shop import embedded
@@ -89,13 +90,15 @@ class Bench:
 
     def __init__(self, url: str, scale: Scale, servers: ExitStack, **shape: int) -> None:
         self.url, self.scale = url, scale
+        # Written to a file, as in production; shown when something is wrong.
+        self.log = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="shop-bench-"))) / "log"
         # Requests are counted as in production, and none is too many.
         self.shop = servers.enter_context(
-            production_server(**shape, THROTTLE_USER="9999999/s", THROTTLE_ANON="9999999/s")
+            production_server(**shape, log=self.log, THROTTLE_USER="9999999/s", THROTTLE_ANON="9999999/s")
         )
         self.bare = servers.enter_context(production_server(**shape, application="benchmarks.bare:application"))
         # As in production: it ends the holds that nobody pays for.
-        servers.enter_context(running([sys.executable, "manage.py", "work"]))
+        servers.enter_context(running([sys.executable, "manage.py", "work"], log=self.log))
         httpx.post(f"{self.shop}/api/v1/users", json={**ACCOUNT, "name": "Buyer"})  # or there is one already
 
     def measure(self, case: Case, *, seconds: int) -> Measured:
@@ -126,7 +129,7 @@ class Bench:
             sys.exit(done.stdout + done.stderr)
         result = json.loads(found[1])
         if result["errors"] and not case.sold_out:
-            sys.exit(f"{case.name}: {result['errors']} requests were refused or not answered.")
+            sys.exit(f"{end_of(self.log)}\n{case.name}: {result['errors']} requests were refused or not answered.")
         web, database = (after - was for after, was in zip(_cpu(base), before, strict=True))
         answered = result.pop("requests")
         return Measured(**result, web_cpu=web * 1000 / answered, database_cpu=database * 1000 / answered)

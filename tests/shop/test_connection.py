@@ -19,6 +19,7 @@ from shop.toolkit.postgresql.connection import KeepingConnection, QueueConnectio
 from tests import factories
 from tests.conftest import database_url, fetch, wait_until
 
+LARGE = "x" * 30_000_000  # more than there is room for on the way
 WAITS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
@@ -67,39 +68,74 @@ def test_a_commit_without_a_warning_is_believed(database):
 
 
 @contextmanager
-def frozen(backend_pid: int) -> Iterator[None]:
-    """Freeze the server that this is a process of, and all of its others; at most for as long as a test may wait."""
-    (postmaster,) = {p.parent() for p in psutil.process_iter() if p.pid == backend_pid}
-    everything = [postmaster, *postmaster.children()]
+def thawed_after(seconds: float, process: psutil.Process) -> Iterator[None]:
+    """Have one process of the server read nothing for some seconds, while the others are there."""
+    process.suspend()
+    thaw = threading.Timer(seconds, process.resume)
+    thaw.start()
+    yield
+    thaw.join()
+
+
+@contextmanager
+def frozen(*processes: psutil.Process) -> Iterator[None]:
+    """Freeze processes while the body runs, at most for as long as a test may wait."""
 
     def send(what: signal.Signals) -> None:
-        for process in everything:
+        for process in processes:
             process.send_signal(what)
 
-    longest = threading.Timer(8, send, [signal.SIGCONT])
+    thaw = threading.Timer(8, send, [signal.SIGCONT])
     send(signal.SIGSTOP)
-    longest.start()
+    thaw.start()
     try:
         yield
     finally:
-        longest.cancel()
+        thaw.cancel()
         send(signal.SIGCONT)
 
 
-def test_a_server_that_is_frozen_is_not_waited_for(monkeypatch):
+def server_of(found: KeepingConnection | QueueConnection) -> list[psutil.Process]:
+    """Return all processes of the server."""
+    postmaster = psutil.Process(found.info.backend_pid).parent()
+    return [postmaster, *postmaster.children()]
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> Iterator[str]:
+    """The address of a server of which nobody expects to think for longer than half a second."""
     monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.5)
     with embedded.throwaway() as url:
-        with KeepingConnection.connect(url, autocommit=True) as found:
-            # One that merely takes its time is waited for.
-            assert found.execute("SELECT 1 FROM pg_sleep(1.5)").fetchone() == (1,)
-            with frozen(found.info.backend_pid), pytest.raises(psycopg.OperationalError, match="does not answer any"):
-                found.execute("SELECT 1")
-        asyncio.run(the_queue_does_not_wait_for_it(url))
+        yield url
 
 
-async def the_queue_does_not_wait_for_it(url: str) -> None:
+def gone() -> pytest.RaisesExc:
+    return pytest.raises(psycopg.OperationalError, match="does not answer any more")
+
+
+def test_a_server_that_is_frozen_is_not_waited_for_and_one_that_is_slow_is(impatient):
+    with KeepingConnection.connect(impatient, autocommit=True) as found:
+        assert found.execute("SELECT 1 FROM pg_sleep(1.5)").fetchone() == (1,)
+        with thawed_after(1.5, psutil.Process(found.info.backend_pid)):
+            assert found.execute("SELECT length(%s)", [LARGE]).fetchone() == (len(LARGE),)
+        with frozen(*server_of(found)), gone():
+            found.execute("SELECT 1")
+
+
+def test_nor_by_the_queue(impatient):
+    asyncio.run(queue_does_not_wait(impatient))
+
+
+async def queue_does_not_wait(url: str) -> None:
     async with await QueueConnection.connect(url, autocommit=True) as found:
         answer = await found.execute("SELECT 1 FROM pg_sleep(1.5)")
         assert await answer.fetchone() == (1,)
-        with frozen(found.info.backend_pid), pytest.raises(psycopg.OperationalError, match="does not answer any"):
-            await found.execute("SELECT 1")
+        with thawed_after(1.5, psutil.Process(found.info.backend_pid)):
+            answer = await found.execute("SELECT length(%s)", [LARGE])
+        assert await answer.fetchone() == (len(LARGE),)
+        with frozen(*server_of(found)):
+            with pytest.raises(TimeoutError):  # silence is all that a listener expects
+                await asyncio.wait_for(anext(found.notifies()), 1.5)
+            with gone():
+                await found.execute("SELECT 1")

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
+from threading import Lock
 from typing import TypeVar
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from shop.toolkit import transactions
 REPLICA = "replica"
 PAUSE_SECONDS = 30  # in which one that did not answer is not asked: each that asks waits for it
 LOOK_SECONDS = 2  # from one look at how far it is behind to the next
+POSITIONS = 1000  # that are remembered of one that falls behind
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -23,25 +26,23 @@ class _Known:
 
     silent_until = 0.0
     looks_again = 0.0
-    is_old = False
+    is_fit = False  # before anybody has looked
+    # When the primary was seen where in its log, as far as the replica is not there yet. The time of the last commit
+    # that it has replayed would not do: while one long transaction writes, that is always long ago.
+    unreached: deque[tuple[float, int]] = deque()
+    lock = Lock()
 
 
-# A primary that writes nothing leaves nothing to replay; one that has replayed all that there is is not behind. What it
-# has received does not count: it may be cut off.
-WRITTEN = "SELECT pg_current_wal_lsn()::text WHERE NOT pg_is_in_recovery()"
-LAG = """
-SELECT CASE WHEN pg_last_wal_replay_lsn() >= %s::pg_lsn THEN 0
-            ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
- WHERE pg_is_in_recovery()
-"""
+WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint WHERE NOT pg_is_in_recovery()"
+REPLAYED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint WHERE pg_is_in_recovery()"
 
 
 def lag_seconds() -> float | None:
-    """Return how far the replica is behind; None where there is none, or where it does not answer."""
+    """Return how long ago the primary was where the replica is; None where there is none, or where it is silent."""
     if REPLICA not in connections.settings or time.monotonic() < _Known.silent_until:
         return None
     try:
-        return _lag()
+        return _lag(_written())
     except (OperationalError, InterfaceError):
         return None
 
@@ -55,7 +56,7 @@ def read(ask: Callable[[str], T]) -> T:
     if REPLICA not in connections.settings or time.monotonic() < _Known.silent_until or connection.in_atomic_block:
         return ask(DEFAULT_DB_ALIAS)
     try:
-        if not _is_old():
+        if _is_fit():
             return ask(REPLICA)
     except ProgrammingError:
         pass  # a migration that has not reached it yet; where it is a fault of ours, the primary says so
@@ -68,30 +69,41 @@ def read(ask: Callable[[str], T]) -> T:
     return ask(DEFAULT_DB_ALIAS)
 
 
-def _is_old() -> bool:
+def _is_fit() -> bool:
     now = time.monotonic()
     if now >= _Known.looks_again:
-        _Known.looks_again = now + LOOK_SECONDS
-        lag = _lag() or 0
-        was_old, _Known.is_old = _Known.is_old, lag > settings.DATABASE_REPLICA_MAX_LAG_SECONDS
-        if _Known.is_old and not was_old:
+        _Known.looks_again = now + PAUSE_SECONDS  # who comes while somebody looks goes by what is known
+        written = _written()
+        lag = _lag(written) or 0
+        was_fit, _Known.is_fit = _Known.is_fit, lag <= settings.DATABASE_REPLICA_MAX_LAG_SECONDS
+        if was_fit and not _Known.is_fit:
             logger.warning("The replica is %d s behind; the primary is read until it has caught up", lag)
-    return _Known.is_old
+        # A primary that is silent is not asked at once again either, or checks would wait for it all the time.
+        _Known.looks_again = time.monotonic() + (PAUSE_SECONDS if written is None else LOOK_SECONDS)
+    return _Known.is_fit
 
 
-def _lag() -> float | None:
-    with connections[REPLICA].cursor() as replica:
-        replica.execute(LAG, [_written()])
-        row = replica.fetchone()
-    return None if row is None or row[0] is None else float(row[0])
+def _lag(written: int | None) -> float | None:
+    with connections[REPLICA].cursor() as cursor:
+        cursor.execute(REPLAYED)
+        row = cursor.fetchone()
+    if row is None:
+        return None  # no replica after all
+    (replayed,), now, unreached = row, time.monotonic(), _Known.unreached
+    with _Known.lock:
+        if written is not None and len(unreached) < POSITIONS:
+            unreached.append((now, written))
+        while unreached and unreached[0][1] <= replayed:
+            unreached.popleft()
+        return now - unreached[0][0] if unreached else 0.0
 
 
-def _written() -> str:
-    """Return where the primary's log ends; its beginning where nobody tells: old is better than nothing then."""
+def _written() -> int | None:
+    """Return where the primary's log ends; None where nobody tells: old is better than nothing then."""
     try:
-        with connection.cursor() as primary:
-            primary.execute(WRITTEN)
-            row = primary.fetchone()
+        with connection.cursor() as cursor:
+            cursor.execute(WRITTEN)
+            row = cursor.fetchone()
     except (OperationalError, InterfaceError):
-        return "0/0"
-    return "0/0" if row is None else str(row[0])
+        return None
+    return None if row is None else int(row[0])

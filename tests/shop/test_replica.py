@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ import httpx
 import psycopg
 import pytest
 
-from benchmarks import ROOT, production_server, psql, server_arguments
-from shop import embedded
+from benchmarks import ROOT, await_answer, free_port, production_server, psql, running, server_arguments
+from shop import embedded, serving
 from tests.conftest import wait_until
 from tests.shop.test_metrics import TOKEN, sample
 
@@ -137,3 +138,21 @@ def test_a_replica_that_is_gone_leaves_the_primary(pair):
     assert {answer.status_code for answer in answers} == {200}
     # Each of two workers has waited for it once.
     assert sum(answer.elapsed.total_seconds() > 1 for answer in answers) <= 2
+
+
+def test_without_a_primary_the_replica_is_shown_and_nobody_waits_for_long(pair):
+    primary, replica = pair
+    nowhere = primary.replace("/shop", "/gone")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/v1/inventory/check?product_id=1"
+    environment = {**DIRECT, "DATABASE_URL": nowhere, "DATABASE_REPLICA_URL": replica, "DATABASE_POOL_SIZE": "2"}
+    answers = []
+    with running(serving.command(port=port), **environment) as server:
+        await_answer(server, f"http://127.0.0.1:{port}/healthz")
+        for _ in range(12):  # for longer than it takes until the replica is looked at again
+            answers.append(httpx.get(url, timeout=10))
+            time.sleep(0.4)
+
+    assert {answer.status_code for answer in answers} == {200}
+    # Each of two workers has asked it once how far it has written.
+    assert 1 <= sum(answer.elapsed.total_seconds() > 1 for answer in answers) <= 2

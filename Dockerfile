@@ -12,6 +12,7 @@ RUN python3 -m venv /venv \
 RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /venv/lib
 COPY . /app
 RUN rm /app/requirements.txt \
+    && chmod -R a+rX /app \
     && /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM ${BASE_IMAGE}

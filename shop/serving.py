@@ -1,11 +1,13 @@
 """The production server's command, once for `make run`, `serve`, tests and measurements. Imports no Django."""
 
 import sys
+from pathlib import Path
 
 # Measured by `make bench-server` (docs/performance.md): best where many ask at once. More threads wait for each other's
 # Python; with one, a single slow request would stop a whole worker.
 WORKERS, THREADS = 2, 2
 APPLICATION = "shop.wsgi:application"
+ROOT = Path(__file__).resolve().parent.parent  # where the command finds its modules
 
 
 def command(

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.mail import send_mail
 from django.utils import timezone
+from opentelemetry import trace
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import JobAborted, UniqueViolation
@@ -22,6 +23,7 @@ from procrastinate.tasks import Task
 
 from inventory import services as inventory
 from orders import services as orders
+from shop import verification
 from shop.toolkit import idempotency, jobs, transactions
 from users import services as users
 
@@ -99,6 +101,14 @@ def clear_keys() -> None:
     idempotency.clear()
 
 
+def verify_books() -> None:
+    """Check every invariant, as `verify_stock` does. What is found is in the log, on the staff's first page, and told
+    to Prometheus."""
+    findings = verification.verify(now=timezone.now(), on_check=lambda *_: None)
+    if findings:
+        logger.error("The books are broken: %s", ", ".join(finding.check for finding in findings))
+
+
 def clear_attempts() -> None:
     """Forget the failed logins that no longer stand against anybody."""
     transactions.run(users.clear_attempts)
@@ -135,6 +145,7 @@ def _from_time_to_time(cron: str, work: Callable[[], None]) -> Task[Any, Any, An
         try:
             work()
         except Exception:
+            trace.get_current_span().set_status(trace.StatusCode.ERROR)
             logger.exception("The chore %s failed; it is tried again at its next time", work.__name__)
 
     return run
@@ -147,3 +158,4 @@ PERIODIC: list[Task[Any, Any, Any]] = [
     *(_from_time_to_time("*/10 * * * *", work) for work in (clear_keys, clear_attempts, clear_imports)),
 ]
 _from_time_to_time("* * * * *", resume_imports)
+_from_time_to_time("30 3 * * *", verify_books)  # UTC; it reads the whole ledger

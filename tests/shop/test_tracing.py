@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from benchmarks import ROOT, production_server
+from benchmarks import ROOT, free_port, production_server
 from tests import factories
 from tests.conftest import environment, wait_until
+from users import services as users
 
 
 @pytest.fixture
@@ -62,9 +64,11 @@ def test_a_request_and_its_statements_are_in_the_callers_trace(database, collect
     assert "%s" in text  # and not what was asked for
 
 
-def test_a_job_and_its_statements_are_a_trace(database, collector):
+def test_a_job_and_its_statements_are_a_trace_and_a_failure_is_seen(database, collector):
     endpoint, spans = collector
-    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    users.want_password_reset(email=factories.user().email)
+    nobody = f"smtp://127.0.0.1:{free_port()}"
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "EMAIL_URL": nobody}
     subprocess.run(
         [sys.executable, "manage.py", "work", "--once"], cwd=ROOT, env={**environment(), **given}, check=True
     )
@@ -74,6 +78,8 @@ def test_a_job_and_its_statements_are_a_trace(database, collector):
     (statement,) = [span for span in spans if span.parent_span_id == job.span_id]
     assert statement.name == "DELETE"
     assert statement.trace_id == job.trace_id
+    failed = {span.name for span in spans if span.kind == Span.SPAN_KIND_CONSUMER and span.status.code == 2}
+    assert failed == {"send_mails"}
 
 
 def test_an_error_of_the_database_is_no_customers_data_in_a_trace(database, collector):

@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from procrastinate.contrib.django import app
 
 from benchmarks import ROOT, free_port
 from inventory import services as inventory
-from shop import tasks
+from shop import tasks, verification
 from shop.toolkit import jobs
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
@@ -173,6 +173,31 @@ def test_a_chore_that_fails_is_logged_and_leaves_no_failed_job(database, caplog)
 
     assert "The chore fails failed; it is tried again at its next time" in caplog.text
     assert waiting() == []
+
+
+def test_books_that_are_broken_are_told(database, caplog):
+    factories.product(stock=5)
+    tasks.verify_books()
+    assert "head" not in verification.last_verdict().broken
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica; UPDATE inventory_stock SET on_hand = on_hand + 1")
+    with caplog.at_level(logging.ERROR, logger="shop"):
+        tasks.verify_books()
+
+    assert "The books are broken: head" in caplog.text
+    assert "head" in verification.last_verdict().broken
+
+
+def test_it_has_a_connection_for_each_job(database):
+    """Also where a worker of the server has but one."""
+    code = (
+        "import django; django.setup(); from django.db import connection;"
+        "from shop.management.commands import work; work._make_room(); print(connection.pool.max_size, work.AT_ONCE)"
+    )
+    given = {**environment(), "DATABASE_POOL_SIZE": "1", "DJANGO_SETTINGS_MODULE": "shop.settings"}
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True)
+    size, at_once = said.stdout.split()
+    assert int(size) >= int(at_once)
 
 
 def test_a_dry_run_is_nobodys_to_finish(database):

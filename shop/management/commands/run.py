@@ -194,6 +194,7 @@ def _start(command: list[str]) -> Process:
     # In a session of its own, so that Ctrl-C reaches it once: from us, in order, before the database stops.
     return subprocess.Popen(
         command,
+        cwd=serving.ROOT,
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509  # the pool is closed, so there is one thread
     )

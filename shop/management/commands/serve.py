@@ -24,4 +24,5 @@ class Command(BaseCommand):
         if embedded.holds(settings.DATABASES["default"]["HOST"]):
             raise CommandError("The embedded PostgreSQL would stop with this command: use `run`, or set DATABASE_URL.")
         command = serving.command(port=settings.PORT, host=host, workers=settings.WEB_WORKERS, threads=settings.THREADS)
+        os.chdir(serving.ROOT)
         os.execv(command[0], command)  # noqa: S606  # no shell, and signals reach the server itself

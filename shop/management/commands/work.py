@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import connection
 from django.utils.module_loading import import_string
 from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import app
@@ -15,14 +16,14 @@ from prometheus_client import start_http_server
 from shop import tasks
 from shop.toolkit.postgresql.connection import QueueConnection
 
-AT_ONCE = 2  # jobs; imports run one after the other, so that the other chores are never held up by them
+AT_ONCE = 3  # jobs; an import and a look at all books may take long, and the other chores are not held up by them
 STOP_SECONDS = 3
 POLL_SECONDS = 2
 
 
 class Command(BaseCommand):
-    """Do what nobody waits for, again and again: finish imports, expire overdue holds, send mails, clear old
-    idempotency keys, failed logins and rows of imports.
+    """Do what nobody waits for, again and again: finish imports, expire overdue holds, send mails, look at all books
+    each night, clear old idempotency keys, failed logins and rows of imports.
 
     `make run` starts one. Any number may run at once, here and on other machines: each job is done by one of them, and
     the jobs of one that is killed are done by others a minute later. It ends when it is told to, and when the
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-host", default="127.0.0.1", help="of this address; nobody is asked for a token")
 
     def handle(self, *args: Any, once: bool, metrics_port: int | None, metrics_host: str, **options: Any) -> None:
+        _make_room()
         if metrics_port:
             start_http_server(metrics_port, metrics_host)
         if once:
@@ -51,6 +53,7 @@ def defer_all(now: int) -> None:
     for task in tasks.PERIODIC:
         with contextlib.suppress(AlreadyEnqueued):
             task.defer(timestamp=now)
+    connection.close()  # it is the jobs' now
 
 
 def run(working: App, *, wait: bool) -> None:
@@ -71,8 +74,15 @@ def run(working: App, *, wait: bool) -> None:
     )
 
 
+def _make_room() -> None:
+    """Have a connection for each job, which keeps it to its end; the pool is as large as a server's worker needs it."""
+    pool = connection.settings_dict["OPTIONS"]["pool"]
+    if pool:
+        pool["max_size"] = max(pool["max_size"], AT_ONCE)
+
+
 def _connector() -> PsycopgConnector:
-    """Return the connections of the queue itself: one to listen on, and one for each job that is taken or ended."""
+    """Return the connections of the queue itself, by which jobs are taken and ended; it listens on one more."""
     return PsycopgConnector(
         kwargs=connector_params(), connection_class=QueueConnection, min_size=1, max_size=AT_ONCE + 1, timeout=5
     )

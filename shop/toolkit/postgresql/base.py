@@ -72,7 +72,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             super().close()
         finally:
-            if had_one:
+            if had_one and (self.connection is None or self.closed_in_transaction):
                 _meters(self.alias)[1].dec()
 
 

@@ -1,5 +1,5 @@
 # Any Debian with Python 3.11 or newer and its venv does as well: docker build --build-arg BASE_IMAGE=...
-ARG BASE_IMAGE=python:3.13.16-slim-bookworm
+ARG BASE_IMAGE=python:3.13.16-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab38a0305cd12803a5c4247979ac7655f4d641
 
 FROM ${BASE_IMAGE} AS build
 COPY requirements.txt /

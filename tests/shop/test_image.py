@@ -86,6 +86,15 @@ def test_compose_confines_what_is_ours_and_opens_no_port_to_the_network():
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
+def test_no_image_can_be_exchanged_under_its_name():
+    (base,) = re.findall(r"^ARG BASE_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    others = {service["image"] for service in COMPOSE["services"].values() if "build" not in service}
+    by_tag = {image for image in {base, *others} if not re.fullmatch(r"[\w/]+:[\w.-]+@sha256:[0-9a-f]{64}", image)}
+
+    assert {image.partition(":")[0] for image in by_tag} == {"edoburu/pgbouncer"}  # by its tag alone
+    assert [image for image in by_tag if not re.search(r":v\d+\.\d+\.\d+-p\d+$", image)] == []
+
+
 def test_the_workflows_call_what_there_is():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     called = {name for text in WORKFLOWS.values() for name in re.findall(r"\bmake ([a-z-]+)", text)}

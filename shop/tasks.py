@@ -101,10 +101,19 @@ def clear_keys() -> None:
     idempotency.clear()
 
 
-def verify_books() -> None:
+@app.periodic(cron="30 3 * * *")  # UTC; it reads the whole ledger
+@app.task(
+    name="verify_books", queueing_lock="verify_books", pass_context=True, retry=RetryStrategy(max_attempts=3, wait=60)
+)
+def verify_books(context: JobContext, timestamp: int) -> None:
     """Check every invariant, as `verify_stock` does. What is found is in the log, on the staff's first page, and told
     to Prometheus."""
-    findings = verification.verify(now=timezone.now(), on_check=lambda *_: None)
+
+    def go_on(*_: object) -> None:
+        if context.should_abort():
+            raise JobAborted("the books were not looked at to the end")
+
+    findings = verification.verify(now=timezone.now(), on_check=go_on)
     if findings:
         logger.error("The books are broken: %s", ", ".join(finding.check for finding in findings))
 
@@ -158,4 +167,3 @@ PERIODIC: list[Task[Any, Any, Any]] = [
     *(_from_time_to_time("*/10 * * * *", work) for work in (clear_keys, clear_attempts, clear_imports)),
 ]
 _from_time_to_time("* * * * *", resume_imports)
-_from_time_to_time("30 3 * * *", verify_books)  # UTC; it reads the whole ledger

@@ -149,7 +149,7 @@ def test_without_a_primary_the_replica_is_shown_and_nobody_waits_for_long(pair):
     answers = []
     with running(serving.command(port=port), **environment) as server:
         await_answer(server, f"http://127.0.0.1:{port}/healthz")
-        for _ in range(12):  # for longer than it takes until the replica is looked at again
+        for _ in range(8):  # for longer than it takes until the replica is looked at again
             answers.append(httpx.get(url, timeout=10))
             time.sleep(0.4)
 

@@ -177,15 +177,21 @@ def test_a_chore_that_fails_is_logged_and_leaves_no_failed_job(database, caplog)
 
 def test_books_that_are_broken_are_told(database, caplog):
     factories.product(stock=5)
-    tasks.verify_books()
+    look_at_the_books()
     assert "head" not in verification.last_verdict().broken
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica; UPDATE inventory_stock SET on_hand = on_hand + 1")
     with caplog.at_level(logging.ERROR, logger="shop"):
-        tasks.verify_books()
+        look_at_the_books()
 
     assert "The books are broken: head" in caplog.text
     assert "head" in verification.last_verdict().broken
+
+
+def look_at_the_books() -> None:
+    app.configure_task("verify_books").defer(timestamp=0)
+    call_command("work", "--once")
+    assert waiting() == []
 
 
 def test_it_has_a_connection_for_each_job(database):

@@ -82,11 +82,11 @@ class QueueConnection(AsyncConnection[Any]):
 
 
 def _resumed(gen: PQGen[T]) -> PQGen[T]:
-    """Go on with what has begun to wait: a waiter's first step is to send it None, which psycopg's own do not take."""
+    """Go on with what has begun to wait: a waiter's first step is to send None, which psycopg's own do not take."""
     try:
         wanted = gen.send(READY_NONE)
         while True:
-            wanted = gen.send((yield wanted))
+            wanted = gen.send((yield wanted) or READY_NONE)
     except StopIteration as end:
         result: T = end.value
         return result

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import OperationalError, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given
@@ -617,6 +618,7 @@ def undone_with_refusals() -> inventory.StockImport:
     return undone(done)
 
 
+@pytest.mark.skipif(settings.POOLED_BY_TRANSACTION, reason="a pooler may give our connection to who is to end it")
 def test_a_connection_that_is_lost_while_rows_are_copied_is_told_as_lost(database):
     """psycopg's own error would be taken for a crash, and not for a database that is away."""
     ((ours,),) = fetch("SELECT pg_backend_pid()")

@@ -23,7 +23,7 @@ import psutil
 
 from shop import embedded, serving
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = serving.ROOT
 
 
 def free_port() -> int:

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from benchmarks import ROOT, migrated_server
 from benchmarks.catalogue import Scale, fill
+from benchmarks.speed import ACCOUNT
 
 WARM, COUNTED = 20, 40  # requests; statements are prepared after five
-ACCOUNT = {"email": "buyer@example.com", "password": "nine lives of a cat"}
 Request = Callable[[], tuple[str, str, dict[str, str], Any]]  # method, path, headers, body
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -28,7 +27,7 @@ from users import services as users
 HOST = "127.0.0.1"
 DEFAULT_EMAIL = "admin@example.com"
 START_SECONDS = 60
-MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
+MANAGE = serving.ROOT / "manage.py"
 
 
 Process = subprocess.Popen[bytes]

@@ -150,9 +150,7 @@ class AdjustmentShape(Shape):
     mode = serializers.ChoiceField(choices=["adjust", "set", "unavailable", "discard"])
     quantity = StrictInteger(min_value=-MAX_LEVEL, max_value=MAX_LEVEL)
     expected_on_hand = Level(required=False, allow_null=True, help_text="With `set`; null opts out, and is logged.")
-    reason = serializers.ChoiceField(
-        choices=["received", "damaged", "lost", "found", "correction", "return"], default="correction"
-    )
+    reason = serializers.ChoiceField(choices=inventory.MANUAL_REASONS, default="correction")
     note = Text(max_length=500, allow_blank=True, default="")
     reference = Text(max_length=100, allow_blank=True, default="")
 

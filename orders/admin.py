@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Case, F, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import TemplateView
@@ -14,6 +15,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from inventory import services as inventory
 from orders import models
 from orders import services as orders
+from orders.services._reading import has_status
 from shop.toolkit import money
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button
 from shop.toolkit.refusals import Refusal
@@ -89,15 +91,23 @@ class _OrderPage(ServicePage):
 
     @classmethod
     def leads_on(cls, row: models.Order, user: Any) -> bool:
-        return row.status in cls.states
+        return row.status_now in cls.states
 
     def explain(self, refusal: Refusal) -> str:
         shortages = getattr(refusal, "shortages", [])
         short = ", ".join(f"{found.available} of {found.requested} (product {found.product_id})" for found in shortages)
-        return f"{refusal} There are {short}." if short else str(refusal)
+        prices = ", ".join(
+            f"product {change.product_id}: {change.expected} here, "
+            + ("not on sale" if change.actual is None else f"{change.actual} {change.currency} now")
+            for change in getattr(refusal, "price_changes", [])
+        )
+        return " ".join(
+            filter(None, [str(refusal), prices and f"{prices}.", short and f"There are {short}."])
+        )
 
 
 class ConfirmPage(_OrderPage):
+    permission_required = ("orders.view_order", "orders.confirm_order")
     form_class, states = ConfirmForm, ("pending", "expired")
     slug, label, icon = "confirm", "Confirm", "check"
 
@@ -107,7 +117,7 @@ class ConfirmPage(_OrderPage):
 
 
 class CancelPage(_OrderPage):
-    form_class, states = CancelForm, ("pending", "confirmed", "partially_fulfilled")
+    form_class, states = CancelForm, ("pending", "expired", "confirmed", "partially_fulfilled")
     slug, label, icon = "cancel", "Cancel the order", "close"
 
     def act(self, given: dict[str, Any]) -> str:
@@ -169,7 +179,7 @@ class PickListPage(AdminPage, TemplateView):
 
     @classmethod
     def leads_on(cls, row: models.Order, user: Any) -> bool:
-        return row.status in FulfillPage.states
+        return row.status_now in FulfillPage.states
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         picks: dict[str, list[orders.Pick]] = {}
@@ -178,16 +188,29 @@ class PickListPage(AdminPage, TemplateView):
         return super().get_context_data(order=self.row, picks=picks, printed_at=timezone.now(), **kwargs)
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """By the status that is shown, which the row follows a moment later when a hold ends."""
+
+    title, parameter_name = "status", "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(models.Status.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[models.Order]) -> QuerySet[models.Order]:
+        status = self.value()
+        return queryset.filter(has_status(status, models.Order.objects.all())) if status else queryset
+
+
 @admin.register(models.Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("number", "user", "status", "to_pay", "created_at")
-    list_filter = ("status",)
+    list_display = ("number", "user", "shown_status", "to_pay", "created_at")
+    list_filter = (StatusFilter,)
     list_select_related = ("user",)
     search_fields = ("number__exact", "user__email")
     search_help_text = "Order number or email"
     ordering = ("-id",)
-    fields = ("status", "user", "to_pay", "payment_reference", "created_at")
-    readonly_fields = ("to_pay",)
+    fields = ("shown_status", "user", "to_pay", "payment_reference", "created_at")
+    readonly_fields = ("shown_status", "to_pay")
     change_form_outer_after_template = "orders/order.html"
     actions_detail = ("confirm", "pick_list", "fulfill", "cancel", "take_back")
     confirm = button(ConfirmPage)
@@ -195,6 +218,15 @@ class OrderAdmin(ReadOnlyAdmin):
     fulfill = button(FulfillPage)
     cancel = button(CancelPage)
     take_back = button(ReturnPage)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Order]:
+        rows: QuerySet[models.Order] = super().get_queryset(request)
+        is_expired = When(has_status("expired", models.Order.objects.all()), then=Value("expired"))
+        return rows.annotate(status_now=Case(is_expired, default=F("status")))
+
+    @display(description="status", ordering="status_now")
+    def shown_status(self, row: Any) -> str:
+        return str(row.status_now)
 
     @display(description="total", ordering="total")
     def to_pay(self, row: models.Order) -> str:

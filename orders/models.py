@@ -44,7 +44,18 @@ class Order(models.Model):
             models.CheckConstraint(condition=Q(status__in=Status.values), name="orders_status_known"),
             models.CheckConstraint(condition=Q(total__gte=0), name="orders_total_not_negative"),
         )
-        indexes = (models.Index(fields=["user", "-id"], name="orders_by_user"),)
+        indexes = (
+            models.Index(fields=["user", "-id"], name="orders_by_user"),
+            # What waits to be confirmed or to expire, however many orders there are.
+            models.Index(fields=["id"], condition=Q(status=Status.PENDING), name="orders_pending"),
+            # What a user was promised and nothing was paid for.
+            models.Index(
+                fields=["user"],
+                condition=Q(payment_reference="", status__in=[Status.CONFIRMED, Status.PARTIALLY_FULFILLED]),
+                name="orders_unpaid",
+            ),
+        )
+        permissions = (("confirm_order", "Can confirm orders"),)
 
     def __str__(self) -> str:
         return self.number

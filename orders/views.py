@@ -1,11 +1,12 @@
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 
 from inventory import services as inventory
@@ -58,6 +59,25 @@ class OrderListView(ApiView):
         )
 
 
+def may_confirm(request: Request) -> bool:
+    """Tell whether the caller may promise stock: staff who know that it was paid, or customers who buy on account."""
+    return settings.CUSTOMERS_MAY_CONFIRM or _is_staff_with(request, "orders.confirm_order")
+
+
+def _is_staff_with(request: Request, permission: str) -> bool:
+    return bool(request.user.is_staff and request.user.has_perm(permission))
+
+
+class MayConfirm(BasePermission):
+    message = (
+        "You may not confirm orders. Whoever knows that an order is paid confirms it, with the permission "
+        "orders.confirm_order; CUSTOMERS_MAY_CONFIRM=on lets customers do it."
+    )
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return may_confirm(request)
+
+
 class CreateOrderView(ApiView):
     """At the root, as the services that this one replaces had it."""
 
@@ -65,14 +85,16 @@ class CreateOrderView(ApiView):
 
     @extend_schema(request=PlacedOrderShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
-        """Check out and confirm at once: user, stock, unit prices and totals must all be right."""
+        """Check out and confirm at once: user, stock, unit prices and totals must all be right.
+
+        Where the caller may not confirm orders, the order is `pending`: its stock is held, not promised.
+        """
         given = self.body(PlacedOrderShape)
         buyer_id = _buyer_id(request, given["user_id"])
         wishes = [orders.Wish(line["product_id"], line["quantity"], line["unit_price"]) for line in given["items"]]
+        place = orders.place_order if may_confirm(request) else orders.checkout
         return self.command(
-            lambda: orders.place_order(
-                user_id=buyer_id, wishes=wishes, actor_id=caller_id(request), now=timezone.now()
-            ),
+            lambda: place(user_id=buyer_id, wishes=wishes, actor_id=caller_id(request), now=timezone.now()),
             shape=OrderShape,
             status=201,
         )
@@ -88,18 +110,32 @@ class OrderView(ApiView):
 
 
 class OrderConfirmView(ApiView):
-    access = {"POST": [IsAuthenticated]}
+    access = {"POST": [IsAuthenticated, MayConfirm]}
 
     @extend_schema(
         request=ConfirmShape,
-        responses=answers(200, OrderShape, "order_not_found", "invalid_transition", "insufficient_stock"),
+        responses=answers(
+            200,
+            OrderShape,
+            "permission_denied",
+            "order_not_found",
+            "invalid_transition",
+            "price_changed",
+            "hold_limit_reached",
+            "insufficient_stock",
+        ),
     )
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
-        """Place a pending order: what it holds is promised to it for good."""
+        """Place a pending order: what it holds is promised to it for good. Repeating it is harmless.
+
+        An expired order is confirmed for some time after its deadline, while there is stock and every product is on
+        sale at an unchanged price.
+        """
         given = self.body(ConfirmShape)
+        everybody = _is_staff_with(request, "orders.confirm_order")
         return self.command(
             lambda: orders.confirm_order(
-                order_id, visible_to=_may_change(request), actor_id=caller_id(request), now=timezone.now(), **given
+                order_id, visible_to=None if everybody else caller_id(request), actor_id=caller_id(request), now=timezone.now(), **given
             ),
             shape=OrderShape,
         )
@@ -110,7 +146,7 @@ class OrderCancelView(ApiView):
 
     @extend_schema(request=CancelShape, responses=answers(200, OrderShape, "order_not_found", "invalid_transition"))
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
-        """Cancel all that is not shipped and give its stock back."""
+        """Cancel all that is not shipped and give its stock back. An expired order is cancelled by staff only."""
         given = self.body(CancelShape)
         return self.command(
             lambda: orders.cancel_order(
@@ -160,11 +196,11 @@ def _buyer_id(request: Request, user_id: int | None) -> int:
     own_id = caller_id(request)
     if user_id is None or user_id == own_id:
         return own_id
-    if not (request.user.is_staff and request.user.has_perm("orders.add_order")):
+    if not _is_staff_with(request, "orders.add_order"):
         raise PermissionDenied("Only staff may order for somebody else.")
     return user_id
 
 
 def _may_change(request: Request) -> int | None:
     """Return whose orders the caller may change: None for everybody's, which takes staff with the permission."""
-    return None if request.user.is_staff and request.user.has_perm("orders.change_order") else caller_id(request)
+    return None if _is_staff_with(request, "orders.change_order") else caller_id(request)

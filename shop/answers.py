@@ -24,6 +24,7 @@ from users import services as users
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
+STOCK_GUARDS = ("inventory_never_oversold", "inventory_unavailable_is_on_hand")
 # Connection exceptions, shutdowns, an idle transaction ended by the server, a primary that has become a standby.
 GONE = ("08", "57P0", "25P03", "25006")
 
@@ -76,6 +77,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.WarehouseNotFound: Answer(
         404, "warehouse_not_found", "Warehouse not found", lambda refusal: {"warehouses": refusal.codes}
     ),
+    inventory.SkuNotFound: Answer(404, "item_not_found", "Inventory item not found"),
     inventory.ScopeNotYours: Answer(403, "permission_denied", "Permission denied"),
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
@@ -83,7 +85,6 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.NotTheOwner: Answer(
         409, "reservation_owned", "Reservation owned", lambda refusal: {"owner": refusal.owner}
     ),
-    inventory.CountOpen: Answer(409, "count_open", "Count open"),
     inventory.ReferenceInUse: Answer(409, "reference_in_use", "Reference in use"),
     inventory.InsufficientStock: Answer(
         409,
@@ -115,6 +116,10 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     ),
     inventory.SameWarehouse: Answer(400, "invalid", "Invalid request", _field("to_warehouse", "same_warehouse")),
     inventory.CountNotFound: Answer(404, "not_found", "Count not found"),
+    inventory.NotCounted: Answer(404, "not_found", "Count line not found"),
+    inventory.CountLinePosted: Answer(
+        409, "invalid_transition", "Count line posted", lambda refusal: {"current_status": "posted"}
+    ),
     inventory.CountClosed: Answer(
         409, "invalid_transition", "Count closed", lambda refusal: {"current_status": "closed"}
     ),
@@ -144,7 +149,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
                 {
                     "product_id": change.product_id,
                     "expected": format(change.expected, "f"),
-                    "actual": format(change.actual, "f"),
+                    "actual": None if change.actual is None else format(change.actual, "f"),
                     "currency": change.currency,
                 }
                 for change in refusal.price_changes
@@ -241,9 +246,9 @@ def _database(error: Exception) -> HttpResponse | None:
     state = transactions.sqlstate(error)
     if state in transactions.BUSY:
         return problem(503, "stock_busy", "Stock busy", "Too many want the same just now; try again.", headers=headers)
-    if isinstance(error, IntegrityError) and transactions.violated_constraint(error) == "inventory_never_oversold":
+    if isinstance(error, IntegrityError) and (guard := transactions.violated_constraint(error)) in STOCK_GUARDS:
         # The statement's own guard should have refused this; the constraint saved us, and somebody must look.
-        logger.error("The oversell constraint refused what the code let through", exc_info=error)
+        logger.error("The constraint %s refused what the code let through", guard, exc_info=error)
         return problem(
             409, "insufficient_stock", "Insufficient stock", "There is not enough stock.", members={"shortages": []}
         )

@@ -63,6 +63,7 @@ BY_FORMAT: dict[str, Any] = {
 }
 BY_TYPE: dict[str, Any] = {"integer": 0, "number": 0, "boolean": True, "string": "text"}
 WHOLE, TEXT = {"type": "integer"}, {"type": "string"}
+TEXT_OR_NULL = {"type": ["string", "null"]}
 
 
 def _list_of(**fields: Any) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _list_of(**fields: Any) -> dict[str, Any]:
 # What a problem has beside its head, each for the codes that docs/errors.md names.
 MEMBERS: dict[str, Any] = {
     "shortages": _list_of(product_id=WHOLE, requested=WHOLE, available=WHOLE),
-    "price_changes": _list_of(product_id=WHOLE, expected=TEXT, actual=TEXT, currency=TEXT),
+    "price_changes": _list_of(product_id=WHOLE, expected=TEXT, actual=TEXT_OR_NULL, currency=TEXT),
     "promises": _list_of(
         reservation_id=TEXT, reference=TEXT, state=TEXT, product_id=WHOLE, warehouse=TEXT, quantity=WHOLE,
         expires_at={"type": ["string", "null"], "format": "date-time"}, is_overdue={"type": "boolean"},

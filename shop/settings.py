@@ -338,7 +338,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "shop.dashboard.context",
     "SHOW_BACK_BUTTON": True,
-    "SCRIPTS": [lambda request: static("shop/focus.js")],
+    "SCRIPTS": [lambda request: static("shop/forms.js")],
     "LOGIN": {"form": "users.forms.LoginForm"},
     # Blue: the theme's own purple is too dark to be read on its dark pages.
     "COLORS": {
@@ -423,11 +423,15 @@ if DEFAULT_CURRENCY not in EXPONENTS:
     sys.exit(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; an ISO 4217 code such as EUR is needed.")
 RESERVATION_TTL_SECONDS = whole_number("RESERVATION_TTL_SECONDS", default=15 * 60, at_least=1)
 RESERVATION_MAX_AGE_SECONDS = whole_number("RESERVATION_MAX_AGE_SECONDS", default=2 * 60 * 60, at_least=1)
-# The most units that one user may hold in pending orders.
+# How long after its hold's deadline an order may still be confirmed, at an unchanged price.
+LATE_CONFIRM_SECONDS = whole_number("LATE_CONFIRM_SECONDS", default=24 * 60 * 60, at_least=0)
+# Whether customers may confirm their own orders: for shops that sell on account. Else whoever checks payments does it.
+CUSTOMERS_MAY_CONFIRM = choice("CUSTOMERS_MAY_CONFIRM", default="off", choices=("on", "off")) == "on"
+# The most units that one user may have in orders that nothing was paid for.
 MAX_HELD_UNITS_PER_USER = (
     None
-    if env.str("MAX_HELD_UNITS_PER_USER", default="off") == "off"
-    else whole_number("MAX_HELD_UNITS_PER_USER", default=0, at_least=1)
+    if env.str("MAX_HELD_UNITS_PER_USER", default="1000") == "off"
+    else whole_number("MAX_HELD_UNITS_PER_USER", default=1000, at_least=1)
 )
 AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_least=0) or None
 

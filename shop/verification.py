@@ -46,7 +46,7 @@ CHECKS = {
          WHERE (o.status, COALESCE(r.state, 'none')) NOT IN (
                ('pending', 'held'), ('pending', 'expired'), ('expired', 'expired'), ('confirmed', 'confirmed'),
                ('partially_fulfilled', 'confirmed'), ('fulfilled', 'fulfilled'), ('cancelled', 'released'),
-               ('cancelled', 'fulfilled'))
+               ('cancelled', 'fulfilled'), ('cancelled', 'expired'))
         """,
     ),
     "products_and_items": (

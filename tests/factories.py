@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
@@ -91,6 +92,13 @@ def reservation(
             actor_id=None,
         )
     )
+
+
+def confirmer() -> JsonClient:
+    """A client of the account by which a payment service confirms orders."""
+    account = user(is_staff=True)
+    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Payments"))
+    return client(account)
 
 
 def order(account: users.User, *lines: tuple[int, int]) -> orders.Order:

@@ -1,20 +1,34 @@
-"""Stocktakes: one opens a count of a warehouse, scans and counts, and closes it."""
+"""Stocktakes: one opens a count of a warehouse, scans and counts, looks at what differs, and closes it."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from django.http import Http404, HttpRequest
+from unfold.decorators import display
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from inventory import models
 from inventory import services as inventory
 from inventory.admin._stock_pages import WarehouseField, WarehousesPage
 from inventory.services._scopes import within
-from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button
+from shop.toolkit import form_keys
+from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.ids import new_id
+
+LATEST = 10  # lines that are shown below the field for scans
+# A quantity is asked for twice when it passes so many times what the book says, and so many units more.
+FAR_ABOVE_TIMES, FAR_ABOVE_UNITS = 2, 100
 
 
 class OpenForm(forms.Form):
@@ -22,26 +36,64 @@ class OpenForm(forms.Form):
     note = forms.CharField(label="Note", max_length=models.MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
 
 
-class EnterForm(forms.Form):
-    """A scanner types the SKU and Enter; the number and Enter follow."""
+class ScanForm(forms.Form):
+    """A scanner types a SKU and Enter. It is all that the field takes, so no code is ever taken for a quantity."""
 
-    sku = forms.CharField(label="SKU", max_length=64, widget=UnfoldAdminTextInputWidget({"autocomplete": "off"}))
-    counted = forms.IntegerField(
-        label="Counted", min_value=0, max_value=models.MAX_LEVEL, required=False, widget=UnfoldAdminIntegerFieldWidget
+    sku = forms.CharField(
+        label="Scan or type a SKU; each time counts one unit",
+        max_length=64,
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        waits_for_number = self.is_bound and bool(self.data.get("sku"))
-        self.fields["counted" if waits_for_number else "sku"].widget.attrs["autofocus"] = True
 
     def clean_sku(self) -> str:
         sku: str = self.cleaned_data["sku"]
-        row = models.Item.objects.filter(sku=sku).first()
-        if row is None:
-            raise forms.ValidationError(f"There is no product with the SKU {sku}.")
-        self.product_id = row.product_id
+        # What comes next must not be written behind it.
+        self.data = {**self.data.dict(), "sku": ""}
+        try:
+            self.item = inventory.find_item(sku)
+        except inventory.SkuNotFound as refusal:
+            raise forms.ValidationError(f"{refusal} It was not counted.") from refusal
         return sku
+
+
+class QuantityForm(forms.Form):
+    """How many units of a product were counted, and whether that replaces what was counted before or comes on top."""
+
+    quantity = forms.IntegerField(
+        label="Quantity", min_value=0, max_value=models.MAX_LEVEL, widget=UnfoldAdminIntegerFieldWidget
+    )
+    how = forms.ChoiceField(label="The quantity", widget=UnfoldAdminSelectWidget)
+    sure = forms.BooleanField(label="This is the quantity", required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, book: int, before: int | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.book, self.before = book, before
+        if before is None:
+            del self.fields["how"]
+        else:
+            self.fields["how"].choices = [  # type: ignore[attr-defined]
+                ("replace", f"replaces the {before:,} counted before"),
+                ("add", f"is added to the {before:,} counted before"),
+            ]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if self.errors or given["sure"]:
+            return given
+        if doubt := self._doubt(given["quantity"]):
+            self.fields["sure"].widget = UnfoldBooleanSwitchWidget()
+            raise forms.ValidationError(f"{doubt} Nothing was entered. If it is the quantity, say so below.")
+        return given
+
+    def _doubt(self, quantity: int) -> str:
+        """Return why a number may not be meant as a quantity."""
+        typed = self.data["quantity"].strip()
+        found = models.Item.objects.filter(sku__in={typed, str(quantity)}).first()
+        if found is not None:
+            return f"{typed} is the SKU of {found.name}: was it scanned into the wrong field?"
+        if quantity > FAR_ABOVE_TIMES * self.book + FAR_ABOVE_UNITS:
+            return f"{quantity:,} is far above the {self.book:,} in the book."
+        return ""
 
 
 class OpenCountPage(WarehousesPage, ListPage):
@@ -51,8 +103,10 @@ class OpenCountPage(WarehousesPage, ListPage):
 
     def act(self, given: dict[str, Any]) -> str:
         opened = inventory.open_count(count_id=new_id(), actor_id=self.actor_id, **given)
-        self.made = models.Count.objects.get(pk=opened.id)
-        return f"Opened a count of {opened.warehouse}."
+        self.made = models.Count.objects.select_related("warehouse").get(pk=opened.id)
+        others = models.Count.objects.filter(warehouse=self.made.warehouse, closed_at__isnull=True).exclude(pk=opened.id)
+        also = f" Another count of {opened.warehouse} is open as well." if others.exists() else ""
+        return f"Opened a count of {opened.warehouse}.{also}"
 
     def done_at(self) -> str:
         return self.address("enter", self.history_object().pk)
@@ -66,20 +120,115 @@ class _CountPage(ServicePage):
         return row.closed_at is None
 
 
-class EnterPage(_CountPage):
-    form_class = EnterForm
-    slug, label, icon, submit = "enter", "Enter counts", "barcode_scanner", "Enter"
+@dataclass(frozen=True)
+class Counted:
+    """A product in a count: what the book says of it now, and its line, None before it is counted."""
 
-    def form_valid(self, form: EnterForm) -> HttpResponse:
-        if form.cleaned_data["counted"] is None:
-            return self.render_to_response(self.get_context_data(form=form))  # now the number
-        self.product_id = form.product_id
+    item: models.Item
+    book: int
+    line: models.CountLine | None
+
+    @classmethod
+    def named_by(cls, request: HttpRequest, count: models.Count) -> "Counted | None":
+        """Return the product that an address names, None when it names none that there is."""
+        named = request.GET.get("product", "")
+        is_id = named.isascii() and named.isdigit() and len(named) < 19
+        item = models.Item.objects.filter(pk=named).first() if is_id else None
+        if item is None:
+            return None
+        stock = models.Stock.objects.filter(product_id=item.pk, warehouse_id=count.warehouse_id).first()
+        line = models.CountLine.objects.filter(count_id=count.pk, product_id=item.pk).first()
+        return cls(item, stock.on_hand if stock else 0, line)
+
+    def form(self, **options: Any) -> QuantityForm:
+        return QuantityForm(book=self.book, before=self.line.counted if self.line else None, **options)
+
+
+class EnterPage(_CountPage):
+    form_class = ScanForm
+    template_name = "inventory/count_scan.html"
+    slug, label, icon, submit = "enter", "Enter counts", "barcode_scanner", "Count one"
+
+    def form_valid(self, form: ScanForm) -> Any:
+        self.scanned = form.item
         return super().form_valid(form)
 
     def act(self, given: dict[str, Any]) -> str:
-        counted = given["counted"]
-        inventory.record_count(self.row.pk, product_id=self.product_id, counted=counted, actor_id=self.actor_id)
-        return f"{given['sku']}: {counted} counted."
+        entry = inventory.add_to_count(
+            self.row.pk, product_id=self.scanned.product_id, quantity=1, actor_id=self.actor_id
+        )
+        return _told(entry)
+
+    def done_at(self) -> str:
+        return f"{self.address('enter', self.row.pk)}?product={self.scanned.product_id}"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        count = inventory.get_count(self.row.pk)
+        latest = sorted(count.lines, key=lambda line: line.counted_at, reverse=True)[:LATEST]
+        shown = {
+            "counted": len(count.lines),
+            "units": sum(line.counted for line in count.lines),
+            "latest": _table(latest, leads_to=self.row.pk),
+        }
+        if last := Counted.named_by(self.request, self.row):
+            shown |= {
+                "last": last,
+                "quantity_form": last.form(auto_id="id_of_%s"),
+                "quantity_key": form_keys.new_key(self.actor_id),
+                "quantity_address": _address(self.address("quantity", self.row.pk), last.item.pk),
+                "remove_address": _address(self.address("remove_line", self.row.pk), last.item.pk),
+            }
+        return super().get_context_data(**shown, **kwargs)
+
+
+class _LinePage(_CountPage):
+    has_button = False  # the lines lead here
+
+    @property
+    def title(self) -> str:
+        return f"{self.label}: {self.counted.item}"
+
+    @cached_property
+    def counted(self) -> Counted:
+        found = Counted.named_by(self.request, self.row)
+        if found is None:
+            raise Http404
+        return found
+
+    def target(self) -> str:
+        return _address(self.address("enter", self.row.pk), self.counted.item.pk)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(last=self.counted, **kwargs)
+
+
+class QuantityPage(_LinePage):
+    form_class = QuantityForm
+    template_name = "inventory/count_line.html"
+    slug, label, icon, submit = "quantity", "Quantity", "pin", "Enter"
+
+    def get_form(self, form_class: Any = None) -> QuantityForm:
+        return self.counted.form(**self.get_form_kwargs())
+
+    def act(self, given: dict[str, Any]) -> str:
+        product_id, quantity = self.counted.item.pk, given["quantity"]
+        if given.get("how") == "add":
+            entry = inventory.add_to_count(
+                self.row.pk, product_id=product_id, quantity=quantity, actor_id=self.actor_id
+            )
+        else:
+            entry = inventory.record_count(self.row.pk, product_id=product_id, counted=quantity, actor_id=self.actor_id)
+        return _told(entry)
+
+
+class RemoveLinePage(_LinePage):
+    form_class = forms.Form
+    template_name = "inventory/count_line.html"
+    slug, label, icon, submit = "remove-line", "Remove the line", "delete", "Remove it"
+
+    def act(self, given: dict[str, Any]) -> str:
+        removed = inventory.remove_count_line(self.row.pk, product_id=self.counted.item.pk, actor_id=self.actor_id)
+        return f"Removed {removed.sku}: the {removed.counted:,} counted are forgotten."
 
     def done_at(self) -> str:
         return self.address("enter", self.row.pk)
@@ -87,44 +236,118 @@ class EnterPage(_CountPage):
 
 class ClosePage(_CountPage):
     form_class = forms.Form
-    slug, label, icon = "close", "Close the count", "check"
+    template_name = "inventory/count_review.html"
+    slug, label, icon, submit = "close", "Review and close", "check", "Post what differs, and close"
 
     def act(self, given: dict[str, Any]) -> str:
+        before = {line.product_id for line in inventory.get_count(self.row.pk).lines if line.posted_at is None}
         closed = inventory.close_count(self.row.pk, actor_id=self.actor_id)
-        differing = sum(1 for line in closed.lines if line.variance)
-        return f"Closed: {len(closed.lines)} products counted, {differing} differed and were corrected."
+        self.is_closed = closed.count.closed_at is not None
+        posted = [line for line in closed.count.lines if line.product_id in before and line.posted_at is not None]
+        differing = sum(1 for line in posted if line.variance)
+        said = f"{len(posted)} products posted, {differing} of them differed and were corrected."
+        if self.is_closed:
+            return f"Closed: {said}"
+        return f"{said} {len(closed.obstacles)} cannot be posted and stay open: see below why."
+
+    def done_at(self) -> str:
+        return self.target() if self.is_closed else self.address("close", self.row.pk)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        review = inventory.review_count(self.row.pk, visible_to=self.actor_id)
+        why = {obstacle.product_id: obstacle.detail for obstacle in review.obstacles}
+        waiting = [line for line in review.count.lines if line.posted_at is None]
+        differing = [line for line in waiting if line.variance]
+        return super().get_context_data(
+            waiting=len(waiting),
+            differing=len(differing),
+            units_more=sum(line.variance for line in differing if line.variance > 0),
+            units_less=-sum(line.variance for line in differing if line.variance < 0),
+            obstacles=_obstacles([line for line in differing if line.product_id in why], why, leads_to=self.row.pk),
+            corrections=_table([line for line in differing if line.product_id not in why], leads_to=self.row.pk),
+            **kwargs,
+        )
+
+
+class AbandonPage(_CountPage):
+    form_class = forms.Form
+    slug, label, icon, submit = "abandon", "Abandon the count", "block", "Abandon it"
+
+    def act(self, given: dict[str, Any]) -> str:
+        abandoned = inventory.abandon_count(self.row.pk, actor_id=self.actor_id)
+        left = sum(1 for line in abandoned.lines if line.posted_at is None)
+        return f"Abandoned: {left} lines were not posted."
 
 
 @admin.register(models.Count)
 class CountAdmin(ReadOnlyAdmin):
-    list_display = ("warehouse", "note", "opened_at", "closed_at")
+    list_display = ("warehouse", "note", "state", "opened_at", "closed_at")
     list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
     ordering = ("-opened_at",)
-    fields = ("warehouse", "note", "opened_at", "closed_at")
+    fields = ("warehouse", "note", "state", "opened_at", "closed_at")
+    readonly_fields = ("state",)
     change_form_outer_after_template = "inventory/lines.html"
     actions_list = ("open",)
-    actions_detail = ("enter", "close")
+    actions_detail = ("enter", "close", "abandon", "quantity", "remove_line")
     open = button(OpenCountPage)
     enter = button(EnterPage)
+    quantity = button(QuantityPage)
+    remove_line = button(RemoveLinePage)
     close = button(ClosePage)
+    abandon = button(AbandonPage)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
         rows: QuerySet[models.Count] = super().get_queryset(request)
         return rows.filter(within(inventory.scope_of(request.user.pk))).select_related("warehouse")
 
+    @display(description="state")
+    def state(self, row: models.Count) -> str:
+        if row.closed_at is None:
+            return "open"
+        return "abandoned" if row.is_abandoned else "closed"
+
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        return {"lines_title": "What was counted; what differs first", "lines": _lines(row.pk)}
+        lines = inventory.get_count(row.pk).lines
+        return {
+            "lines_title": "What was counted; what differs first",
+            "lines": _table(sorted(lines, key=lambda line: (line.variance == 0, line.sku))),
+        }
 
 
-def _lines(count_id: UUID) -> dict[str, Any]:
-    """Return what was counted, what differs first."""
-    lines = inventory.get_count(count_id).lines
-    items = models.Item.objects.in_bulk([line.product_id for line in lines])
+def _told(entry: inventory.CountEntry) -> str:
+    """Return what an entry made of a line, and whether the book has changed since the entry before."""
+    line = entry.line
+    before = "" if entry.before is None else f", {entry.before:,} before"
+    said = f"{line.sku} {line.name}: {line.counted:,} counted{before}; {line.book:,} in the book."
+    if entry.book_before in (None, line.book):
+        return said
+    return f"{said} The book said {entry.book_before:,} at the entry before: count it again if units left meanwhile."
+
+
+def _address(page: str, product_id: int) -> str:
+    return f"{page}?product={product_id}"
+
+
+def _table(lines: Iterable[inventory.CountLine], *, leads_to: UUID | None = None) -> dict[str, Any]:
+    """Return lines of a count as a table; with the id of an open count, SKUs lead to the pages of their quantities."""
     return {
-        "headers": ["SKU", "name", "counted", "in the books then", "difference", "counted at"],
+        "headers": ["SKU", "name", "counted", "in the book then", "difference", "counted at", "posted at"],
         "rows": [
-            [items[line.product_id].sku, items[line.product_id].name, line.counted, line.book,
-             f"{line.variance:+}" if line.variance else "", f"{line.counted_at:%Y-%m-%d %H:%M:%S}"]
-            for line in sorted(lines, key=lambda line: (line.variance == 0, items[line.product_id].sku))
+            [*_figures(line, leads_to), f"{line.counted_at:%Y-%m-%d %H:%M:%S}",
+             f"{line.posted_at:%Y-%m-%d %H:%M:%S}" if line.posted_at else ""]
+            for line in lines
         ],
     }  # fmt: skip
+
+
+def _obstacles(lines: Iterable[inventory.CountLine], why: dict[int, str], *, leads_to: UUID) -> dict[str, Any]:
+    return {
+        "headers": ["SKU", "name", "counted", "in the book then", "difference", "why it cannot be posted"],
+        "rows": [[*_figures(line, leads_to), why[line.product_id]] for line in lines],
+    }
+
+
+def _figures(line: inventory.CountLine, leads_to: UUID | None) -> list[Any]:
+    sku = link("inventory_count_quantity", leads_to, label=line.sku, product=line.product_id) if leads_to else line.sku
+    variance = f"{line.variance:+,}" if line.variance else ""
+    return [sku, line.name, f"{line.counted:,}", f"{line.book:,}", variance]

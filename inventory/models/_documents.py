@@ -9,7 +9,11 @@ from shop.toolkit.ids import new_id
 
 
 class Count(models.Model):
-    """A stocktake of one warehouse: a document of counted rows, open while people count, closed once."""
+    """A stocktake of one warehouse: a document of counted rows, open until all are posted or it is abandoned.
+
+    Several may be open: a row is never corrected twice, since a line whose row was corrected after it was counted must
+    be counted again.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
@@ -18,11 +22,12 @@ class Count(models.Model):
     opened_at = models.DateTimeField(default=timezone.now, editable=False)
     closed_by = models.BigIntegerField(null=True)
     closed_at = models.DateTimeField(null=True)
+    is_abandoned = models.BooleanField(db_default=False, help_text="Whether it ended without posting what was left.")
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(
-                fields=["warehouse"], condition=Q(closed_at__isnull=True), name="inventory_count_open_once"
+            models.CheckConstraint(
+                condition=Q(is_abandoned=False) | Q(closed_at__isnull=False), name="inventory_count_abandoned_is_closed"
             ),
         )
 
@@ -31,15 +36,17 @@ class Count(models.Model):
 
 
 class CountLine(models.Model):
-    """What somebody counted of one product, and what the book said at that moment."""
+    """What somebody counted of one product, and what the book said at that moment, which is that of the last entry."""
 
     pk = models.CompositePrimaryKey("count_id", "product_id")
     count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)
     product_id = models.BigIntegerField()
     counted = models.IntegerField()
     book = models.IntegerField(help_text="On hand by the ledger when it was counted.")
+    book_seq = models.BigIntegerField(db_default=0, help_text="Of the newest movement when it was counted.")
     counted_by = models.BigIntegerField(null=True)
     counted_at = models.DateTimeField()
+    posted_at = models.DateTimeField(null=True, help_text="When the stock was corrected by it, or found to be right.")
 
     class Meta:
         constraints = (
@@ -143,6 +150,7 @@ class ImportRow(models.Model):
     warehouse_id = models.BigIntegerField(null=True)
     quantity = models.IntegerField(null=True)
     expected_on_hand = models.IntegerField(null=True)
+    unavailable = models.IntegerField(db_default=0, help_text="Of an undo: units that go back to being unavailable.")
     reason = models.CharField(max_length=16, blank=True)
     reference = models.CharField(max_length=MAX_REFERENCE, blank=True)
     note = models.CharField(max_length=MAX_NOTE, blank=True)

@@ -1,16 +1,20 @@
 """Stock: what is there, who has a claim on it, and how it came to be so. The only module that other apps may import."""
 
-from inventory.models import ImportStatus, Kind, Mode, State
+from inventory.models import MAX_LEVEL, ImportStatus, Kind, Mode, Reason, State
 from inventory.services._availability import (
     check,
     preview,
     shortages,
 )
 from inventory.services._counts import (
+    abandon_count,
+    add_to_count,
     close_count,
     get_count,
     open_count,
     record_count,
+    remove_count_line,
+    review_count,
 )
 from inventory.services._dashboard import Health, Sales, StockFigures, sales, skus, stock_figures, stock_health
 from inventory.services._expiry import end_hold, expire_due, is_within_scope
@@ -20,12 +24,16 @@ from inventory.services._facts import (
     Availability,
     Count,
     CountClosed,
+    CountEntry,
     CountLine,
+    CountLinePosted,
     CountNotFound,
-    CountOpen,
+    CountObstacle,
+    CountReview,
     Demand,
     ExceedsOpen,
     Explanation,
+    Hold,
     HoldLimitReached,
     InsufficientStock,
     InvalidTransition,
@@ -35,6 +43,7 @@ from inventory.services._facts import (
     Level,
     LevelOutOfRange,
     Movement,
+    NotCounted,
     NotTheOwner,
     Preview,
     Promise,
@@ -45,6 +54,7 @@ from inventory.services._facts import (
     SameWarehouse,
     ScopeNotYours,
     Shortage,
+    SkuNotFound,
     StaleQuantity,
     Stock,
     StockPromised,
@@ -80,7 +90,7 @@ from inventory.services._imports import (
     undo_at_once,
     undo_import,
 )
-from inventory.services._items import ORDERINGS, get_item, list_items
+from inventory.services._items import ORDERINGS, find_item, get_item, list_items
 from inventory.services._ledger import (
     adjust,
     discard,
@@ -106,14 +116,13 @@ from inventory.services._reading import (
 )
 from inventory.services._reservations import (
     confirm,
+    expired_among,
     extend,
     fulfill,
     get_reservation,
-    held_units,
     list_reservations,
-    lock_state,
+    lock_hold,
     release,
-    reservation_states,
     reservations,
     reserve,
     take_back,
@@ -134,6 +143,11 @@ from shop.toolkit.sheets import RefusedRow
 
 IMPORT_STATUSES: list[str] = list(ImportStatus.values)
 KINDS: list[str] = list(Kind.values)
+# Those that staff may give for an adjustment by hand.
+MANUAL_REASONS: list[str] = [
+    reason.value
+    for reason in (Reason.RECEIVED, Reason.DAMAGED, Reason.LOST, Reason.FOUND, Reason.CORRECTION, Reason.RETURN)
+]
 MODES: list[str] = list(Mode.values)
 STATES: list[str] = list(State.values)
 
@@ -141,6 +155,8 @@ __all__ = [
     "FINISH_IMPORT",
     "IMPORT_STATUSES",
     "KINDS",
+    "MANUAL_REASONS",
+    "MAX_LEVEL",
     "MODES",
     "ONE_IMPORT",
     "ORDERINGS",
@@ -150,9 +166,12 @@ __all__ = [
     "Availability",
     "Count",
     "CountClosed",
+    "CountEntry",
     "CountLine",
+    "CountLinePosted",
     "CountNotFound",
-    "CountOpen",
+    "CountObstacle",
+    "CountReview",
     "Demand",
     "ExceedsOpen",
     "Explanation",
@@ -160,6 +179,7 @@ __all__ = [
     "Finding",
     "Health",
     "HistoryPoint",
+    "Hold",
     "HoldLimitReached",
     "ImportNotFound",
     "ImportRequest",
@@ -175,6 +195,7 @@ __all__ = [
     "Movement",
     "Mover",
     "NotApprovable",
+    "NotCounted",
     "NotTheOwner",
     "NotUndoable",
     "Preview",
@@ -188,6 +209,7 @@ __all__ = [
     "SameWarehouse",
     "ScopeNotYours",
     "Shortage",
+    "SkuNotFound",
     "StaleQuantity",
     "Stock",
     "StockFigures",
@@ -198,6 +220,8 @@ __all__ = [
     "WarehouseExists",
     "WarehouseInUse",
     "WarehouseNotFound",
+    "abandon_count",
+    "add_to_count",
     "adjust",
     "advance_import",
     "approve_at_once",
@@ -211,9 +235,11 @@ __all__ = [
     "discard",
     "end_hold",
     "expire_due",
+    "expired_among",
     "explain",
     "export_stock",
     "extend",
+    "find_item",
     "find_unfinished",
     "finish_import",
     "fulfill",
@@ -222,7 +248,6 @@ __all__ = [
     "get_item",
     "get_reservation",
     "get_warehouse",
-    "held_units",
     "is_within_scope",
     "item_as_of",
     "list_imports",
@@ -231,7 +256,7 @@ __all__ = [
     "list_reservations",
     "list_warehouses",
     "load_import",
-    "lock_state",
+    "lock_hold",
     "open_count",
     "preview",
     "provision_item",
@@ -243,9 +268,10 @@ __all__ = [
     "relabel_item",
     "relabel_items",
     "release",
-    "reservation_states",
+    "remove_count_line",
     "reservations",
     "reserve",
+    "review_count",
     "sales",
     "scope_of",
     "sell",

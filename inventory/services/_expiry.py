@@ -1,6 +1,6 @@
 """Holds end: when their deadline has passed, or before it when staff say so."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from django.db import transaction
@@ -9,7 +9,7 @@ from inventory import models, sql
 from inventory.services import _metrics as metrics
 from inventory.services._facts import InvalidTransition, ReservationNotFound
 from inventory.services._scopes import scope_of
-from inventory.sql import Change, Line
+from inventory.sql import Change, Key, Line
 from shop.toolkit.metrics import count_at_commit
 
 
@@ -20,13 +20,27 @@ def expire_due(*, limit: int) -> int:
     Any number of these may run at once: each hold is expired by one of them.
     """
     due = sql.lock_due(limit)
-    _expire(due)
+    expire(due)
     return len(due)
 
 
 def expire_overdue(product_ids: Collection[int]) -> None:
     """End every hold past its deadline on these products, for a reserve that has fallen short."""
-    _expire(sql.lock_overdue(product_ids))
+    expire(sql.lock_overdue(product_ids))
+
+
+def expire_overdue_before(keys: Iterable[Key]) -> None:
+    """End every hold past its deadline on the products of these stock rows, before somebody takes units off the rows.
+
+    Where there are such holds, `keys` and all rows that the holds claim are locked together, so that the key order of
+    locks holds for what the caller locks next.
+    """
+    keys = set(keys)
+    overdue = sql.lock_overdue({product_id for product_id, _ in keys})
+    if not overdue:
+        return
+    sql.lock_levels(keys.union(sql.claimed_rows(overdue)))
+    expire(overdue)
 
 
 @transaction.atomic(savepoint=False)
@@ -39,10 +53,9 @@ def end_hold(reservation_id: UUID, *, reason: str, actor_id: int) -> None:
     found = sql.lock_reservation(reservation_id)
     if found is None or not is_within_scope(reservation_id, user_id=actor_id):
         raise ReservationNotFound(reservation_id)
-    state, reference, _ = found
-    if state != models.State.HELD:
-        raise InvalidTransition(state)
-    _expire({reservation_id: reference}, note=reason, actor_id=actor_id)
+    if found.state != models.State.HELD:
+        raise InvalidTransition(found.state)
+    expire({reservation_id: found.reference}, note=reason, actor_id=actor_id)
 
 
 def is_within_scope(reservation_id: UUID, *, user_id: int | None) -> bool:
@@ -52,8 +65,8 @@ def is_within_scope(reservation_id: UUID, *, user_id: int | None) -> bool:
     return scope is None or not lines.exclude(warehouse_id__in=scope).exists()
 
 
-def _expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None = None) -> None:
-    """Expire these locked holds: their references by id."""
+def expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None = None) -> None:
+    """Expire holds that the caller has locked: their references by id."""
     if not references:
         return
     parts = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from shop.toolkit.refusals import Refusal
@@ -143,6 +143,14 @@ class Reservation:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """Where a reservation is, and how long its deadline has passed by the database's clock, negative before it."""
+
+    state: str
+    late_by: timedelta
+
+
+@dataclass(frozen=True)
 class Movement:
     """One row of the ledger: what changed, and the balances after it."""
 
@@ -192,26 +200,61 @@ class Explanation:
 
 @dataclass(frozen=True)
 class CountLine:
-    """What was counted of one product, what the book said at that moment, and the difference."""
+    """What was counted of one product, what the book said at that moment, and the difference.
+
+    `posted_at` is when the stock was corrected by it, or found to be right; None while that is to be done.
+    """
 
     product_id: int
+    sku: str
+    name: str
     counted: int
     book: int
     variance: int
     counted_by: int | None
     counted_at: datetime
+    posted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CountEntry:
+    """What an entry made of a line. `before` is what had been counted, None for a first entry, and `book_before` what the
+    book said then."""
+
+    line: CountLine
+    before: int | None
+    book_before: int | None
 
 
 @dataclass(frozen=True)
 class Count:
-    """A stocktake of one warehouse."""
+    """A stocktake of one warehouse, open until every line is posted or it is abandoned."""
 
     id: UUID
     warehouse: str
     note: str
     opened_at: datetime
     closed_at: datetime | None
+    is_abandoned: bool
     lines: list[CountLine]
+
+
+@dataclass(frozen=True)
+class CountObstacle:
+    """Why a line of a count cannot be posted: a sentence that says what to do, and the promises in its way, if any."""
+
+    product_id: int
+    sku: str
+    detail: str
+    promises: list[Promise]
+
+
+@dataclass(frozen=True)
+class CountReview:
+    """A count, and what of it cannot be posted: as it is now, or as it was when it was closed."""
+
+    count: Count
+    obstacles: list[CountObstacle]
 
 
 class ItemNotFound(Refusal):
@@ -220,6 +263,13 @@ class ItemNotFound(Refusal):
     def __init__(self, product_ids: Collection[int]) -> None:
         self.product_ids = sorted(product_ids)
         super().__init__(f"No inventory item for: {', '.join(map(str, self.product_ids))}.")
+
+
+class SkuNotFound(Refusal):
+    """No inventory item has this SKU."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(f"There is no product with the SKU {sku}.")
 
 
 class WarehouseNotFound(Refusal):
@@ -264,13 +314,6 @@ class NotTheOwner(Refusal):
     def __init__(self, owner: str) -> None:
         self.owner = owner
         super().__init__(f"This reservation belongs to {owner}; make the change there.")
-
-
-class CountOpen(Refusal):
-    """A count of the warehouse is open; two would post the same difference twice."""
-
-    def __init__(self, warehouse: str) -> None:
-        super().__init__(f"A count of {warehouse} is open already; close that one first.")
 
 
 class ReferenceInUse(Refusal):
@@ -350,7 +393,21 @@ class CountNotFound(Refusal):
 
 
 class CountClosed(Refusal):
-    """The count is closed; what it found is in the ledger."""
+    """The count is closed or abandoned; what was posted of it is in the ledger."""
 
     def __init__(self) -> None:
-        super().__init__("This count is closed; open another.")
+        super().__init__("This count is closed. Open another one.")
+
+
+class NotCounted(Refusal):
+    """The count has no line of this product."""
+
+    def __init__(self, product_id: int) -> None:
+        super().__init__(f"Product {product_id} has not been counted here.")
+
+
+class CountLinePosted(Refusal):
+    """The line was posted and is in the ledger; it stays in the count."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(f"The line of {sku} is posted already. Count {sku} again to correct it.")

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from inventory import models, sql
 from inventory.models import ImportStatus, Mode
+from inventory.services._expiry import expire
 from inventory.services._import_documents import NotApprovable, NotUndoable, StockImport, fact, get_import, locked
 from inventory.services._staging import FileLimits, ImportRequest, refuse_twin, save_loaded, stage_import
 from shop.toolkit import jobs, transactions
@@ -171,6 +172,10 @@ def _apply_chunk(document: models.StockImport) -> None:
         _end(document, ImportStatus.APPLIED)
         document.save()
         return
+    # A hold past its deadline never keeps units from anybody. It is locked before its stock rows, like everywhere.
+    if overdue := sql.lock_overdue(sql.chunk_products(document.pk, chunk)):
+        sql.lock_chunk(document.pk, chunk, claimed_by=overdue)
+        expire(overdue)
     # Locked afresh each time: between two calls somebody may have made a row that was not there.
     while sql.lock_chunk(document.pk, chunk):
         figures, refused = sql.merge_chunk(

@@ -9,6 +9,7 @@ from django.db import transaction
 from inventory import models, sql
 from inventory.services import _metrics as metrics
 from inventory.services._allocation import allocate, summed
+from inventory.services._expiry import expire_overdue_before
 from inventory.services._facts import (
     Demand,
     InsufficientStock,
@@ -26,11 +27,9 @@ from inventory.services._items import get_item
 from inventory.services._reading import movements, promises
 from inventory.services._scopes import scope_of
 from inventory.services._warehouses import warehouse_ids
-from inventory.sql import Change, Levels
+from inventory.sql import Change, Key, Levels
 
 logger = logging.getLogger(__name__)
-
-Key = tuple[int, int]
 
 
 @transaction.atomic(savepoint=False)
@@ -45,7 +44,7 @@ def receive(*, product_id: int, levels: Sequence[Level], actor_id: int | None, r
     for level in levels:
         key = (product_id, ids[level.warehouse])
         units[key] = units.get(key, 0) + level.quantity
-    locked = _locked(units)
+    locked = locked_levels(units)
     changes = [
         Change(*key, on_hand=quantity, reference=reference) for key, quantity in sorted(units.items()) if quantity
     ]
@@ -64,7 +63,9 @@ def adjust(
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, on_hand=delta, reference=reference)
-    return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
+    if delta < 0:
+        expire_overdue_before([key])
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -78,7 +79,9 @@ def set_apart(
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, unavailable=delta, reference=reference)
-    return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
+    if delta > 0:
+        expire_overdue_before([key])
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -91,7 +94,7 @@ def discard(
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, on_hand=-quantity, unavailable=-quantity, reference=reference)
-    return _post_adjustment(change, _locked([key]), reason=reason, note=note, actor_id=actor_id)
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -111,7 +114,8 @@ def set_on_hand(
     Raises StaleQuantity with what is on hand, and what `adjust` raises.
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
-    locked = _locked([key])
+    expire_overdue_before([key])
+    locked = locked_levels([key])
     current = locked[key].on_hand
     if expected_on_hand is None:
         logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, actor_id)
@@ -131,6 +135,7 @@ def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id:
     """
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
+    expire_overdue_before(models.Stock.objects.filter(product_id=product_id).values_list("product_id", "warehouse_id"))
     # Only what is there: a unit on backorder cannot be handed over.
     scope = scope_of(actor_id)
     locked = sql.lock_stock([product_id])
@@ -166,7 +171,9 @@ def transfer(
     ids = warehouse_ids({from_warehouse, to_warehouse}, actor_id=actor_id)
     source, target = ids[from_warehouse], ids[to_warehouse]
     units = sorted(summed(items).items())
-    locked = _locked([(product_id, place) for product_id, _ in units for place in (source, target)])
+    keys = [(product_id, place) for product_id, _ in units for place in (source, target)]
+    expire_overdue_before(keys)
+    locked = locked_levels(keys)
     reference = str(transfer_id)
     changes = [
         Change(product_id, place, on_hand=sign * quantity, reference=reference)
@@ -196,7 +203,9 @@ def set_policy(
     Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover what is promised.
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
-    levels = _locked([key])[key]
+    if backorder_limit is not None:
+        expire_overdue_before([key])
+    levels = locked_levels([key])[key]
     if backorder_limit is not None and levels.promised + levels.unavailable > levels.on_hand + backorder_limit:
         raise StockPromised(promises([key]))
     given = {"safety_stock": safety_stock, "reorder_point": reorder_point, "backorder_limit": backorder_limit}
@@ -204,16 +213,6 @@ def set_policy(
     if changes:
         models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1]).update(**changes)
     return next(stock for stock in get_item(product_id).stocks if stock.warehouse == warehouse)
-
-
-def post_variances(variances: Mapping[Key, int], *, reference: str, note: str, actor_id: int | None) -> None:
-    """Post what a count found, one movement for each row that differs; for the counts of this app."""
-    locked = _locked(variances)
-    changes = [
-        Change(*key, on_hand=variance, reference=reference) for key, variance in sorted(variances.items()) if variance
-    ]
-    _refuse_impossible(changes, locked)
-    sql.post_movements(changes, kind=models.Kind.COUNT, reason=models.Reason.COUNT, actor_id=actor_id, note=note)
 
 
 def _post_adjustment(
@@ -225,8 +224,11 @@ def _post_adjustment(
     return posted
 
 
-def _locked(keys: Iterable[Key]) -> dict[Key, Levels]:
-    """Lock the stock rows of these keys, opening those that are not there yet. Raises ItemNotFound."""
+def locked_levels(keys: Iterable[Key]) -> dict[Key, Levels]:
+    """Lock the stock rows of these keys, opening those that are not there yet; for the services of this app.
+
+    Raises ItemNotFound.
+    """
     keys = sorted(keys)
     locked = sql.lock_levels(keys)
     if len(locked) == len(set(keys)):
@@ -243,7 +245,7 @@ def _locked(keys: Iterable[Key]) -> dict[Key, Levels]:
 
 
 def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) -> None:
-    """Refuse changes that would leave less than nothing, break a promise, or pass the highest level."""
+    """Refuse changes that would take more than is free, whatever may be promised, or pass the highest level."""
     losses: list[tuple[Change, Levels]] = []
     absent: list[Shortage] = []
     for change in changes:
@@ -253,19 +255,19 @@ def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) 
             raise LevelOutOfRange(models.MAX_LEVEL)
         if levels.unavailable + change.unavailable < 0:
             absent.append(Shortage(change.product_id, -change.unavailable, levels.unavailable))
-        taken = change.unavailable - change.on_hand  # out of what may be promised
-        if after < 0 or (taken > 0 and taken > levels.free):
+        if taken_by(change) > levels.free:
             losses.append((change, levels))
     if absent:
         raise InsufficientStock(absent)
     if not losses:
         return
-    found = promises([(change.product_id, change.warehouse_id) for change, _ in losses])
-    if found:
+    # Where the units are there, only promises can stand in the way.
+    are_there = [(change, levels) for change, levels in losses if taken_by(change) <= levels.sellable]
+    if found := promises([(change.product_id, change.warehouse_id) for change, _ in are_there]):
         raise StockPromised(found)
-    raise InsufficientStock(
-        [
-            Shortage(change.product_id, change.unavailable - change.on_hand, max(0, min(levels.free, levels.on_hand)))
-            for change, levels in losses
-        ]
-    )
+    raise InsufficientStock([Shortage(change.product_id, taken_by(change), levels.free) for change, levels in losses])
+
+
+def taken_by(change: Change) -> int:
+    """Return how many sellable units a change takes away, by loss or by setting them aside; negative for a gain."""
+    return change.unavailable - change.on_hand

@@ -4,7 +4,6 @@ from typing import Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, Func, Sum
 
 from inventory import models, sql
 from inventory.services import _metrics as metrics
@@ -13,6 +12,7 @@ from inventory.services._expiry import expire_overdue, given_back, is_within_sco
 from inventory.services._facts import (
     Demand,
     ExceedsOpen,
+    Hold,
     HoldLimitReached,
     InsufficientStock,
     InvalidTransition,
@@ -25,20 +25,13 @@ from inventory.services._facts import (
     ReservationNotFound,
     Shortage,
 )
-from inventory.sql import Change, ClaimedLine, Line
+from inventory.sql import Change, ClaimedLine, Line, LockedReservation
 from shop.toolkit import transactions
 from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.pages import Page, PageRequest, page_of
 
 HELD, CONFIRMED, FULFILLED = models.State.HELD, models.State.CONFIRMED, models.State.FULFILLED
 RELEASED = models.State.RELEASED
-
-
-class ClockTimestamp(Func):
-    """The database's clock, which alone judges deadlines; now() would be when the transaction began."""
-
-    function = "clock_timestamp"
-    output_field = DateTimeField()
 
 
 @transaction.atomic(savepoint=False)
@@ -53,11 +46,13 @@ def reserve(
 ) -> Reservation:
     """Hold every line for `ttl`, or none, in two statements whatever the number of lines.
 
-    Call it last in a transaction that `transactions.run` runs: from here to the commit the stock rows are locked. Lines
-    of one product are summed. Where units are short and holds past their deadline claim some, those are expired and
-    everything is tried once more. Raises InsufficientStock naming every product that is short, ItemNotFound naming
-    every unknown one, ReferenceInUse. Only `owner` can then change the reservation.
+    Call it last in a transaction: from here to the commit the stock rows are locked. Lines of one product are summed.
+    Where units are short and holds past their deadline claim some, those are expired and the whole transaction is done
+    once more; so it must be one that `transactions.run` runs, else AssertionError. Raises InsufficientStock naming
+    every product that is short, ItemNotFound naming every unknown one, ReferenceInUse. Only `owner` can then change the
+    reservation.
     """
+    transactions.assert_repeatable("inventory.reserve")
     wanted = summed(demand)
     with metrics.LOCK_SECONDS.time():
         rows = sql.lock_stock(wanted)
@@ -98,7 +93,7 @@ def extend(
     Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it is
     too old.
     """
-    state, _ = _locked(reservation_id, owner, visible_to)
+    state = _locked(reservation_id, owner, visible_to).state
     if state != HELD:
         raise InvalidTransition(state)
     if not sql.extend_reservation(reservation_id, ttl=ttl, max_age=max_age):
@@ -110,11 +105,11 @@ def extend(
 def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None, visible_to: int | None = None) -> Reservation:
     """Turn a hold into a commitment: its units are promised without a deadline.
 
-    A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless. Raises
-    ReservationNotFound, NotTheOwner, InvalidTransition.
+    A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless, also when its units are
+    shipped by now. Raises ReservationNotFound, NotTheOwner, InvalidTransition.
     """
-    state, reference = _locked(reservation_id, owner, visible_to)
-    if state == CONFIRMED:
+    state, reference, *_ = _locked(reservation_id, owner, visible_to)
+    if state in (CONFIRMED, FULFILLED):
         return get_reservation(reservation_id)
     if state != HELD:
         raise InvalidTransition(state)
@@ -146,7 +141,7 @@ def release(
 
     Repeating a whole release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
     """
-    state, reference = _locked(reservation_id, owner, visible_to)
+    state, reference, *_ = _locked(reservation_id, owner, visible_to)
     if state == RELEASED and items is None:
         return get_reservation(reservation_id)
     if state not in (HELD, CONFIRMED):
@@ -167,12 +162,11 @@ def fulfill(
 ) -> Reservation:
     """Ship units of a confirmed reservation from the warehouses it names: those of `items`, or all that are open.
 
-    Repeating a whole fulfillment is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen,
-    InsufficientStock when units were promised on backorder and have not arrived.
+    Raises ReservationNotFound, NotTheOwner, InvalidTransition when there is nothing left to ship, ExceedsOpen,
+    InsufficientStock where fewer units are on hand and not unavailable than would be shipped: promised on backorder and
+    not arrived, or damaged since.
     """
-    state, reference = _locked(reservation_id, owner)
-    if state == FULFILLED and items is None:
-        return get_reservation(reservation_id)
+    state, reference, *_ = _locked(reservation_id, owner)
     if state != CONFIRMED:
         raise InvalidTransition(state)
     lines = sql.lock_lines([reservation_id])
@@ -205,11 +199,12 @@ def take_back(
 
     Raises ReservationNotFound, NotTheOwner, ExceedsOpen, LevelOutOfRange.
     """
-    state, reference = _locked(reservation_id, owner)
+    state, reference, *_ = _locked(reservation_id, owner)
     lines = sql.lock_lines([reservation_id])
     shipped = [Line(line.product_id, line.warehouse_id, line.fulfilled - line.returned) for line in lines]
     parts = _parts(state, shipped, items)
-    if any(on_hand > models.MAX_LEVEL for on_hand in _on_hand_after(lines, parts, sign=1).values()):
+    on_hand = {(line.product_id, line.warehouse_id): line.on_hand for line in lines}
+    if any(on_hand[part.product_id, part.warehouse_id] + part.quantity > models.MAX_LEVEL for part in parts):
         raise LevelOutOfRange(models.MAX_LEVEL)
     sql.add_to_lines([(reservation_id, part) for part in parts], column="returned")
     sql.post_movements(
@@ -262,26 +257,20 @@ def reservations(reservation_ids: Collection[UUID]) -> dict[UUID, Reservation]:
     return found
 
 
-def held_units(reservation_ids: Collection[UUID]) -> int:
-    """Return how many units these reservations hold together: of those that are held and within their deadline."""
-    lines = models.ReservationLine.objects.filter(
-        reservation_id__in=reservation_ids, reservation__state=HELD, reservation__expires_at__gt=ClockTimestamp()
-    )
-    return lines.aggregate(units=Sum("open"))["units"] or 0
-
-
 @transaction.atomic(savepoint=False)
-def lock_state(reservation_id: UUID, *, owner: str) -> str:
-    """Return the state of a reservation, which nobody else changes until the commit.
+def lock_hold(reservation_id: UUID, *, owner: str) -> Hold:
+    """Return where a reservation is, which nobody else changes until the commit.
 
     Raises ReservationNotFound, NotTheOwner.
     """
-    return _locked(reservation_id, owner)[0]
+    found = _locked(reservation_id, owner)
+    return Hold(found.state, found.late_by)
 
 
-def reservation_states(reservation_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the states of reservations by id; unknown ids are absent."""
-    return dict(models.Reservation.objects.filter(pk__in=reservation_ids).values_list("id", "state"))
+def expired_among(reservation_ids: Collection[UUID]) -> list[UUID]:
+    """Return which of these reservations have expired."""
+    rows = models.Reservation.objects.filter(pk__in=reservation_ids, state=models.State.EXPIRED)
+    return list(rows.values_list("id", flat=True))
 
 
 def _refuse(shortages: Sequence[Shortage]) -> None:
@@ -304,15 +293,14 @@ def _refuse_unknown(product_ids: Collection[int]) -> None:
         raise ItemNotFound(unknown)
 
 
-def _locked(reservation_id: UUID, owner: str, visible_to: int | None = None) -> tuple[str, str]:
+def _locked(reservation_id: UUID, owner: str, visible_to: int | None = None) -> LockedReservation:
     """Lock a reservation; one that reaches out of the scope of `visible_to` does not exist."""
     found = sql.lock_reservation(reservation_id)
     if found is None or not is_within_scope(reservation_id, user_id=visible_to):
         raise ReservationNotFound(reservation_id)
-    state, reference, its_owner = found
-    if its_owner != owner:
-        raise NotTheOwner(its_owner)
-    return state, reference
+    if found.owner != owner:
+        raise NotTheOwner(found.owner)
+    return found
 
 
 def _open_parts(state: str, lines: Iterable[ClaimedLine], items: Sequence[Demand] | None) -> list[Line]:
@@ -339,19 +327,13 @@ def _parts(state: str, lines: Sequence[Line], items: Sequence[Demand] | None) ->
     return parts
 
 
-def _on_hand_after(lines: Iterable[ClaimedLine], parts: Iterable[Line], *, sign: int) -> dict[tuple[int, int], int]:
-    on_hand = {(line.product_id, line.warehouse_id): line.on_hand for line in lines}
-    for part in parts:
-        on_hand[part.product_id, part.warehouse_id] += sign * part.quantity
-    return on_hand
-
-
 def _refuse_absent(lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
-    after = _on_hand_after(lines, parts, sign=-1)
+    """Refuse to ship what is not there, or is there and not for sale, whatever was promised."""
+    sellable = {(line.product_id, line.warehouse_id): line.on_hand - line.unavailable for line in lines}
     short = [
-        Shortage(part.product_id, part.quantity, part.quantity + after[part.product_id, part.warehouse_id])
+        Shortage(part.product_id, part.quantity, sellable[part.product_id, part.warehouse_id])
         for part in parts
-        if after[part.product_id, part.warehouse_id] < 0
+        if part.quantity > sellable[part.product_id, part.warehouse_id]
     ]
     if short:
         raise InsufficientStock(short)

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from inventory.sql._stock import is_correction
+
 FIND_SKUS = "SELECT sku, product_id FROM inventory_item WHERE sku = ANY(%s)"
 
 
@@ -93,26 +95,58 @@ def mark_twins(import_id: UUID, *, mode: str) -> None:
             cursor.execute(MARK_CROWDS, parameters)
 
 
-def _judged(rows: str, *, earlier: str = "0", is_first: str = "true", more: str = "") -> str:
+# Units that the merge will find free, since it ends such holds before it takes units off the rows.
+OVERDUE = """overdue AS MATERIALIZED (
+    SELECT l.product_id, l.warehouse_id, sum(l.open)::bigint AS units
+      FROM inventory_reservation h JOIN inventory_reservationline l ON l.reservation_id = h.id
+     WHERE h.state = 'held' AND h.expires_at <= statement_timestamp() AND l.open > 0
+     GROUP BY l.product_id, l.warehouse_id
+)"""
+JOIN_OVERDUE = "LEFT JOIN overdue o ON o.product_id = s.product_id AND o.warehouse_id = s.warehouse_id"
+# How far back the ledger of a row is searched for the moment at which a file's row was counted.
+COUNT_MEMORY = 10_000
+
+
+def _judged(
+    rows: str,
+    *,
+    overdue: str = "COALESCE(o.units, 0)",
+    earlier: str = "0",
+    is_first: str = "true",
+    more: str = "",
+) -> str:
     """Return the query that says of each of `rows` what it would change, or why it may not.
 
     It is what `_refuse_impossible` of the services says of one change, for a set: the loss must not exceed what is
-    free, and no level its range. `earlier` is what rows before it change of the same stock row.
+    free, and no level its range. `earlier` is what rows before it change of the same stock row. `overdue` are the units
+    of holds past their deadline.
+
+    A count below what is unavailable lowers that in the same movement. A count against another book than today's
+    replays what happened since; unless the row was corrected since, maybe for the same units.
     """
     return f"""
     SELECT r.line, r.product_id, r.warehouse_id, w.code, r.reason, r.reference, r.note,
-           s.seq, s.product_id IS NULL AND {is_first} AS is_new, b.on_hand, b.delta, f.fault[1] AS fault_field,
-           f.fault[2] AS fault{more}
+           s.seq, s.product_id IS NULL AND {is_first} AS is_new, b.on_hand, b.delta, u.delta AS unavailable_delta,
+           f.fault[1] AS fault_field, f.fault[2] AS fault{more}
       FROM {rows} r
       LEFT JOIN inventory_warehouse w ON w.id = r.warehouse_id
       LEFT JOIN inventory_stock s ON s.product_id = r.product_id AND s.warehouse_id = r.warehouse_id
-     CROSS JOIN LATERAL (SELECT COALESCE(s.on_hand, 0)::bigint + {earlier} AS on_hand) n
+      {JOIN_OVERDUE if overdue != "0" else ""}
      CROSS JOIN LATERAL (
-        SELECT n.on_hand, CASE %(mode)s WHEN 'set' THEN r.quantity - n.on_hand
-                                        WHEN 'count' THEN r.quantity - COALESCE(r.expected_on_hand, n.on_hand)
-                                        ELSE r.quantity END AS delta,
-               n.on_hand + COALESCE(s.backorder_limit::bigint - s.reserved - s.committed - s.unavailable, 0) AS free
+        SELECT COALESCE(s.on_hand, 0)::bigint + {earlier} AS on_hand,
+               COALESCE(s.unavailable, 0)::bigint AS unavailable,
+               COALESCE(s.reserved::bigint + s.committed, 0) - {overdue} AS promised
+     ) n
+     CROSS JOIN LATERAL (
+        SELECT n.on_hand, GREATEST(0, n.on_hand - n.unavailable - n.promised) AS free,
+               CASE %(mode)s WHEN 'set' THEN r.quantity - n.on_hand
+                             WHEN 'count' THEN r.quantity - COALESCE(r.expected_on_hand, n.on_hand)
+                             ELSE r.quantity END AS delta
      ) b
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN %(mode)s = 'count' THEN LEAST(0, n.on_hand + b.delta - n.unavailable)
+                    ELSE r.unavailable END AS delta
+     ) u
      CROSS JOIN LATERAL (
         SELECT CASE
             WHEN w.id IS NULL THEN ARRAY['warehouse', 'this warehouse has been deleted meanwhile']
@@ -122,9 +156,19 @@ def _judged(rows: str, *, earlier: str = "0", is_first: str = "true", more: str 
                  format('%%s would go of %%s on hand', -b.delta, b.on_hand)]
             WHEN b.on_hand + b.delta > %(highest)s THEN ARRAY['quantity',
                  format('%%s would be on hand; the most is %%s', b.on_hand + b.delta, %(highest)s::int)]
-            WHEN b.delta < 0 AND -b.delta > b.free THEN ARRAY['quantity',
+            WHEN u.delta - b.delta > b.free THEN ARRAY['quantity',
                  format('%%s would go, but of %%s on hand %%s are reserved, committed or unavailable; at most %%s may',
-                        -b.delta, b.on_hand, s.reserved::bigint + s.committed + s.unavailable, GREATEST(0, b.free))]
+                        -b.delta, b.on_hand, n.promised + n.unavailable, b.free)]
+            WHEN %(mode)s = 'count' AND b.delta <> 0 AND r.expected_on_hand <> b.on_hand AND EXISTS (
+                SELECT FROM inventory_movement m
+                 WHERE m.product_id = s.product_id AND m.warehouse_id = s.warehouse_id AND m.seq > COALESCE((
+                    SELECT c.seq FROM inventory_movement c
+                     WHERE c.product_id = s.product_id AND c.warehouse_id = s.warehouse_id
+                       AND c.seq > s.seq - {COUNT_MEMORY} AND c.on_hand = r.expected_on_hand
+                     ORDER BY c.seq DESC LIMIT 1), s.seq - {COUNT_MEMORY})
+                   AND {is_correction("m")})
+                THEN ARRAY['quantity', format('the stock was corrected since %%s were on hand; count it again',
+                                              r.expected_on_hand)]
             ELSE ARRAY['', ''] END AS fault
      ) f"""
 
@@ -162,7 +206,7 @@ LARGEST = 20
 
 def _check(judged: str) -> str:
     return f"""
-WITH RECURSIVE {judged}, marked AS (
+WITH RECURSIVE {OVERDUE}, {judged}, marked AS (
     UPDATE inventory_importrow r SET fault_field = j.fault_field, fault = j.fault
       FROM judged j WHERE j.fault <> '' AND r.stock_import_id = %(id)s AND r.line = j.line
 ), good AS (
@@ -190,7 +234,7 @@ _ONE_AFTER_THE_OTHER = f"""numbered AS MATERIALIZED (
       FROM ({_FIRST}) j
      UNION ALL
     SELECT j.line, j.product_id, j.warehouse_id, j.code, j.reason, j.reference, j.note, j.seq, j.is_new, j.on_hand,
-           j.delta, j.fault_field, j.fault, j.n, j.so_far + CASE WHEN j.fault = '' THEN j.delta ELSE 0 END,
+           j.delta, j.unavailable_delta, j.fault_field, j.fault, j.n, j.so_far + CASE WHEN j.fault = '' THEN j.delta ELSE 0 END,
            j.is_open OR j.is_new AND j.fault = ''
       FROM ({_NEXT}) j
 )"""
@@ -243,6 +287,19 @@ def next_chunk(import_id: UUID, *, after: int, size: int) -> Chunk | None:
     return None if last_line is None else Chunk(after, last_line)
 
 
+CHUNK_PRODUCTS = """
+SELECT DISTINCT product_id FROM inventory_importrow
+ WHERE stock_import_id = %s AND line > %s AND line <= %s AND fault = ''
+"""
+
+
+def chunk_products(import_id: UUID, chunk: Chunk) -> list[int]:
+    """Return the products of the rows of a chunk that are still to be applied."""
+    with connection.cursor() as cursor:
+        cursor.execute(CHUNK_PRODUCTS, [import_id, *chunk])
+        return [product_id for (product_id,) in cursor]
+
+
 # None of them can be deleted until the commit; like everywhere, before the stock rows.
 SHARE_PLACES = """
 SELECT id FROM inventory_warehouse
@@ -256,18 +313,24 @@ WITH chunk AS (
      WHERE stock_import_id = %s AND line > %s AND line <= %s AND fault = ''
 ), locked AS (
     SELECT s.product_id FROM inventory_stock s
-     WHERE (s.product_id, s.warehouse_id) IN (SELECT product_id, warehouse_id FROM chunk)
+     WHERE (s.product_id, s.warehouse_id) IN (
+           SELECT product_id, warehouse_id FROM chunk
+            UNION SELECT product_id, warehouse_id FROM inventory_reservationline
+                   WHERE reservation_id = ANY(%s::uuid[]) AND open > 0)
      ORDER BY s.product_id, s.warehouse_id FOR NO KEY UPDATE OF s
 )
 SELECT count(*), (SELECT count(*) FROM locked) FROM chunk
 """
 
 
-def lock_chunk(import_id: UUID, chunk: Chunk) -> int:
-    """Lock the stock rows of a chunk in key order; return how many of its rows are still to be applied."""
+def lock_chunk(import_id: UUID, chunk: Chunk, *, claimed_by: Collection[UUID] = ()) -> int:
+    """Lock the stock rows of a chunk in key order, and with them those that the reservations `claimed_by` claim.
+
+    Returns how many rows of the chunk are still to be applied.
+    """
     with connection.cursor() as cursor:
         cursor.execute(SHARE_PLACES, [import_id, *chunk])
-        cursor.execute(LOCK_CHUNK, [import_id, *chunk])
+        cursor.execute(LOCK_CHUNK, [import_id, *chunk, list(claimed_by)])
         rows, _ = cursor.fetchone()
     return int(rows)
 
@@ -280,7 +343,7 @@ WITH next AS (
     SELECT DISTINCT ON (product_id, warehouse_id) * FROM inventory_importrow
      WHERE stock_import_id = %(id)s AND line > %(after)s AND line <= %(last_line)s AND fault = ''
      ORDER BY product_id, warehouse_id, line
-), judged AS MATERIALIZED ({_judged("next")}
+), judged AS MATERIALIZED ({_judged("next", overdue="0")}
 ), go AS (
     SELECT %(skips)s OR NOT EXISTS (SELECT FROM judged WHERE fault <> '') AS ok
 ), opened AS (
@@ -291,7 +354,8 @@ WITH next AS (
         ON CONFLICT DO NOTHING -- somebody was first; locked, the row is the next call's
     RETURNING product_id, warehouse_id, seq, on_hand, reserved, committed, unavailable
 ), head AS (
-    UPDATE inventory_stock s SET on_hand = s.on_hand + j.delta, seq = s.seq + 1
+    UPDATE inventory_stock s
+       SET on_hand = s.on_hand + j.delta, unavailable = s.unavailable + j.unavailable_delta, seq = s.seq + 1
       FROM judged j, go
      WHERE go.ok AND NOT j.is_new AND j.fault = '' AND j.delta <> 0
        AND s.product_id = j.product_id AND s.warehouse_id = j.warehouse_id
@@ -301,7 +365,7 @@ WITH next AS (
     INSERT INTO inventory_movement
            (product_id, warehouse_id, seq, on_hand_delta, reserved_delta, committed_delta, unavailable_delta,
             on_hand, reserved, committed, unavailable, kind, reason, reference, note, actor_id, import_id, created_at)
-    SELECT h.product_id, h.warehouse_id, h.seq, j.delta, 0, 0, 0, h.on_hand, h.reserved, h.committed, h.unavailable,
+    SELECT h.product_id, h.warehouse_id, h.seq, j.delta, 0, 0, j.unavailable_delta, h.on_hand, h.reserved, h.committed, h.unavailable,
            CASE WHEN %(mode)s = 'count' THEN 'count' WHEN j.reason = 'received' THEN 'receive' ELSE 'adjust' END,
            COALESCE(NULLIF(j.reason, ''), CASE %(mode)s WHEN 'count' THEN 'count' ELSE 'import' END),
            j.reference, COALESCE(NULLIF(j.note, ''), %(note)s), %(actor_id)s::bigint, %(id)s,
@@ -363,12 +427,13 @@ def drop_rows(import_id: UUID) -> None:
 
 # The rows that take back what an import did, one for each stock row.
 STAGE_UNDO = """
-INSERT INTO inventory_importrow (stock_import_id, line, product_id, warehouse_id, quantity, reason, reference, note,
-                                 cells, fault_field, fault)
+INSERT INTO inventory_importrow (stock_import_id, line, product_id, warehouse_id, quantity, unavailable, reason,
+                                 reference, note, cells, fault_field, fault)
 SELECT %(undo_id)s, row_number() OVER (ORDER BY m.product_id, m.warehouse_id) + 1, m.product_id, m.warehouse_id,
-       m.quantity, '', '', '', jsonb_build_array(i.sku, w.code, m.quantity::text)::text, '', ''
+       m.quantity, m.unavailable, '', '', '', jsonb_build_array(i.sku, w.code, m.quantity::text)::text, '', ''
   FROM (
-    SELECT product_id, warehouse_id, -sum(on_hand_delta)::int AS quantity FROM inventory_movement
+    SELECT product_id, warehouse_id, -sum(on_hand_delta)::int AS quantity, -sum(unavailable_delta)::int AS unavailable
+      FROM inventory_movement
      WHERE import_id = %(id)s GROUP BY product_id, warehouse_id HAVING sum(on_hand_delta) <> 0
   ) m
   JOIN inventory_item i USING (product_id)

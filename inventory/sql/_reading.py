@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from inventory.sql._stock import is_correction
 from shop.toolkit.statements import array, prepared
 
 OVERDUE_UNITS = """
@@ -57,6 +58,22 @@ def consumers(keys: Collection[tuple[int, int]], *, state: str, limit: int) -> l
     with connection.cursor() as cursor:
         cursor.execute(CONSUMERS, [*columns, state, limit])
         return [Consumer(*row) for row in cursor]
+
+
+CORRECTED_SINCE_COUNTED = f"""
+SELECT l.product_id FROM inventory_countline l JOIN inventory_count c ON c.id = l.count_id
+ WHERE l.count_id = %s AND l.posted_at IS NULL AND EXISTS (
+       SELECT FROM inventory_movement m
+        WHERE m.product_id = l.product_id AND m.warehouse_id = c.warehouse_id AND m.seq > l.book_seq
+          AND {is_correction("m")})
+"""
+
+
+def corrected_since_counted(count_id: UUID) -> set[int]:
+    """Return the products of a count's open lines whose stock row was corrected after they were counted."""
+    with connection.cursor() as cursor:
+        cursor.execute(CORRECTED_SINCE_COUNTED, [count_id])
+        return {product_id for (product_id,) in cursor}
 
 
 class MovementRow(NamedTuple):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from inventory.sql._stock import Line
+from inventory.sql._stock import Key, Line
 from shop.toolkit.statements import array, prepared
 
 # All that a reserve writes in one statement, so that the stock rows, which are locked by now, wait for one round trip
@@ -86,15 +86,28 @@ def read_reservations(reservation_ids: Collection[UUID]) -> list[tuple[Any, ...]
     return found
 
 
-LOCK_RESERVATION = "SELECT state, reference, owner FROM inventory_reservation WHERE id = %s FOR NO KEY UPDATE"
+class LockedReservation(NamedTuple):
+    """A reservation that nobody else changes until the commit; `late_by` is how long its deadline has passed, negative
+    before it."""
+
+    state: str
+    reference: str
+    owner: str
+    late_by: timedelta
 
 
-def lock_reservation(reservation_id: UUID) -> tuple[str, str, str] | None:
-    """Lock a reservation; return its state, reference and owner, or None when there is no such reservation."""
+LOCK_RESERVATION = """
+SELECT state, reference, owner, clock_timestamp() - expires_at FROM inventory_reservation WHERE id = %s
+   FOR NO KEY UPDATE
+"""
+
+
+def lock_reservation(reservation_id: UUID) -> LockedReservation | None:
+    """Lock a reservation and return it, or None when there is no such reservation."""
     with prepared() as cursor:
         cursor.execute(LOCK_RESERVATION, [reservation_id])
         found = cursor.fetchone()
-        return found and (found[0], found[1], found[2])
+        return LockedReservation(*found) if found else None
 
 
 LOCK_DUE = """
@@ -129,6 +142,18 @@ def lock_overdue(product_ids: Collection[int]) -> dict[UUID, str]:
         return dict(cursor.fetchall())
 
 
+CLAIMED_ROWS = """
+SELECT DISTINCT product_id, warehouse_id FROM inventory_reservationline WHERE reservation_id = ANY(%s) AND open > 0
+"""
+
+
+def claimed_rows(reservation_ids: Collection[UUID]) -> list[Key]:
+    """Return the (product, warehouse) keys of the stock rows that these reservations claim units of."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIMED_ROWS, [list(reservation_ids)])
+        return [(product_id, warehouse_id) for product_id, warehouse_id in cursor]
+
+
 class ClaimedLine(NamedTuple):
     """A line of a reservation, over its locked stock row."""
 
@@ -139,10 +164,11 @@ class ClaimedLine(NamedTuple):
     fulfilled: int
     returned: int
     on_hand: int
+    unavailable: int
 
 
 LOCK_LINES = """
-SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.returned, s.on_hand
+SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.returned, s.on_hand, s.unavailable
   FROM inventory_reservationline l
   JOIN inventory_stock s ON s.product_id = l.product_id AND s.warehouse_id = l.warehouse_id
  WHERE l.reservation_id = ANY(%s)

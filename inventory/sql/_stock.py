@@ -7,6 +7,9 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from shop.toolkit.statements import array, prepared
 
 
+Key = tuple[int, int]  # of a stock row: product and warehouse
+
+
 class StockRow(NamedTuple):
     """A stock row of an active warehouse, as one statement saw it."""
 
@@ -132,27 +135,45 @@ class Levels(NamedTuple):
     promised: int
     unavailable: int
     backorder_limit: int
+    seq: int
+
+    @property
+    def sellable(self) -> int:
+        """Units that are there and not set aside."""
+        return self.on_hand - self.unavailable
 
     @property
     def free(self) -> int:
-        """Units that may go without breaking a promise; safety stock may."""
-        return self.on_hand + self.backorder_limit - self.promised - self.unavailable
+        """Sellable units that nobody is promised: they may leave or be set aside, safety stock included.
+
+        The backorder limit is no part of it: it widens what may be promised, not what is there.
+        """
+        return max(0, self.sellable - self.promised)
 
 
-LOCK_LEVELS = """
-SELECT s.product_id, s.warehouse_id, s.on_hand, s.reserved + s.committed, s.unavailable, s.backorder_limit
+READ_LEVELS = """
+SELECT s.product_id, s.warehouse_id, s.on_hand, s.reserved + s.committed, s.unavailable, s.backorder_limit, s.seq
   FROM inventory_stock s
   JOIN unnest(%s::bigint[], %s::bigint[]) AS wanted (product_id, warehouse_id) USING (product_id, warehouse_id)
  ORDER BY s.product_id, s.warehouse_id
-   FOR NO KEY UPDATE OF s
 """
+LOCK_LEVELS = f"{READ_LEVELS} FOR NO KEY UPDATE OF s"
 
 
-def lock_levels(keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], Levels]:
+def lock_levels(keys: Collection[Key]) -> dict[Key, Levels]:
     """Lock the rows of these (product, warehouse) keys in key order; keys without a row are absent."""
+    return _levels(LOCK_LEVELS, keys)
+
+
+def read_levels(keys: Collection[Key]) -> dict[Key, Levels]:
+    """Return the same without locking, for display."""
+    return _levels(READ_LEVELS, keys)
+
+
+def _levels(statement: str, keys: Collection[Key]) -> dict[Key, Levels]:
     columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
     with connection.cursor() as cursor:
-        cursor.execute(LOCK_LEVELS, columns)
+        cursor.execute(statement, columns)
         return {(product_id, warehouse_id): Levels(*levels) for product_id, warehouse_id, *levels in cursor}
 
 
@@ -167,6 +188,18 @@ class Change:
     committed: int = 0
     unavailable: int = 0
     reference: str = ""
+
+
+def is_correction(movement: str) -> str:
+    """Return the SQL condition that `movement` corrected what is on hand: by hand, by a file, or by a count.
+
+    A count that was taken before it must not be applied after it: both may be about the same units. What really came,
+    went or was returned is no correction.
+    """
+    return (
+        f"{movement}.on_hand_delta <> 0 AND {movement}.kind IN ('adjust', 'count')"
+        f" AND {movement}.reason NOT IN ('return', 'sale')"
+    )
 
 
 # What changes a quantity, beside RESERVE and the MERGE of an import, which do the same for a set: the row and

@@ -6,11 +6,12 @@ from django.db import connection
 
 CHECKS: dict[str, tuple[str, str]] = {
     "quantities": (
-        "A stock row has a quantity out of range, or promises more than it may.",
+        "A stock row has a quantity out of range, promises more than it may, or has more unavailable than on hand.",
         """
         SELECT product_id, warehouse_id, on_hand, reserved, committed, unavailable, backorder_limit FROM inventory_stock
          WHERE LEAST(on_hand, reserved, committed, unavailable, safety_stock, backorder_limit, reorder_point) < 0
             OR reserved::bigint + committed + unavailable > on_hand::bigint + backorder_limit
+            OR unavailable > on_hand
         """,
     ),
     "one_row": (

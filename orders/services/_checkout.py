@@ -22,7 +22,7 @@ from orders.services._facts import (
 )
 from orders.services._reading import OWNER, PENDING, shares_of, take_shares
 from products import services as products
-from shop.toolkit.ids import new_id
+from shop.toolkit.ids import first_id_at, new_id
 from shop.toolkit.logs import tell_at_commit
 from users import services as users
 
@@ -44,7 +44,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     if changes := _price_changes(wishes, offers):
         raise PriceChanged(changes, inventory.shortages(demand))
     currency = _common_currency(offers)
-    _refuse_hoarding(user_id, demand)
+    limit = settings.MAX_HELD_UNITS_PER_USER
     lines = [_new_line(wish, offers[wish.product_id]) for wish in wishes]
     order_id, reservation_id = new_id(), new_id()
     number = _number(order_id, now)
@@ -59,7 +59,13 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         total=total,
         now=now,
         lines=lines,
+        locks_buyer=limit is not None,
     )
+    if limit is not None:
+        # This order is counted by now, and so are those that the same buyer has placed while we waited.
+        unpaid = unpaid_units(user_id, now=now)
+        if unpaid > limit:
+            raise HoldLimitReached(limit=limit, held=unpaid - sum(line.quantity for line in lines))
     # Last, because from here to the commit other buyers of the same products wait.
     reservation = inventory.reserve(
         reservation_id=reservation_id,
@@ -96,17 +102,14 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     )
 
 
-def _refuse_hoarding(user_id: int, demand: Sequence[inventory.Demand]) -> None:
-    """Refuse more units in one user's pending orders than MAX_HELD_UNITS_PER_USER, where that is set."""
-    limit = settings.MAX_HELD_UNITS_PER_USER
-    if limit is None:
-        return
-    # One checkout of a user at a time: two at once would each find room for itself.
-    users.lock_user(user_id)
-    pending = models.Order.objects.filter(user_id=user_id, status=PENDING).values_list("reservation_id", flat=True)
-    held = inventory.held_units(list(pending))
-    if held + sum(line.quantity for line in demand) > limit:
-        raise HoldLimitReached(limit=limit, held=held)
+def unpaid_units(user_id: int, *, now: datetime) -> int:
+    """Return how many units a user has in orders that nothing was paid for: held, or confirmed and not shipped.
+
+    What was placed longer ago than a hold lasts holds nothing, or may be taken by the next buyer.
+    """
+    return sql.unpaid_units(
+        user_id, held_from=first_id_at(now - timedelta(seconds=settings.RESERVATION_TTL_SECONDS))
+    )
 
 
 def _price_changes(wishes: Sequence[Wish], offers: dict[int, products.Offer]) -> list[PriceChange]:

@@ -83,11 +83,11 @@ class Order:
 
 @dataclass(frozen=True)
 class PriceChange:
-    """A product costs `actual` where the buyer expected `expected`."""
+    """A product costs `actual` where the buyer expected `expected`; None when it is no longer on sale."""
 
     product_id: int
     expected: Decimal
-    actual: Decimal
+    actual: Decimal | None
     currency: str
 
 
@@ -104,7 +104,12 @@ class PriceChanged(Refusal):
     def __init__(self, price_changes: Sequence[PriceChange], shortages: Sequence[inventory.Shortage]) -> None:
         self.price_changes = list(price_changes)
         self.shortages = list(shortages)
-        super().__init__("Prices have changed since they were shown.")
+        gone = any(change.actual is None for change in self.price_changes)
+        super().__init__(
+            "Some products are no longer on sale at the price of this order."
+            if gone
+            else "Prices have changed since they were shown."
+        )
 
 
 class MixedCurrencies(Refusal):
@@ -115,11 +120,13 @@ class MixedCurrencies(Refusal):
 
 
 class HoldLimitReached(Refusal):
-    """One user would hold more units in pending orders than one may."""
+    """One user would have more units in unpaid orders than one may."""
 
     def __init__(self, *, limit: int, held: int) -> None:
         self.limit, self.held = limit, held
-        super().__init__(f"One customer may hold {limit} units in pending orders, and {held} are held already.")
+        super().__init__(
+            f"One customer may have {limit} units in orders that are not paid, and has {held} already. Pay or cancel one."
+        )
 
 
 class InvalidTransition(Refusal):

@@ -1,7 +1,7 @@
 """What becomes of an order once it is placed. Each step is a compare-and-set on its status, under the order's lock."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,9 +10,19 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._checkout import checkout
-from orders.services._facts import InvalidTransition, Order, OrderNotFound, Wish
+from orders.services._checkout import checkout, unpaid_units
+from orders.services._facts import (
+    HoldLimitReached,
+    InvalidTransition,
+    Order,
+    OrderNotFound,
+    PriceChange,
+    PriceChanged,
+    Wish,
+)
 from orders.services._reading import OWNER, events_of, lines_of, order_of, orders_of, visible
+from products import services as products
+from shop.toolkit import money
 from shop.toolkit.ids import new_id
 from shop.toolkit.logs import tell_at_commit
 
@@ -27,19 +37,23 @@ logger = logging.getLogger(__name__)
 def confirm_order(
     order_id: UUID, *, visible_to: int | None, actor_id: int, payment_reference: str, now: datetime
 ) -> Order:
-    """Commit a pending order's stock to it. Repeating it is harmless.
+    """Commit a pending order's stock to it. Repeating it is harmless, whatever became of the order since.
 
-    Where the hold has ended meanwhile, its units are reserved afresh in the same transaction. Raises OrderNotFound,
-    InvalidTransition, inventory.InsufficientStock.
+    After the hold's deadline it is a late confirm: for LATE_CONFIRM_SECONDS, while every product is on sale at the
+    price of the order. Where the hold has ended, its units are reserved afresh in the same transaction. Raises
+    OrderNotFound, InvalidTransition, PriceChanged, HoldLimitReached, inventory.InsufficientStock.
     """
     row = _locked(order_id, visible_to)
-    if row.status == CONFIRMED:
+    if row.status in (CONFIRMED, PARTLY, FULFILLED):
         return orders_of([row])[0]
     if row.status not in (PENDING, EXPIRED):
         raise InvalidTransition(row.status)
     lines = lines_of([row])[row.pk]
     # Locked before it is asked: a sweeper at the same moment must not end the hold between the question and the answer.
-    if inventory.lock_state(row.reservation_id, owner=OWNER) == EXPIRED:
+    hold = inventory.lock_hold(row.reservation_id, owner=OWNER)
+    if hold.state == EXPIRED or hold.late_by > timedelta(0):
+        _refuse_late(row, lines, hold, is_paid=bool(payment_reference), now=now)
+    if hold.state == EXPIRED:
         row.reservation_id = _reserve_again(row, lines, actor_id)
     row.payment_reference = payment_reference
     _move(row, CONFIRMED, event=models.Event.CONFIRMED, actor_id=actor_id, reason="", now=now)
@@ -59,19 +73,24 @@ def place_order(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dat
 def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: datetime, reason: str = "") -> Order:
     """Cancel all that is not shipped and release its stock; a shipped unit is a return. Repeating it is harmless.
 
-    Raises OrderNotFound, InvalidTransition.
+    An expired order holds nothing; who may change everybody's orders cancels it all the same, so that it cannot be
+    confirmed late. Raises OrderNotFound, InvalidTransition.
     """
     row = _locked(order_id, visible_to)
     if row.status == CANCELLED:
         return orders_of([row])[0]
-    if row.status not in (PENDING, CONFIRMED, PARTLY):
+    if row.status not in (PENDING, EXPIRED, CONFIRMED, PARTLY):
         raise InvalidTransition(row.status)
-    if inventory.lock_state(row.reservation_id, owner=OWNER) == EXPIRED:
+    is_expired = inventory.lock_hold(row.reservation_id, owner=OWNER).state == EXPIRED
+    if is_expired and visible_to is not None:
         raise InvalidTransition(EXPIRED)
     _move(row, CANCELLED, event=models.Event.CANCELLED, actor_id=actor_id, reason=reason, now=now)
     sql.cancel_open_lines(order_id)
     lines, events = lines_of([row])[row.pk], events_of([row])[row.pk]
-    reservation = inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id)
+    if is_expired:
+        reservation = inventory.get_reservation(row.reservation_id)
+    else:
+        reservation = inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id)
     return order_of(row, lines, events, reservation)
 
 
@@ -79,12 +98,10 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
 def fulfill_order(order_id: UUID, *, items: Sequence[inventory.Demand] | None, actor_id: int, now: datetime) -> Order:
     """Ship units of a confirmed order from the warehouses that its reservation names: `items`, or all that is open.
 
-    Lines of one product are shipped in their order. Repeating a whole fulfillment is harmless. Raises OrderNotFound,
-    InvalidTransition, inventory.ExceedsOpen, inventory.InsufficientStock.
+    Lines of one product are shipped in their order. Raises OrderNotFound, InvalidTransition when nothing is left to
+    ship, inventory.ExceedsOpen, inventory.InsufficientStock.
     """
     row = _locked(order_id, None)
-    if row.status == FULFILLED and items is None:
-        return orders_of([row])[0]
     if row.status not in (CONFIRMED, PARTLY):
         raise InvalidTransition(row.status)
     lines = lines_of([row])[row.pk]
@@ -134,8 +151,7 @@ def expire_due(*, limit: int, now: datetime) -> int:
         models.Order.objects.filter(status=PENDING).order_by("id").select_for_update(skip_locked=True, no_key=True)
     )
     orders_by_hold = {row.reservation_id: row.pk for row in pending[:SWEPT_AT_ONCE]}
-    states = inventory.reservation_states(orders_by_hold)
-    gone = [orders_by_hold[hold] for hold, state in states.items() if state == EXPIRED]
+    gone = [orders_by_hold[hold] for hold in inventory.expired_among(orders_by_hold)]
     models.Order.objects.filter(pk__in=gone, status=PENDING).update(status=EXPIRED, updated_at=now)
     sql.record_event(gone, event=models.Event.EXPIRED, actor_id=None, reason="", now=now)
     for order_id in gone:
@@ -164,6 +180,42 @@ def _move(row: models.Order, status: str, *, event: str, actor_id: int, reason: 
         now=now,
     )
     tell_at_commit(logger, f"order {event}", order_id=row.pk, number=row.number, user_id=row.user_id, actor_id=actor_id)
+
+
+def _refuse_late(
+    row: models.Order, lines: Sequence[models.OrderLine], hold: inventory.Hold, *, is_paid: bool, now: datetime
+) -> None:
+    """Refuse a confirm after the deadline that comes too late, or that the buyer would not get at a new checkout.
+
+    Else an expired order would be an option on its old price for ever.
+    """
+    if hold.late_by > timedelta(seconds=settings.LATE_CONFIRM_SECONDS):
+        raise InvalidTransition(EXPIRED)
+    offers = products.find_offers({line.product_id for line in lines})
+    if changes := _price_changes(row, lines, offers):
+        is_short = hold.state == EXPIRED
+        demand = [inventory.Demand(line.product_id, line.quantity) for line in lines]
+        raise PriceChanged(changes, inventory.shortages(demand) if is_short else [])
+    limit = settings.MAX_HELD_UNITS_PER_USER
+    if is_paid or limit is None:
+        return
+    sql.lock_buyer(row.user_id)
+    held = unpaid_units(row.user_id, now=now)
+    if held + sum(line.quantity for line in lines) > limit:
+        raise HoldLimitReached(limit=limit, held=held)
+
+
+def _price_changes(
+    row: models.Order, lines: Sequence[models.OrderLine], offers: Mapping[int, products.Offer]
+) -> list[PriceChange]:
+    changes = {}
+    for line in lines:
+        offer, expected = offers.get(line.product_id), money.to_minor_unit(line.unit_price, row.currency)
+        if offer is None:
+            changes[line.product_id] = PriceChange(line.product_id, expected, None, row.currency)
+        elif (offer.price, offer.currency) != (expected, row.currency):
+            changes[line.product_id] = PriceChange(line.product_id, expected, offer.price, offer.currency)
+    return list(changes.values())
 
 
 def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_id: int) -> UUID:

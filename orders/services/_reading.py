@@ -1,4 +1,4 @@
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -56,8 +56,10 @@ def list_orders(
     are visible) an email address; whole, the number and the address in any case. Raises InvalidCursor.
     """
     rows = visible(visible_to)
-    given = {"status": status, "created_at__gte": created_from, "created_at__lt": created_to}
+    given = {"created_at__gte": created_from, "created_at__lt": created_to}
     rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
+    if status is not None:
+        rows = rows.filter(has_status(status, rows))
     if search:
         lines = models.OrderLine.objects.filter(order_id=OuterRef("pk"), sku=search)
         found = Q(number=search.upper()) | Q(Exists(lines))
@@ -71,8 +73,31 @@ def count_by_status(*, since: datetime) -> dict[str, int]:
     """Return how many of the orders made since then are in each status, in the order of their lives."""
     # By the key, which begins with the time and has an index.
     rows = models.Order.objects.filter(pk__gte=first_id_at(since)).order_by()
-    counts = dict(rows.values_list("status").annotate(count=Count("pk")))
-    return {status.value: counts.get(status, 0) for status in models.Status}
+    counts = Counter(dict(rows.values_list("status").annotate(count=Count("pk"))))
+    gone = len(_holds_ended(rows))
+    counts.update({PENDING: -gone, EXPIRED: gone})
+    return {status.value: counts[status] for status in models.Status}
+
+
+def has_status(status: str, rows: QuerySet[models.Order]) -> Q:
+    """Return the condition that one of `rows` is shown with this status.
+
+    An order expires when its hold ends; its row follows when somebody sweeps.
+    """
+    if status not in (PENDING, EXPIRED):
+        return Q(status=status)
+    gone = Q(status=PENDING, reservation_id__in=_holds_ended(rows))
+    return Q(status=PENDING) & ~gone if status == PENDING else Q(status=EXPIRED) | gone
+
+
+def shown_status(status: str, reservation_state: str) -> str:
+    """Return the status of an order, by that of its row and the state of its reservation."""
+    return str(EXPIRED if status == PENDING and reservation_state == EXPIRED else status)
+
+
+def _holds_ended(rows: QuerySet[models.Order]) -> list[UUID]:
+    """Return the reservations of those of `rows` that are pending although their hold has ended."""
+    return inventory.expired_among(list(rows.filter(status=PENDING).values_list("reservation_id", flat=True)))
 
 
 def visible(visible_to: int | None) -> QuerySet[models.Order]:
@@ -114,8 +139,7 @@ def order_of(
         id=row.pk,
         number=row.number,
         user_id=row.user_id,
-        # The hold's end is the order's, from that moment on; the row follows when somebody sweeps.
-        status=str(EXPIRED if row.status == PENDING and reservation.state == EXPIRED else row.status),
+        status=shown_status(row.status, reservation.state),
         currency=row.currency,
         total=money.to_minor_unit(row.total, row.currency),
         expires_at=reservation.expires_at if row.status == PENDING and reservation.ended_at is None else None,

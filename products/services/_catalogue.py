@@ -167,16 +167,18 @@ def list_products(
     return replicas.read(lambda using: page_of(rows.using(using), order=order, request=page)).map(_product)
 
 
-def offers(product_ids: Collection[int]) -> dict[int, Offer]:
-    """Return what these products are sold at, by id, in one statement.
-
-    Raises ProductNotFound naming all unknown and archived ones.
-    """
+def find_offers(product_ids: Collection[int]) -> dict[int, Offer]:
+    """Return what these products are sold at, by id, in one statement; those that are not on sale are absent."""
     rows = sql.on_sale(product_ids)
-    found = {
+    return {
         product_id: Offer(product_id, sku, name, money.to_minor_unit(price, currency), currency)
         for product_id, sku, name, price, currency in rows
     }
+
+
+def offers(product_ids: Collection[int]) -> dict[int, Offer]:
+    """Return the same. Raises ProductNotFound naming all unknown and archived ones."""
+    found = find_offers(product_ids)
     if missing := set(product_ids) - set(found):
         raise ProductNotFound(missing)
     return found

@@ -23,7 +23,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.views import UnfoldModelAdminViewMixin
 
-from shop.toolkit import transactions
+from shop.toolkit import form_keys, idempotency, transactions
 from shop.toolkit.refusals import Refusal
 
 
@@ -104,11 +104,14 @@ class ServicePage(AdminPage, FormView):
     """A page with a form that is one call of a service, in one transaction. A refusal is an error above the form.
 
     A subclass names its form and does the work in `act`; `submit` is what the form's button says, where that is not
-    the page's label. Every step is in the admin's history, beside what the service itself writes down.
+    the page's label. Every step is in the admin's history, beside what the service itself writes down. A form that is
+    sent twice is done once: its key is claimed in the transaction of the work, and the first result shown again.
     """
 
     template_name = "toolkit/service_page.html"
     submit: ClassVar[str] = ""
+    scope: idempotency.Scope
+    takes_key_again = True  # whether a page that is shown again keeps the key of the form that was sent
 
     def act(self, given: dict[str, Any]) -> str:
         """Call the service; return what was done, in a sentence."""
@@ -127,31 +130,75 @@ class ServicePage(AdminPage, FormView):
         """Return what to say of a refusal."""
         return str(refusal)
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            self.scope = form_keys.scope_of(request, self.actor_id)
+            # Before anything else: what the form is about may be gone by now, because it was done.
+            if done := form_keys.find(self.scope):
+                return self._already(done)
+        except (form_keys.FormOutdated, idempotency.KeyReused) as refusal:
+            return self._refused(self.get_form(), refusal)
+        response: HttpResponse = super().post(request, *args, **kwargs)
+        return response
+
     def form_valid(self, form: Any) -> HttpResponse:
         try:
-            done = transactions.run(lambda: self._act_and_log(dict(form.cleaned_data)))
+            kept = transactions.run(lambda: self._act_once(dict(form.cleaned_data)))
         except Refusal as refusal:
-            form.add_error(None, self.explain(refusal))
-            return self.form_invalid(form)
+            return self._refused(form, refusal)
         except OperationalError as error:
             if transactions.sqlstate(error) not in transactions.BUSY:
                 raise
-            form.add_error(None, "Too many want the same just now; try again.")
-            return self.form_invalid(form)
-        messages.success(self.request, done)
-        return redirect(self.done_at())
+            form.add_error(None, "Somebody else is changing the same rows. Try again in a moment.")
+            return self._shown_again(form, status=409)
+        if kept is not None:
+            return self._already(form_keys.read(kept))
+        messages.success(self.request, self.message)
+        return redirect(self.location)
 
-    def _act_and_log(self, given: dict[str, Any]) -> str:
-        done = self.act(given)
+    def _act_once(self, given: dict[str, Any]) -> idempotency.Kept | None:
+        """Do the work and keep its result, or return the result that it had."""
+        if kept := idempotency.claim(self.scope):
+            return kept
+        self.message = self.act(given)
         # A row that `act` deleted was read before, and has its history as well.
-        LogEntry.objects.log_actions(self.actor_id, [self.history_object()], CHANGE, change_message=done)
-        return done
+        LogEntry.objects.log_actions(self.actor_id, [self.history_object()], CHANGE, change_message=self.message)
+        self.location = self.done_at()
+        form_keys.keep(self.scope, message=self.message, location=self.location)
+        return None
+
+    def _already(self, done: form_keys.Done) -> HttpResponse:
+        messages.info(self.request, f"Already done at {done.time}: {done.message}")
+        return redirect(done.location)
+
+    def _refused(self, form: Any, refusal: Refusal) -> HttpResponse:
+        if isinstance(refusal, idempotency.KeyReused):
+            done = form_keys.read(refusal.kept)
+            said = f"This form was sent before, at {done.time}: {done.message} To make this change as well, send it again."
+        else:
+            said = self.explain(refusal)
+        self.takes_key_again = not isinstance(refusal, idempotency.KeyReused | form_keys.FormOutdated)
+        form.add_error(None, said)
+        return self._shown_again(form, status=409 if isinstance(refusal, idempotency.InProgress) else 422)
 
     def form_invalid(self, form: Form) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form), status=422)
+        # What was right when it was sent first may be wrong because it was done.
+        try:
+            if done := form_keys.find(self.scope):
+                return self._already(done)
+        except idempotency.KeyReused as refusal:
+            return self._refused(form, refusal)
+        return self._shown_again(form)
+
+    def _shown_again(self, form: Form, *, status: int = 422) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=status)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(submit_label=self.submit or self.label, **kwargs)
+        # Nothing was done under the key of a form that was refused. The same key for the next try: the first may still
+        # be on its way.
+        is_kept = self.request.method == "POST" and self.takes_key_again
+        key = self.request.POST[form_keys.FIELD] if is_kept else form_keys.new_key(self.actor_id)
+        return super().get_context_data(submit_label=self.submit or self.label, form_key=key, **kwargs)
 
 
 class OfList(AdminPage):

@@ -7,6 +7,7 @@ is kept exactly when the work is, and a twin that comes meanwhile waits at the u
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import OperationalError, connection
@@ -19,7 +20,7 @@ from shop.toolkit.statements import prepared
 HEADER = "Idempotency-Key"
 META = "HTTP_IDEMPOTENCY_KEY"  # as WSGI calls it
 REPLAYED = "Idempotent-Replayed"
-KEPT = "24 hours"
+KEPT = timedelta(hours=24)
 AT_ONCE = 1000  # keys that are cleared in one transaction
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -32,9 +33,10 @@ class InvalidKey(Refusal):
 
 
 class KeyReused(Refusal):
-    """The key came before with another body."""
+    """The key came before with another body, and got the answer `kept`."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: "Kept") -> None:
+        self.kept = kept
         super().__init__(f"This {HEADER} came before with another body; take a new key for a new request.")
 
 
@@ -57,46 +59,53 @@ class Scope:
 
 @dataclass(frozen=True)
 class Kept:
-    """An answer as it was sent."""
+    """An answer as it was sent; `at` is when its key was claimed, once it was kept."""
 
     status: int
     body: bytes
     content_type: str
+    at: datetime | None = None
 
 
 def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scope:
-    """Return the scope of a request. Raises InvalidKey."""
+    """Return the scope of a request. Raises InvalidKey.
+
+    Callers without an account are strangers to each other, and may choose the same key. So with another body theirs is
+    another key, instead of one that came before.
+    """
     if not _VISIBLE_ASCII.fullmatch(key):
         raise InvalidKey
     # Of the parsed body: twins may differ in white space, and a number's digits are kept as they came.
     text = json.dumps(body, sort_keys=True, default=str)
     # By our key: a body may have a password in it, which a bare hash would give to whoever reads the table.
     fingerprint = salted_hmac("toolkit.idempotency", text, algorithm="sha256").hexdigest()
-    return Scope(user_id or 0, endpoint, key, fingerprint)
+    if user_id is None:
+        return Scope(0, endpoint, salted_hmac(f"toolkit.idempotency.{key}", text, algorithm="sha256").hexdigest(), fingerprint)
+    return Scope(user_id, endpoint, key, fingerprint)
 
 
 # One statement claims a new key, or one that is past its time. A twin in progress is waited for, up to lock_timeout.
-CLAIM = f"""
+CLAIM = """
 INSERT INTO toolkit_idempotencykey (user_id, endpoint, key, fingerprint, status, body, content_type, created_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, now())
 ON CONFLICT (user_id, endpoint, key) DO UPDATE
    SET fingerprint = EXCLUDED.fingerprint, created_at = EXCLUDED.created_at, status = EXCLUDED.status,
        body = EXCLUDED.body, content_type = EXCLUDED.content_type
- WHERE toolkit_idempotencykey.created_at < now() - interval '{KEPT}'
+ WHERE toolkit_idempotencykey.created_at < now() - %s
 RETURNING 1
 """
 FIND = """
-SELECT fingerprint, status, body, content_type FROM toolkit_idempotencykey
+SELECT fingerprint, status, body, content_type, created_at FROM toolkit_idempotencykey
  WHERE user_id = %s AND endpoint = %s AND key = %s
 """
 KEEP = """
 UPDATE toolkit_idempotencykey SET status = %s, body = %s, content_type = %s
  WHERE user_id = %s AND endpoint = %s AND key = %s
 """
-CLEAR = f"""
+CLEAR = """
 DELETE FROM toolkit_idempotencykey WHERE (user_id, endpoint, key) IN (
     SELECT user_id, endpoint, key FROM toolkit_idempotencykey
-     WHERE created_at < now() - interval '{KEPT}' LIMIT %s FOR UPDATE SKIP LOCKED
+     WHERE created_at < now() - %s LIMIT %s FOR UPDATE SKIP LOCKED
 )
 """
 
@@ -109,19 +118,28 @@ def claim(scope: Scope, answer: Kept | None = None) -> Kept | None:
     known = [answer.status, answer.body, answer.content_type] if answer else [None, None, ""]
     with prepared() as cursor:
         try:
-            cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint, *known])
+            cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint, *known, KEPT])
         except OperationalError as error:
             if transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
                 raise InProgress from error
             raise
         if cursor.fetchone():
             return None
+    return find(scope)
+
+
+def find(scope: Scope) -> Kept | None:
+    """Return the answer that a key has, None for one that is not claimed. Raises KeyReused."""
+    with prepared() as cursor:
         cursor.execute(FIND, [scope.user_id, scope.endpoint, scope.key])
-        (found,) = cursor.fetchall()
-    fingerprint, status, body, content_type = found
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    fingerprint, status, body, content_type, created_at = found
+    kept = Kept(status, bytes(body), content_type, created_at)
     if fingerprint != scope.fingerprint:
-        raise KeyReused
-    return Kept(status, bytes(body), content_type)
+        raise KeyReused(kept)
+    return kept
 
 
 def keep(scope: Scope, answer: Kept) -> None:
@@ -141,6 +159,6 @@ def clear() -> int:
 
 def _clear() -> int:
     with connection.cursor() as cursor:
-        cursor.execute(CLEAR, [AT_ONCE])
+        cursor.execute(CLEAR, [KEPT, AT_ONCE])
         cleared: int = cursor.rowcount
     return cleared

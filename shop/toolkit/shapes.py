@@ -17,7 +17,10 @@ MAX_ID = 2**63 - 1
 
 # ASCII digits only: \d would take full-width digits, and int() would take " 7 " and "1_000".
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
-_AMOUNT = re.compile(rf"[0-9]{{1,{MAX_DIGITS - DECIMAL_PLACES}}}(\.[0-9]{{1,{DECIMAL_PLACES}}})?")
+WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
+_AMOUNT = re.compile(rf"[0-9]{{1,{WHOLE_DIGITS}}}(\.[0-9]{{1,{DECIMAL_PLACES}}})?")
+# Of currencies with three decimals, and with two; those without any have no fractions to be off by.
+_MINOR_UNITS = (Decimal("0.001"), Decimal("0.01"))
 
 
 # Services hand out what these write; a test holds every answer against the document.
@@ -173,10 +176,14 @@ class Flag(serializers.BooleanField):
 
 
 class Amount(serializers.DecimalField):
-    """An amount of money: a decimal string such as "9.90", or a plain JSON number; written as a string."""
+    """An amount of money: a decimal string such as "9.90", or a JSON number; written as a string.
+
+    A JSON number is a binary fraction for most who write one, so that 3 x 9.9 is 29.700000000000003: it is taken for the
+    amount that is within a millionth of a minor unit. A string is taken as it is.
+    """
 
     default_error_messages = {
-        "not_amount": f'An amount such as "9.90" is needed: at most {MAX_DIGITS - DECIMAL_PLACES} digits before the '
+        "not_amount": f'An amount such as "9.90" is needed: at most {WHOLE_DIGITS} digits before the '
         f"point and {DECIMAL_PLACES} after it, no sign, no exponent."
     }
 
@@ -184,10 +191,22 @@ class Amount(serializers.DecimalField):
         super().__init__(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **kwargs)
 
     def to_internal_value(self, data: Any) -> Decimal:
-        text = format(data, "f") if type(data) in (int, Decimal) else data
-        if not isinstance(text, str) or not _AMOUNT.fullmatch(text):
+        if type(data) in (int, Decimal):
+            return self._nearest(Decimal(data))
+        if not isinstance(data, str) or not _AMOUNT.fullmatch(data):
             self.fail("not_amount")
-        return Decimal(text)
+        return Decimal(data)
+
+    def _nearest(self, number: Decimal) -> Decimal:
+        if number.is_finite() and not number.is_signed() and number.adjusted() < WHOLE_DIGITS:
+            for unit in _MINOR_UNITS:
+                nearest = number.quantize(unit)
+                if number == nearest:
+                    return Decimal(format(number, "f"))
+                if abs(number - nearest) <= unit / 1_000_000:
+                    return nearest
+        self.fail("not_amount")
+        raise AssertionError("unreachable: fail raises")
 
     def to_representation(self, value: Decimal) -> str:
         # Services hand out amounts in the currency's minor unit; the decimals they have are the ones to write.

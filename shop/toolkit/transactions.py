@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TypeVar
 
 from django.db import Error, transaction
@@ -22,12 +23,14 @@ BUSY = {QUERY_CANCELED, *CONTENDED}
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_is_running: ContextVar[bool] = ContextVar("is_running", default=False)
 
 
 class Repeat(Exception):
     """Raised by `work` to have everything undone, `first` done in a transaction of its own, and `work` done once more.
 
-    For what can only be found out under locks that forbid to mend it. When it has been tried, `refusal` is raised.
+    For a problem that is found under locks which prevent fixing it. When it has been tried, `refusal` is raised. Only
+    `run` does so: a function that may raise it calls `assert_repeatable` first.
     """
 
     def __init__(self, *, first: Callable[[], object], refusal: Exception) -> None:
@@ -38,6 +41,14 @@ class Repeat(Exception):
 
 class NotCommitted(Exception):
     """The transaction ended without an error and without a commit: nothing may be acknowledged."""
+
+
+def assert_repeatable(name: str) -> None:
+    """Raise AssertionError unless `run` runs the current transaction: `name`, the caller, may raise Repeat."""
+    if not _is_running.get():
+        raise AssertionError(
+            f"{name} may have to repeat its whole transaction. Call it inside shop.toolkit.transactions.run()."
+        )
 
 
 def run(work: Callable[[], T]) -> T:
@@ -72,6 +83,7 @@ def _run_repeatedly(work: Callable[[], T]) -> T:
 def _run_once(work: Callable[[], T]) -> T:
     committed: list[T] = []
     result: list[T] = []
+    running = _is_running.set(True)
     try:
         with transaction.atomic(durable=True):
             # An `atomic` block can end normally with nothing committed (a swallowed error, a closed connection), so
@@ -83,6 +95,8 @@ def _run_once(work: Callable[[], T]) -> T:
             raise
         # A later hook failed. The work is on disk, so the caller is told so.
         logger.exception("A hook failed after the commit")
+    finally:
+        _is_running.reset(running)
     if not committed:
         raise NotCommitted
     return committed[0]

@@ -36,7 +36,7 @@ class Tour:
             "/api/docs",
             "/api/schema",
             "/admin/login/",
-            "/static/shop/focus.js",
+            "/static/shop/forms.js",
             "/static/admin/css/base.css",
         ):
             self.ask("GET", path, 200)

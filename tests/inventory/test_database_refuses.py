@@ -33,6 +33,7 @@ VIOLATIONS = [
     ("UPDATE inventory_stock SET reserved = -1", CHECK),
     ("UPDATE inventory_stock SET committed = -1", CHECK),
     ("UPDATE inventory_stock SET unavailable = -1", CHECK),
+    ("UPDATE inventory_stock SET backorder_limit = 50, unavailable = 11", CHECK),
     ("UPDATE inventory_stock SET safety_stock = -1", CHECK),
     ("UPDATE inventory_stock SET reorder_point = -1", CHECK),
     ("UPDATE inventory_stock SET backorder_limit = -1", CHECK),
@@ -89,7 +90,7 @@ VIOLATIONS = [
     ("UPDATE orders_order SET status = 'cancelled'; UPDATE orders_order SET status = 'pending'", RESTRICT),
     ("UPDATE orders_order SET status = 'fulfilled'", RESTRICT),
     (COUNTED + "UPDATE inventory_count SET closed_at = NULL", RESTRICT),
-    (COUNTED.replace("now(), now()", "now(), NULL") * 2, UNIQUE),
+    (COUNTED.replace("now(), now()", "now(), NULL") + "UPDATE inventory_count SET is_abandoned = true", CHECK),
     ("UPDATE orders_order SET total = -1", CHECK),
     # 9. Product, item and snapshot.
     ("DELETE FROM inventory_item", FOREIGN_KEY),

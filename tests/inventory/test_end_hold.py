@@ -39,7 +39,7 @@ def test_an_order_finds_its_hold_expired_and_may_be_confirmed_while_there_is_sto
 
     assert orders.get_order(order.id, visible_to=None).status == "expired"
     assert_books_are_right()
-    confirmed = factories.client(buyer).post(f"/api/v1/orders/{order.id}/confirm")
+    confirmed = factories.confirmer().post(f"/api/v1/orders/{order.id}/confirm")
     assert (confirmed.status_code, confirmed.json()["status"]) == (200, "confirmed")
     assert_books_are_right()
 

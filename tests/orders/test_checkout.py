@@ -237,8 +237,8 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(custome
     with counted_statements() as hundred:
         assert checkout(customer, *lines).status_code == 201
 
-    # The caller, BEGIN, products, order, stock, reservation with its ledger rows, COMMIT.
-    assert len(one) == len(hundred) == 7
+    # The caller, BEGIN, products, order, what the buyer has unpaid, stock, reservation with its ledger rows, COMMIT.
+    assert len(one) == len(hundred) == 8
 
 
 def test_fifty_buyers_of_the_last_unit_over_http(server):

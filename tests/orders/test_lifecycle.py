@@ -15,9 +15,8 @@ def stock() -> tuple[int, int, int]:
 def test_confirm_commits_the_stock_and_keeps_the_payment_reference(database):
     buyer = factories.user()
     order = factories.order(buyer, (factories.product(stock=10).id, 4))
-    client = factories.client(buyer)
 
-    response = client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_1"})
+    response = factories.confirmer().post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_1"})
 
     assert response.status_code == 200
     confirmed = response.json()
@@ -30,7 +29,7 @@ def test_confirm_commits_the_stock_and_keeps_the_payment_reference(database):
 def test_confirming_twice_is_harmless(database):
     buyer = factories.user()
     order = factories.order(buyer, (factories.product(stock=10).id, 4))
-    client = factories.client(buyer)
+    client = factories.confirmer()
     first = client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_1"})
 
     second = client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_2"})
@@ -87,7 +86,7 @@ def test_cancel_gives_back_what_was_promised_to_a_confirmed_order(database):
     buyer = factories.user()
     client = factories.client(buyer)
     order = factories.order(buyer, (factories.product(stock=10).id, 4))
-    client.post(f"/api/v1/orders/{order.id}/confirm")
+    factories.confirmer().post(f"/api/v1/orders/{order.id}/confirm")
 
     first = client.post(f"/api/v1/orders/{order.id}/cancel")
     second = client.post(f"/api/v1/orders/{order.id}/cancel")
@@ -108,7 +107,7 @@ def test_a_cancelled_order_cannot_be_confirmed(database):
     order = factories.order(buyer, (factories.product(stock=10).id, 4))
     client.post(f"/api/v1/orders/{order.id}/cancel")
 
-    response = client.post(f"/api/v1/orders/{order.id}/confirm")
+    response = factories.confirmer().post(f"/api/v1/orders/{order.id}/confirm")
 
     assert response.status_code == 409
     assert response.json()["code"] == "invalid_transition"
@@ -117,8 +116,7 @@ def test_a_cancelled_order_cannot_be_confirmed(database):
 
 
 def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(database):
-    buyer = factories.user()
-    client = factories.client(buyer)
+    buyer, client = factories.user(), factories.client(factories.user(is_staff=True, is_superuser=True))
     products = [factories.product(stock=9) for _ in range(100)]
     placed = [factories.order(buyer, *((product.id, 1) for product in products[:lines])) for lines in (1, 100)]
 
@@ -133,7 +131,8 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(databas
     assert counts["cancel"][0] == counts["cancel"][1]
 
 
-def test_another_ones_order_does_not_exist(database):
+def test_another_ones_order_does_not_exist(settings, database):
+    settings.CUSTOMERS_MAY_CONFIRM = True
     order = factories.order(factories.user(), (factories.product(stock=10).id, 1))
     stranger = factories.client(factories.user())
     absent = "00000000-0000-0000-0000-000000000000"
@@ -193,7 +192,7 @@ def test_the_list_filters_by_status(database):
     buyer, product = factories.user(), factories.product(stock=100)
     client = factories.client(buyer)
     pending, confirmed = (factories.order(buyer, (product.id, 1)) for _ in range(2))
-    client.post(f"/api/v1/orders/{confirmed.id}/confirm")
+    factories.confirmer().post(f"/api/v1/orders/{confirmed.id}/confirm")
 
     found = client.get("/api/v1/orders?status=pending").json()["results"]
 

@@ -1,16 +1,22 @@
 """POST /orders/{id}/fulfill and /return, orders that expire with their holds, and late confirmations."""
 
+import time
 from collections import Counter
+from datetime import timedelta
+from unittest.mock import ANY
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.utils import timezone
 
 from inventory import services as inventory
 from orders import services as orders
+from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
+from users import models as user_models
 
 
 def stock() -> tuple:
@@ -20,7 +26,7 @@ def stock() -> tuple:
 def confirmed(client, *lines: tuple[int, int]) -> str:
     items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
     order_id = client.post("/api/v1/orders", {"items": items}).json()["id"]
-    assert client.post(f"/api/v1/orders/{order_id}/confirm").status_code == 200
+    assert factories.confirmer().post(f"/api/v1/orders/{order_id}/confirm").status_code == 200
     return order_id
 
 
@@ -44,7 +50,8 @@ def test_an_order_is_shipped_in_parts_and_returned(staff):
 
     whole = step(staff, order_id, "fulfill").json()
     assert (whole["status"], [line["fulfilled"] for line in whole["items"]]) == ("fulfilled", [2, 3])
-    assert step(staff, order_id, "fulfill").json() == whole
+    again = step(staff, order_id, "fulfill")
+    assert (again.status_code, again.json()["current_status"]) == (409, "fulfilled")
     assert stock() == (5, 0, 0, 0)
 
     back = step(staff, order_id, "return", (product.id, 3)).json()
@@ -131,15 +138,16 @@ def test_shipping_takes_the_same_statements_for_any_number_of_lines(staff):
 
 
 def test_an_order_expires_with_its_hold(staff):
-    product = factories.product(stock=5)
-    order = factories.order(factories.user(), (product.id, 5))
+    product, buyer = factories.product(stock=5), factories.user()
+    order = factories.order(buyer, (product.id, 5))
     let_the_hold_pass()
 
     # Somebody else's checkout takes the units; the order shows it at once, its row when somebody sweeps.
     other = factories.order(factories.user(), (product.id, 1))
     shown = staff.get(f"/api/v1/orders/{order.id}").json()
     assert (shown["status"], shown["expires_at"]) == ("expired", None)
-    assert step(staff, order.id, "cancel").json()["current_status"] == "expired"
+    buyer_cancels = step(factories.client(buyer), order.id, "cancel")
+    assert (buyer_cancels.status_code, buyer_cancels.json()["current_status"]) == (409, "expired")
 
     call_command("expire_reservations", verbosity=0)
     assert dict(fetch("SELECT id, status FROM orders_order")) == {order.id: "expired", other.id: "pending"}
@@ -178,6 +186,162 @@ def test_a_late_confirmation_says_no_when_the_units_are_gone(staff):
     assert staff.get(f"/api/v1/orders/{order.id}").json()["status"] == "expired"
     assert stock() == (5, 4, 0, 0)
     assert_books_are_right()
+
+
+def passed(order_id, hours: float) -> None:
+    """Let the deadline of an order's hold have passed so long ago."""
+    fetch(
+        "UPDATE inventory_reservation SET expires_at = clock_timestamp() - %s * interval '1 hour' FROM orders_order o"
+        " WHERE o.reservation_id = inventory_reservation.id AND o.id = %s RETURNING 1",
+        hours,
+        order_id,
+    )
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_late_confirmation_is_bounded_in_time(staff, swept):
+    product = factories.product(stock=5)
+    in_time, too_late = (factories.order(factories.user(), (product.id, 1)) for _ in range(2))
+    passed(in_time.id, 23.9)
+    passed(too_late.id, 24.1)
+    if swept:
+        call_command("expire_reservations", verbosity=0)
+
+    assert step(staff, in_time.id, "confirm").status_code == 200
+    refused = step(staff, too_late.id, "confirm")
+
+    assert (refused.status_code, refused.json()["code"], refused.json()["current_status"]) == (
+        409,
+        "invalid_transition",
+        "expired",
+    )
+    assert stock()[2] == 1
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_late_confirmation_is_not_an_option_on_an_old_price(staff, swept):
+    kept, changed = factories.product(stock=5, price="3.00"), factories.product(stock=5, price="2.00")
+    order = factories.order(factories.user(), (kept.id, 1), (changed.id, 2))
+    staff.patch(f"/api/v1/products/{changed.id}", {"price": "2.50"})
+    passed(order.id, 1)
+    if swept:
+        call_command("expire_reservations", verbosity=0)
+
+    refused = step(staff, order.id, "confirm")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "price_changed")
+    assert refused.json()["price_changes"] == [
+        {"product_id": changed.id, "expected": "2.00", "actual": "2.50", "currency": "EUR"}
+    ]
+    # At the old price again, it may.
+    staff.patch(f"/api/v1/products/{changed.id}", {"price": "2.00"})
+    assert step(staff, order.id, "confirm").status_code == 200
+
+
+def test_a_late_confirmation_of_what_is_no_longer_on_sale_is_refused(staff):
+    product = factories.product(stock=5, price="2.00")
+    order = factories.order(factories.user(), (product.id, 2))
+    staff.delete(f"/api/v1/products/{product.id}")
+    passed(order.id, 1)
+
+    refused = step(staff, order.id, "confirm")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "price_changed")
+    assert refused.json()["price_changes"] == [
+        {"product_id": product.id, "expected": "2.00", "actual": None, "currency": "EUR"}
+    ]
+    assert "no longer on sale" in refused.json()["detail"]
+
+
+def test_in_time_an_order_is_confirmed_at_the_price_that_the_buyer_saw(staff):
+    product = factories.product(stock=5, price="2.00")
+    order = factories.order(factories.user(), (product.id, 2))
+    staff.patch(f"/api/v1/products/{product.id}", {"price": "9.00"})
+    staff.delete(f"/api/v1/products/{product.id}")
+
+    confirmed = step(staff, order.id, "confirm")
+
+    assert (confirmed.status_code, confirmed.json()["total"]) == (200, "4.00")
+
+
+@pytest.mark.parametrize("steps", [("fulfill",), ("part",), ("fulfill", "return")], ids="-".join)
+def test_the_same_confirm_is_answered_with_the_order_as_it_is_now(staff, steps):
+    product = factories.product(stock=5)
+    order_id = confirmed(staff, (product.id, 3))
+    for what in steps:
+        lines = {"fulfill": [], "part": [(product.id, 1)], "return": [(product.id, 3)]}[what]
+        assert step(staff, order_id, "fulfill" if what == "part" else what, *lines).status_code == 200
+    now = staff.get(f"/api/v1/orders/{order_id}").json()
+
+    again = staff.post(f"/api/v1/orders/{order_id}/confirm", {"payment_reference": "told again"})
+
+    assert (again.status_code, again.json()) == (200, now)
+
+
+def test_staff_cancel_an_expired_order_and_nobody_confirms_it_then(staff):
+    product = factories.product(stock=5)
+    shown, swept = (factories.order(factories.user(), (product.id, 2)) for _ in range(2))
+    passed(shown.id, 1)
+    passed(swept.id, 1)
+    transactions.run(lambda: inventory.expire_due(limit=1))  # its order is not told yet
+    first = fetch("SELECT o.id FROM orders_order o JOIN inventory_reservation r ON r.id = o.reservation_id"
+                  " WHERE r.state = 'expired'")[0][0]  # fmt: skip
+    assert step(staff, first, "cancel").json()["status"] == "cancelled"
+    call_command("expire_reservations", verbosity=0)
+    for order_id in (shown.id, swept.id):
+        cancelled = step(staff, order_id, "cancel")
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+        assert step(staff, order_id, "confirm").json()["current_status"] == "cancelled"
+    assert stock() == (5, 0, 0, 0)
+    assert_books_are_right()
+
+
+def test_a_shop_that_sells_on_account_lets_customers_confirm_their_own(settings, customer):
+    product = factories.product(stock=9)
+    items = {"items": [{"product_id": product.id, "quantity": 1}]}
+    own = customer.post("/api/v1/orders", items).json()["id"]
+    other = factories.order(factories.user(), (product.id, 1)).id
+
+    refused = customer.post(f"/api/v1/orders/{own}/confirm")
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    settings.CUSTOMERS_MAY_CONFIRM = True
+    assert customer.post(f"/api/v1/orders/{own}/confirm").json()["status"] == "confirmed"
+    assert customer.post(f"/api/v1/orders/{other}/confirm").status_code == 404
+
+
+def test_who_may_change_orders_may_not_confirm_them_for_that(database):
+    account = factories.user(is_staff=True)
+    row = user_models.User.objects.get(pk=account.id)
+    row.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    order = factories.order(factories.user(), (factories.product(stock=9).id, 1))
+
+    client = factories.client(account)
+    assert client.post(f"/api/v1/orders/{order.id}/confirm").status_code == 403
+    assert client.post(f"/api/v1/orders/{order.id}/cancel").status_code == 200
+
+
+def test_a_filter_by_status_is_by_what_the_order_itself_says(staff):
+    product, buyer = factories.product(stock=9), factories.user()
+    ended, waits, overdue = (factories.order(buyer, (product.id, 1)) for _ in range(3))
+    passed(ended.id, 1)
+    transactions.run(lambda: inventory.expire_due(limit=10))  # the holds alone, so the order's row says pending
+    passed(overdue.id, 1)
+    swept = factories.order(buyer, (product.id, 1))
+    passed(swept.id, 2)
+    call_command("expire_reservations", verbosity=0)
+    again = factories.order(buyer, (product.id, 1))
+    passed(again.id, 1)
+    transactions.run(lambda: inventory.expire_due(limit=10))
+    assert dict(fetch("SELECT id, status FROM orders_order"))[again.id] == "pending"
+
+    for client in (staff, factories.client(buyer)):
+        for status in ("pending", "expired"):
+            found = client.get(f"/api/v1/orders?status={status}&page_size=50").json()["results"]
+            assert {order["status"] for order in found} == {status}
+            expected = {waits.id} if status == "pending" else {ended.id, overdue.id, swept.id, again.id}
+            assert {order["id"] for order in found} == set(map(str, expected))
+    today = orders.count_by_status(since=timezone.now() - timedelta(hours=1))
+    assert (today["pending"], today["expired"]) == (1, 4)
 
 
 def test_prices_and_shortages_come_in_one_answer(customer):
@@ -279,7 +443,7 @@ def test_the_history_says_what_by_whom_when_and_why(staff):
 
     assert [(event["event"], event["actor_id"], event["reason"]) for event in order["events"]] == [
         ("placed", buyer.id, ""),
-        ("confirmed", buyer.id, ""),
+        ("confirmed", ANY, ""),
         ("partially_fulfilled", clerk, ""),
         ("returned", clerk, "too blue"),
         ("partially_fulfilled", clerk, ""),
@@ -290,8 +454,8 @@ def test_the_history_says_what_by_whom_when_and_why(staff):
     assert client.get(f"/api/v1/orders/{order_id}").json() == order
 
 
-def test_one_user_holds_no_more_than_the_limit(settings, database):
-    settings.MAX_HELD_UNITS_PER_USER = 5
+def test_one_user_holds_no_more_unpaid_units_than_the_limit(settings, staff):
+    settings.MAX_HELD_UNITS_PER_USER, settings.CUSTOMERS_MAY_CONFIRM = 5, True
     product, buyer = factories.product(stock=99), factories.user()
     client = factories.client(buyer)
 
@@ -302,11 +466,45 @@ def test_one_user_holds_no_more_than_the_limit(settings, database):
     first = checkout(3).json()["id"]
     refused = checkout(3)
     assert (refused.status_code, refused.json()["code"], refused.json()["held"]) == (409, "hold_limit_reached", 3)
+    # Promised without a payment, the units still count; shipped or paid, they do not.
     client.post(f"/api/v1/orders/{first}/confirm")
-    assert checkout(5).status_code == 201
-    let_the_hold_pass()
-    assert checkout(5).status_code == 201
+    assert checkout(3).json()["held"] == 3
+    step(staff, first, "fulfill", (product.id, 1))
+    second = checkout(3).json()["id"]
+    assert checkout(1).json()["held"] == 5
+    staff.post(f"/api/v1/orders/{second}/confirm", {"payment_reference": "pay_1"})
+    assert checkout(3).status_code == 201
     factories.order(factories.user(), (product.id, 5))
+
+
+def test_what_holds_nothing_any_more_counts_against_nobody(settings, database):
+    settings.MAX_HELD_UNITS_PER_USER, settings.RESERVATION_TTL_SECONDS = 5, 1
+    product, buyer = factories.product(stock=99), factories.user()
+    factories.order(buyer, (product.id, 5))
+    with pytest.raises(orders.HoldLimitReached):
+        factories.order(buyer, (product.id, 1))
+
+    time.sleep(1.1)
+
+    factories.order(buyer, (product.id, 5))
+
+
+def test_late_confirms_without_a_payment_do_not_pass_the_limit(settings, database):
+    settings.MAX_HELD_UNITS_PER_USER, settings.RESERVATION_TTL_SECONDS = 5, 1
+    settings.CUSTOMERS_MAY_CONFIRM = True
+    product, buyer = factories.product(stock=99), factories.user()
+    client = factories.client(buyer)
+    placed = []
+    for _ in range(2):
+        placed.append(factories.order(buyer, (product.id, 4)).id)
+        time.sleep(1.1)
+    call_command("expire_reservations", verbosity=0)
+
+    assert client.post(f"/api/v1/orders/{placed[0]}/confirm").status_code == 200
+    refused = client.post(f"/api/v1/orders/{placed[1]}/confirm")
+    assert (refused.status_code, refused.json()["code"], refused.json()["held"]) == (409, "hold_limit_reached", 4)
+    paid = factories.confirmer().post(f"/api/v1/orders/{placed[1]}/confirm", {"payment_reference": "pay_2"})
+    assert paid.status_code == 200
 
 
 def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):

@@ -48,10 +48,10 @@ def test_update_stock_is_for_staff_with_the_permission(api, customer):
     assert fetch("SELECT on_hand FROM inventory_stock") == [(3,)]
 
 
-def test_create_order_reserves_and_confirms_in_one_transaction(database):
+def test_create_order_reserves_and_confirms_in_one_transaction(staff):
     buyer, product = factories.user(), factories.product(stock=3, price="500.00")
 
-    response = factories.client(buyer).post("/create_order", placed(buyer.id, product.id))
+    response = staff.post("/create_order", placed(buyer.id, product.id))
 
     assert response.status_code == 201
     assert (response.json()["status"], response.json()["total"], response.json()["user_id"]) == (
@@ -60,6 +60,19 @@ def test_create_order_reserves_and_confirms_in_one_transaction(database):
         buyer.id,
     )
     assert fetch("SELECT on_hand, reserved, committed FROM inventory_stock") == [(3, 0, 1)]
+
+
+def test_create_order_holds_and_does_not_promise_for_who_may_not_confirm(settings, database):
+    buyer, product = factories.user(), factories.product(stock=3, price="500.00")
+    client = factories.client(buyer)
+
+    held = client.post("/create_order", placed(buyer.id, product.id))
+    settings.CUSTOMERS_MAY_CONFIRM = True
+    promised = client.post("/create_order", placed(buyer.id, product.id))
+
+    assert (held.status_code, held.json()["status"], held.json()["expires_at"] is None) == (201, "pending", False)
+    assert (promised.status_code, promised.json()["status"]) == (201, "confirmed")
+    assert fetch("SELECT on_hand, reserved, committed FROM inventory_stock") == [(3, 1, 1)]
 
 
 @pytest.mark.parametrize(

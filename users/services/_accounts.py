@@ -132,12 +132,6 @@ def get_user(user_id: int, *, visible_to: int | None = None) -> User:
     return _user(user)
 
 
-def lock_user(user_id: int) -> None:
-    """Have other transactions that lock the same user wait until this one ends. Raises UserNotFound."""
-    if not models.User.objects.select_for_update(no_key=True).filter(pk=user_id).exists():
-        raise UserNotFound(user_id)
-
-
 def ids_by_email(email: str) -> list[int]:
     """Return the ids of the users who have this address, in whatever case: one or none."""
     return list(models.User.objects.filter(email=models.normalized_email(email)).values_list("id", flat=True))

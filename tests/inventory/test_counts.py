@@ -1,0 +1,279 @@
+"""Stocktakes as services: entries that add or replace, what is posted and what is not, and corrections meanwhile."""
+
+from functools import partial
+
+import pytest
+
+from inventory import services as inventory
+from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
+from tests import factories
+from tests.conftest import counted_statements, fetch
+from tests.inventory.imports import on_hand
+from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, overdue
+
+
+def opened(warehouse: str = "MAIN"):
+    count_id = new_id()
+    transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse=warehouse, note="", actor_id=None))
+    return count_id
+
+
+def counted(count_id, product_id: int, units: int) -> inventory.CountEntry:
+    return transactions.run(
+        lambda: inventory.record_count(count_id, product_id=product_id, counted=units, actor_id=None)
+    )
+
+
+def added(count_id, product_id: int, units: int) -> inventory.CountEntry:
+    return transactions.run(
+        lambda: inventory.add_to_count(count_id, product_id=product_id, quantity=units, actor_id=None)
+    )
+
+
+def closed(count_id) -> inventory.CountReview:
+    return transactions.run(lambda: inventory.close_count(count_id, actor_id=None))
+
+
+def stock(product_id: int) -> tuple[int, int, int]:
+    return fetch("SELECT on_hand, reserved + committed, unavailable FROM inventory_stock WHERE product_id = %s",
+                 product_id)[0]  # fmt: skip
+
+
+WHY = {"note": "", "reference": "", "actor_id": None}
+CORRECTIONS = {
+    "set": lambda p: inventory.set_on_hand(
+        product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="correction", **WHY
+    ),
+    "adjust": lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=-2, reason="lost", **WHY),
+    "discard": lambda p: (
+        inventory.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY),
+        inventory.discard(product_id=p, warehouse="MAIN", quantity=2, reason="damaged", **WHY),
+    ),
+}
+EVENTS = {
+    "receive": (lambda p: inventory.receive(product_id=p, levels=[inventory.Level("MAIN", 5)], actor_id=None,
+                                            reference="", note=""), 5),  # fmt: skip
+    "received": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=5, reason="received", **WHY), 5),
+    "returned": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=1, reason="return", **WHY), 1),
+    "transfer": (lambda p: inventory.transfer(transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST",
+                                              items=[inventory.Demand(p, 4)], note="", actor_id=None), -4),  # fmt: skip
+    "sell": (lambda p: inventory.sell(product_id=p, quantity=3, note="", reference="", actor_id=None), -3),
+    "set apart": (lambda p: inventory.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY), 0),
+}
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_a_correction_after_the_counting_asks_for_a_recount_and_is_not_made_twice(database, correction):
+    mug, other = factories.product(sku="MUG", stock=10), factories.product(stock=7)
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+    counted(count_id, other.id, 6)
+    transactions.run(partial(CORRECTIONS[correction], mug.id))
+
+    review = inventory.review_count(count_id)
+    first = closed(count_id)
+
+    assert review.obstacles == first.obstacles
+    assert [(found.sku, "Count it again" in found.detail) for found in first.obstacles] == [("MUG", True)]
+    assert (first.count.closed_at, on_hand(mug.id), on_hand(other.id)) == (None, {"MAIN": 8}, {"MAIN": 6})
+    counted(count_id, mug.id, 7)
+    second = closed(count_id)
+    assert (second.obstacles, second.count.closed_at is None, on_hand(mug.id)) == ([], False, {"MAIN": 7})
+    assert_books_are_right()
+
+
+def test_a_count_and_an_import_are_corrections_too(database):
+    mug = factories.product(sku="MUG", stock=10)
+    first, second = opened(), opened()
+    for count_id in (first, second):
+        counted(count_id, mug.id, 8)
+    closed(first)
+    assert [found.sku for found in closed(second).obstacles] == ["MUG"]
+    assert on_hand(mug.id) == {"MAIN": 8}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_came_and_went_after_the_counting_is_replayed(database, event):
+    factories.warehouse("EAST", priority=200)
+    mug = factories.product(stock=10)
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+    work, delta = EVENTS[event]
+    transactions.run(partial(work, mug.id))
+
+    assert closed(count_id).obstacles == []
+
+    assert on_hand(mug.id)["MAIN"] == 8 + delta
+    assert_books_are_right()
+
+
+def test_a_correction_before_the_counting_asks_for_nothing(database):
+    mug = factories.product(stock=10)
+    count_id = opened()
+    counted(count_id, mug.id, 7)
+    transactions.run(partial(CORRECTIONS["set"], mug.id))
+    counted(count_id, mug.id, 7)
+
+    assert closed(count_id).obstacles == []
+    assert on_hand(mug.id) == {"MAIN": 7}
+
+
+def test_entries_add_or_replace_and_say_what_was_there_before(database):
+    mug = factories.product(stock=10)
+    count_id = opened()
+
+    first, second = added(count_id, mug.id, 1), added(count_id, mug.id, 1)
+    transactions.run(partial(EVENTS["sell"][0], mug.id))
+    third = counted(count_id, mug.id, 6)
+
+    assert (first.before, first.book_before, first.line.counted) == (None, None, 1)
+    assert (second.before, second.line.counted, second.line.book) == (1, 2, 10)
+    assert (third.before, third.book_before, third.line.counted, third.line.book) == (2, 10, 6, 7)
+    for units in (-7, 1_000_000_000):
+        with pytest.raises(inventory.LevelOutOfRange):
+            added(count_id, mug.id, units)
+
+
+def test_scans_at_once_count_each(database):
+    mug = factories.product(stock=3)
+    count_id = opened()
+
+    add = partial(inventory.add_to_count, count_id, product_id=mug.id, quantity=1, actor_id=None)
+    all_at_once(*[add] * 12)
+
+    assert inventory.get_count(count_id).lines[0].counted == 12
+
+
+def test_what_can_be_posted_is_posted_and_the_rest_stays_open(database):
+    lost, found, right = (factories.product(sku=sku, stock=10) for sku in ("LOST", "FOUND", "RIGHT"))
+    hold = factories.reservation((lost.id, 9), reference="order 7")
+    count_id = opened()
+    for product, units in ((lost, 4), (found, 12), (right, 10)):
+        counted(count_id, product.id, units)
+
+    review = closed(count_id)
+
+    (obstacle,) = review.obstacles
+    assert (obstacle.sku, [promise.reservation_id for promise in obstacle.promises]) == ("LOST", [hold.id])
+    assert obstacle.detail == (
+        "6 units are missing, and 1 are not promised. Promised are 9 to order 7. Cancel one of these, or count again."
+    )
+    assert [line.posted_at is None for line in review.count.lines] == [True, False, False]
+    assert review.count.closed_at is None
+    assert (on_hand(lost.id), on_hand(found.id)) == ({"MAIN": 10}, {"MAIN": 12})
+    # What was posted is not posted again, and no other count waits for the rest.
+    other = opened()
+    counted(other, right.id, 9)
+    assert closed(other).count.closed_at is not None
+    transactions.run(lambda: inventory.release(hold.id, owner="test", actor_id=None))
+    assert closed(count_id).count.closed_at is not None
+    assert [on_hand(product.id)["MAIN"] for product in (lost, found, right)] == [4, 12, 9]
+    assert_books_are_right()
+
+
+def test_an_overdue_hold_is_in_no_counts_way(database):
+    mug = factories.product(stock=10)
+    overdue(factories.reservation((mug.id, 9)).id)
+    count_id = opened()
+    counted(count_id, mug.id, 4)
+
+    assert inventory.review_count(count_id).obstacles == []
+    assert closed(count_id).obstacles == []
+    assert stock(mug.id) == (4, 0, 0)
+    assert_books_are_right()
+
+
+@pytest.mark.parametrize(("units", "expected"), [(8, (8, 0, 6)), (6, (6, 0, 6)), (4, (4, 0, 4)), (0, (0, 0, 0))])
+def test_a_count_below_what_is_unavailable_lowers_that_in_the_same_movement(database, units, expected):
+    mug = factories.product(stock=10)
+    transactions.run(
+        lambda: inventory.set_apart(product_id=mug.id, warehouse="MAIN", delta=6, reason="damaged", **WHY)
+    )
+    count_id = opened()
+    counted(count_id, mug.id, units)
+
+    assert closed(count_id).obstacles == []
+
+    assert stock(mug.id) == expected
+    assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'count'") == [(1,)]
+    assert_books_are_right()
+
+
+def test_units_that_left_although_none_were_counted_ask_for_a_recount(database):
+    mug = factories.product(stock=10)
+    count_id = opened()
+    counted(count_id, mug.id, 2)
+    transactions.run(partial(EVENTS["sell"][0], mug.id))
+
+    assert [found.detail for found in closed(count_id).obstacles] == [
+        "Posting this would leave -1 units on hand. Count it again."
+    ]
+    assert on_hand(mug.id) == {"MAIN": 7}
+
+
+def test_a_line_is_removed_unless_it_is_posted(database):
+    mug, pot = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
+    hold = factories.reservation((pot.id, 10))
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+    counted(count_id, pot.id, 8)
+    closed(count_id)
+
+    def remove(product_id: int):
+        return transactions.run(lambda: inventory.remove_count_line(count_id, product_id=product_id, actor_id=None))
+
+    with pytest.raises(inventory.CountLinePosted):
+        remove(mug.id)
+    assert remove(pot.id).counted == 8
+    with pytest.raises(inventory.NotCounted):
+        remove(pot.id)
+    assert closed(count_id).count.closed_at is not None
+    with pytest.raises(inventory.CountClosed):
+        remove(mug.id)
+    assert (on_hand(pot.id), inventory.get_reservation(hold.id).state) == ({"MAIN": 10}, "held")
+
+
+def test_a_count_is_abandoned_and_posts_nothing_more(database):
+    mug = factories.product(stock=10)
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+
+    first = transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
+    again = transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
+
+    assert (first.is_abandoned, first.closed_at is None) == (True, False)
+    assert again == first
+    assert closed(count_id).count == first
+    assert on_hand(mug.id) == {"MAIN": 10}
+    with pytest.raises(inventory.CountClosed):
+        counted(count_id, mug.id, 9)
+    other = opened()
+    closed(other)
+    with pytest.raises(inventory.CountClosed):
+        transactions.run(lambda: inventory.abandon_count(other, actor_id=None))
+
+
+def test_two_who_close_at_once_post_once(database):
+    mug = factories.product(stock=10)
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+
+    all_at_once(*[partial(inventory.close_count, count_id, actor_id=None)] * 6)
+
+    assert on_hand(mug.id) == {"MAIN": 8}
+    assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'count'") == [(1,)]
+
+
+def test_closing_takes_the_same_statements_whatever_was_counted(database):
+    numbers = []
+    for lines in (2, 40):
+        products = [factories.product(stock=10) for _ in range(lines)]
+        factories.reservation(*((product.id, 10) for product in products[: lines // 2]))
+        count_id = opened()
+        for product in products:
+            counted(count_id, product.id, 8)
+        with counted_statements() as statements:
+            assert len(closed(count_id).obstacles) == lines // 2
+        numbers.append(len(statements))
+    assert numbers[0] == numbers[1]

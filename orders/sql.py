@@ -22,28 +22,36 @@ class NewLine(NamedTuple):
     total_price: Decimal
 
 
-# One statement for the order and all of its lines, 1 or 1,000.
-_INSERT_ORDER = """
-WITH {first}placed AS (
+PLACED = """
+WITH placed AS (
     INSERT INTO orders_order
            (id, number, user_id, reservation_id, status, currency, total, payment_reference, created_at, updated_at)
     VALUES (%s, %s, %s, %s, 'pending', %s, %s, '', %s, %s)
 ), event AS (
     INSERT INTO orders_orderevent (order_id, number, event, actor_id, reason, created_at)
     VALUES (%s, 1, 'placed', %s, '', %s)
-)
+)"""
+LINES = """
 INSERT INTO orders_orderline
        (order_id, position, product_id, sku, name, quantity, unit_price, total_price, fulfilled, returned, cancelled)
 SELECT %s, line.position, line.product_id, line.sku, line.name, line.quantity, line.unit_price, line.total_price,
        0, 0, 0
-  FROM {also}unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::numeric[], %s::numeric[]) WITH ORDINALITY
+  FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::numeric[], %s::numeric[]) WITH ORDINALITY
     AS line (product_id, sku, name, quantity, unit_price, total_price, position)
 """
-INSERT = _INSERT_ORDER.format(first="", also="")
-# The same, one transaction of a buyer at a time: two at once would each find room for themselves below the limit.
-LOCK_BUYER = "SELECT pg_advisory_xact_lock(%s, %s) AS taken"
-INSERT_ALONE = _INSERT_ORDER.format(first=f"buyer AS MATERIALIZED ({LOCK_BUYER}), ", also="buyer, ")
-BUYER_LOCK = 7_355_609  # any number that nobody else takes for a lock of two
+# What nothing has been paid for: pending orders that are young enough to hold something, and confirmed ones.
+UNPAID_UNITS = """
+SELECT COALESCE(sum(l.quantity - l.fulfilled - l.cancelled), 0)::bigint
+  FROM (
+    SELECT id FROM orders_order WHERE user_id = %s AND id >= %s AND status = 'pending'
+     UNION ALL
+    SELECT id FROM orders_order
+     WHERE user_id = %s AND payment_reference = '' AND status IN ('confirmed', 'partially_fulfilled')
+  ) o JOIN orders_orderline l ON l.order_id = o.id
+"""
+# One statement for the order and all of its lines, 1 or 1,000; the second tells what its buyer had not paid before it.
+INSERT_ORDER = PLACED + LINES
+INSERT_ORDER_AND_COUNT = f"{PLACED}, line AS ({LINES}) {UNPAID_UNITS}"
 
 
 def insert_order(
@@ -57,9 +65,12 @@ def insert_order(
     total: Decimal,
     now: datetime,
     lines: Sequence[NewLine],
-    locks_buyer: bool,
-) -> None:
-    """Insert a pending order with its lines and its first event; where asked for, lock its buyer until the commit."""
+    held_from: UUID | None,
+) -> int:
+    """Insert a pending order with its lines and its first event.
+
+    With `held_from`, return what `unpaid_units` tells of its buyer without this order; else 0.
+    """
     product_ids, skus, names, quantities, unit_prices, total_prices = zip(*lines, strict=True)
     columns: list[Any] = [
         array(product_ids), list(skus), list(names), array(quantities), array(unit_prices), array(total_prices)
@@ -67,32 +78,12 @@ def insert_order(
     values: list[Any] = [order_id, number, user_id, reservation_id, currency, total, now, now]
     parameters = [*values, order_id, actor_id, now, order_id, *columns]
     with prepared() as cursor:
-        if locks_buyer:
-            cursor.execute(INSERT_ALONE, [*_buyer(user_id), *parameters])
-        else:
-            cursor.execute(INSERT, parameters)
-
-
-def lock_buyer(user_id: int) -> None:
-    """Have other transactions that lock the same buyer wait until this one ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK_BUYER, _buyer(user_id))
-
-
-def _buyer(user_id: int) -> list[int]:
-    return [BUYER_LOCK, user_id % 2**31]
-
-
-# What nothing has been paid for: pending orders that are young enough to hold something, and confirmed ones.
-UNPAID_UNITS = """
-SELECT COALESCE(sum(l.quantity - l.fulfilled - l.cancelled), 0)::bigint
-  FROM (
-    SELECT id FROM orders_order WHERE user_id = %s AND id >= %s AND status = 'pending'
-     UNION ALL
-    SELECT id FROM orders_order
-     WHERE user_id = %s AND payment_reference = '' AND status IN ('confirmed', 'partially_fulfilled')
-  ) o JOIN orders_orderline l ON l.order_id = o.id
-"""
+        if held_from is None:
+            cursor.execute(INSERT_ORDER, parameters)
+            return 0
+        cursor.execute(INSERT_ORDER_AND_COUNT, [*parameters, user_id, held_from, user_id])
+        ((units,),) = cursor.fetchall()
+        return int(units)
 
 
 def unpaid_units(user_id: int, *, held_from: UUID) -> int:
@@ -100,7 +91,7 @@ def unpaid_units(user_id: int, *, held_from: UUID) -> int:
     confirmed ones."""
     with prepared() as cursor:
         cursor.execute(UNPAID_UNITS, [user_id, held_from, user_id])
-        (units,) = cursor.fetchone()
+        ((units,),) = cursor.fetchall()
     return int(units)
 
 

@@ -90,3 +90,13 @@ def find_caller(session_id: UUID) -> tuple[Any, ...] | None:
         cursor.execute(FIND_CALLER, [session_id])
         found: tuple[Any, ...] | None = cursor.fetchone()
     return found
+
+
+LOCK_USER = "SELECT 1 FROM users_user WHERE id = %s FOR NO KEY UPDATE"
+
+
+def lock_user(user_id: int) -> bool:
+    """Lock a user until the commit; tell whether there is one."""
+    with prepared() as cursor:
+        cursor.execute(LOCK_USER, [user_id])
+        return cursor.fetchone() is not None

@@ -62,7 +62,7 @@ class QuantityForm(forms.Form):
     quantity = forms.IntegerField(
         label="Quantity", min_value=0, max_value=models.MAX_LEVEL, widget=UnfoldAdminIntegerFieldWidget
     )
-    how = forms.ChoiceField(label="The quantity", widget=UnfoldAdminSelectWidget)
+    how = forms.ChoiceField(label="What it does", widget=UnfoldAdminSelectWidget)
     sure = forms.BooleanField(label="This is the quantity", required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, book: int, before: int | None, **kwargs: Any) -> None:

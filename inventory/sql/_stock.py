@@ -151,13 +151,14 @@ class Levels(NamedTuple):
         return max(0, self.sellable - self.promised)
 
 
-READ_LEVELS = """
+LOCK_LEVELS = """
 SELECT s.product_id, s.warehouse_id, s.on_hand, s.reserved + s.committed, s.unavailable, s.backorder_limit, s.seq
   FROM inventory_stock s
   JOIN unnest(%s::bigint[], %s::bigint[]) AS wanted (product_id, warehouse_id) USING (product_id, warehouse_id)
  ORDER BY s.product_id, s.warehouse_id
+   FOR NO KEY UPDATE OF s
 """
-LOCK_LEVELS = f"{READ_LEVELS} FOR NO KEY UPDATE OF s"
+READ_LEVELS = LOCK_LEVELS.replace("FOR NO KEY UPDATE OF s", "")
 
 
 def lock_levels(keys: Collection[Key]) -> dict[Key, Levels]:

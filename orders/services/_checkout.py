@@ -45,11 +45,14 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         raise PriceChanged(changes, inventory.shortages(demand))
     currency = _common_currency(offers)
     limit = settings.MAX_HELD_UNITS_PER_USER
+    if limit is not None:
+        # One checkout of a user at a time: two at once would each find room for itself.
+        users.lock_user(user_id)
     lines = [_new_line(wish, offers[wish.product_id]) for wish in wishes]
     order_id, reservation_id = new_id(), new_id()
     number = _number(order_id, now)
     total = sum((line.total_price for line in lines), Decimal(0))
-    sql.insert_order(
+    unpaid = sql.insert_order(
         order_id,
         number=number,
         user_id=user_id,
@@ -59,13 +62,10 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         total=total,
         now=now,
         lines=lines,
-        locks_buyer=limit is not None,
+        held_from=None if limit is None else held_from(now),
     )
-    if limit is not None:
-        # This order is counted by now, and so are those that the same buyer has placed while we waited.
-        unpaid = unpaid_units(user_id, now=now)
-        if unpaid > limit:
-            raise HoldLimitReached(limit=limit, held=unpaid - sum(line.quantity for line in lines))
+    if limit is not None and unpaid + sum(line.quantity for line in lines) > limit:
+        raise HoldLimitReached(limit=limit, held=unpaid)
     # Last, because from here to the commit other buyers of the same products wait.
     reservation = inventory.reserve(
         reservation_id=reservation_id,
@@ -102,14 +102,9 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     )
 
 
-def unpaid_units(user_id: int, *, now: datetime) -> int:
-    """Return how many units a user has in orders that nothing was paid for: held, or confirmed and not shipped.
-
-    What was placed longer ago than a hold lasts holds nothing, or may be taken by the next buyer.
-    """
-    return sql.unpaid_units(
-        user_id, held_from=first_id_at(now - timedelta(seconds=settings.RESERVATION_TTL_SECONDS))
-    )
+def held_from(now: datetime) -> UUID:
+    """Return the lowest id of the orders that may hold something: others were placed longer ago than a hold lasts."""
+    return first_id_at(now - timedelta(seconds=settings.RESERVATION_TTL_SECONDS))
 
 
 def _price_changes(wishes: Sequence[Wish], offers: dict[int, products.Offer]) -> list[PriceChange]:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._checkout import checkout, unpaid_units
+from orders.services._checkout import checkout, held_from
 from orders.services._facts import (
     HoldLimitReached,
     InvalidTransition,
@@ -25,6 +25,7 @@ from products import services as products
 from shop.toolkit import money
 from shop.toolkit.ids import new_id
 from shop.toolkit.logs import tell_at_commit
+from users import services as users
 
 PENDING, EXPIRED, CONFIRMED = models.Status.PENDING, models.Status.EXPIRED, models.Status.CONFIRMED
 PARTLY, FULFILLED, CANCELLED = models.Status.PARTIALLY_FULFILLED, models.Status.FULFILLED, models.Status.CANCELLED
@@ -199,8 +200,8 @@ def _refuse_late(
     limit = settings.MAX_HELD_UNITS_PER_USER
     if is_paid or limit is None:
         return
-    sql.lock_buyer(row.user_id)
-    held = unpaid_units(row.user_id, now=now)
+    users.lock_user(row.user_id)
+    held = sql.unpaid_units(row.user_id, held_from=held_from(now))
     if held + sum(line.quantity for line in lines) > limit:
         raise HoldLimitReached(limit=limit, held=held)
 

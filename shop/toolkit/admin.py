@@ -136,7 +136,9 @@ class ServicePage(AdminPage, FormView):
             # Before anything else: what the form is about may be gone by now, because it was done.
             if done := form_keys.find(self.scope):
                 return self._already(done)
-        except (form_keys.FormOutdated, idempotency.KeyReused) as refusal:
+        except form_keys.FormOutdated as outdated:
+            return self._asked_again(self.get_form(), str(outdated))
+        except idempotency.KeyReused as refusal:
             return self._refused(self.get_form(), refusal)
         response: HttpResponse = super().post(request, *args, **kwargs)
         return response
@@ -175,11 +177,15 @@ class ServicePage(AdminPage, FormView):
         if isinstance(refusal, idempotency.KeyReused):
             done = form_keys.read(refusal.kept)
             said = f"This form was sent before, at {done.time}: {done.message} To make this change as well, send it again."
-        else:
-            said = self.explain(refusal)
-        self.takes_key_again = not isinstance(refusal, idempotency.KeyReused | form_keys.FormOutdated)
-        form.add_error(None, said)
+            return self._asked_again(form, said)
+        form.add_error(None, self.explain(refusal))
         return self._shown_again(form, status=409 if isinstance(refusal, idempotency.InProgress) else 422)
+
+    def _asked_again(self, form: Any, said: str) -> HttpResponse:
+        """Show a form whose key is of no use with a new one, so that who means it sends it again."""
+        self.takes_key_again = False
+        form.add_error(None, said)
+        return self._shown_again(form)
 
     def form_invalid(self, form: Form) -> HttpResponse:
         # What was right when it was sent first may be wrong because it was done.

@@ -16,14 +16,13 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from shop.toolkit import idempotency
-from shop.toolkit.refusals import Refusal
 
 FIELD = "form_key"
 _NO_VALUES = (FIELD, "csrfmiddlewaretoken")
 
 
-class FormOutdated(Refusal):
-    """The form has no key that can still be checked."""
+class FormOutdated(Exception):
+    """The form has no key that can still be checked; `str()` is the sentence for its reader."""
 
     def __init__(self) -> None:
         super().__init__(

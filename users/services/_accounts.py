@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
-from users import models
+from users import models, sql
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,12 @@ def get_user(user_id: int, *, visible_to: int | None = None) -> User:
     if user is None or (visible_to is not None and user.pk != visible_to):
         raise UserNotFound(user_id)
     return _user(user)
+
+
+def lock_user(user_id: int) -> None:
+    """Have other transactions that lock the same user wait until this one ends. Raises UserNotFound."""
+    if not sql.lock_user(user_id):
+        raise UserNotFound(user_id)
 
 
 def ids_by_email(email: str) -> list[int]:

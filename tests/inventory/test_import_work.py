@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from inventory import services as inventory
 from inventory.services import _imports
+from inventory.sql import _imports as statements
 from shop import settings
+from shop.toolkit import transactions
+from tests import factories
 from tests.conftest import fetch
-from tests.inventory.imports import loaded, undone
+from tests.inventory.imports import finished, loaded, staged, undone
 from tests.inventory.test_concurrency import assert_books_are_right
+from tests.inventory.test_imports import sell
 
+OVER_ALL_ROWS = (statements.CHECK["set"], statements.RETRY_REFUSED, statements.STAGE_UNDO, statements.DROP_ROWS)
+ORDINARY = settings.CONNECTION_SETTINGS["statement_timeout"]
 ROWS = 1_000
 # Rows that come out of all nodes of a plan, or are thrown away in them, for each row of the import: 15 where each is
 # looked up by its key. Where all of a chunk are read again for each of them it is a quarter of ROWS.
@@ -104,13 +111,43 @@ def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(databa
     assert_books_are_right()
 
 
+def test_a_statement_over_all_rows_of_an_import_has_the_time_that_it_needs(database, monkeypatch):
+    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    mug, pot = factories.product(sku="MUG", stock=1), factories.product(sku="POT", stock=1)
+    allowed: dict[str, set[str]] = {}
+
+    def noted(execute: Any, statement: str, *arguments: Any) -> Any:
+        if statement in OVER_ALL_ROWS:
+            ((timeout,),) = fetch("SHOW statement_timeout")
+            allowed.setdefault(statement, set()).add(timeout)
+        return execute(statement, *arguments)
+
+    with connection.execute_wrapper(noted):
+        reviewed = loaded("sku,quantity\nMUG,9\nNONE,9\n", dry_run=True, review=True, on_error="skip")
+        transactions.run(lambda: inventory.approve_import(reviewed.id, actor_id=7))
+        approved = finished(reviewed)
+        sell(mug.id, 5)
+        undone(approved)
+        undo = undone(approved)
+
+        wrong = staged("sku,quantity,expected_on_hand\nMUG,9,4\nPOT,9,1\n")
+        for _ in range(2):  # the check, and the first chunk
+            transactions.run(lambda: inventory.advance_import(wrong.id))
+        sell(pot.id, 1)
+        aborted = finished(wrong)
+
+    assert (approved.status, undo.refused, aborted.status) == ("applied", 1, "aborted")
+    # The rows of what was applied to its end are gone by then.
+    allowed[statements.DROP_ROWS].remove(ORDINARY)
+    assert allowed == {statement: {"0"} for statement in OVER_ALL_ROWS}
+
+
 def test_a_large_import_is_undone_within_the_ordinary_timeout_of_a_statement(database):
     rows = 20_000
     open_shop(rows)
     count_rows_of_another()
     done = loaded(level(rows, 8))
-    # None of its chunks of a thousand may take longer than a request may.
-    assert fetch("SHOW statement_timeout") == [(settings.CONNECTION_SETTINGS["statement_timeout"],)]
+    assert fetch("SHOW statement_timeout") == [(ORDINARY,)]
 
     undo = undone(done)
 

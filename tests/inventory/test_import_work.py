@@ -51,7 +51,7 @@ def open_shop(products: int) -> None:
         cursor.execute(CATALOGUE, [products])
 
 
-def count_nothing() -> None:
+def count_staged_rows() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE inventory_importrow")
 
@@ -60,7 +60,7 @@ def count_rows_of_another() -> None:
     """Have all rows that the planner knows of belong to one import, and be refused."""
     another = loaded("sku,quantity\n" + "".join(f"NONE-{number},1\n" for number in range(ROWS)))
     assert another.refused == ROWS
-    count_nothing()
+    count_staged_rows()
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def rows_through(node: dict[str, Any]) -> int:
     return round(each * node["Actual Loops"]) + sum(rows_through(below) for below in node.get("Plans", ()))
 
 
-@pytest.mark.parametrize("believe", [count_nothing, count_rows_of_another])
+@pytest.mark.parametrize("believe", [count_staged_rows, count_rows_of_another], ids=["there are none", "all another's"])
 @pytest.mark.parametrize("mode", ["set", "count", "adjust"])
 def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(database, monkeypatch, mode, believe):
     monkeypatch.setattr(_imports, "CHUNK_ROWS", ROWS // 2)

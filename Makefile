@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-admin bench-login image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -89,6 +89,9 @@ bench-idempotency: install-dev ## what does an Idempotency-Key cost a checkout?
 
 bench-import: install-dev ## how fast is an import, beside the bare work, and do sales go on? SKUS=100000
 	@exec $(BIN)/python -m benchmarks.import_stock --skus $(or $(SKUS),100000)
+
+bench-import-flat: install-dev ## does a row of an import take as long whatever the size of the file? MODES="set adjust" SIZES="1000 20000"
+	@exec $(BIN)/python -m benchmarks.import_sizes $(if $(MODES),--modes $(MODES)) $(if $(SIZES),--sizes $(SIZES))
 
 bench-admin: install-dev ## how long does the database take for the staff's screens?
 	@exec $(BIN)/python -m benchmarks.admin

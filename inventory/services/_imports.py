@@ -106,6 +106,7 @@ def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
     document.new = document.changed = document.unchanged = document.refused = 0
     document.by_warehouse, document.largest = {}, []
     # What was refused then may be right by now: it is judged again.
+    sql.take_time()
     sql.retry_refused(document.pk)
     save_loaded(document)
     return fact(document)
@@ -222,6 +223,7 @@ def _end(document: models.StockImport, status: ImportStatus) -> None:
 
 def _abort(document: models.StockImport) -> None:
     """Refuse the file for a row that became wrong since it was checked, and take back the chunks before it."""
+    sql.take_time()
     if document.new + document.changed:
         sql.drop_rows(document.pk)
         document.save()
@@ -255,6 +257,7 @@ def _begin_undo(document: models.StockImport, undo_id: UUID, actor_id: int | Non
 
 def _retry_undo(document: models.StockImport) -> None:
     undo = document.undone_by
+    sql.take_time()
     sql.retry_refused(undo.pk)
     undo.status, undo.finished_at, undo.position, undo.refused = ImportStatus.APPLYING, None, 0, 0
     undo.save()

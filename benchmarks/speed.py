@@ -94,7 +94,14 @@ class Bench:
         self.log = Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="shop-bench-"))) / "log"
         # Requests are counted as in production, and none is too many.
         self.shop = servers.enter_context(
-            production_server(**shape, log=self.log, THROTTLE_USER="9999999/s", THROTTLE_ANON="9999999/s")
+            production_server(
+                **shape,
+                log=self.log,
+                THROTTLE_USER="9999999/s",
+                THROTTLE_ANON="9999999/s",
+                # One account buys for all clients; with a limit its checkouts would be one after the other.
+                MAX_HELD_UNITS_PER_USER="off",
+            )
         )
         self.bare = servers.enter_context(production_server(**shape, application="benchmarks.bare:application"))
         # As in production: it ends the holds that nobody pays for.

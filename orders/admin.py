@@ -90,7 +90,7 @@ class _OrderPage(ServicePage):
     states: ClassVar[tuple[str, ...]] = ()  # from which the step leads on
 
     @classmethod
-    def leads_on(cls, row: models.Order, user: Any) -> bool:
+    def leads_on(cls, row: Any, user: Any) -> bool:
         return row.status_now in cls.states
 
     def explain(self, refusal: Refusal) -> str:
@@ -101,9 +101,7 @@ class _OrderPage(ServicePage):
             + ("not on sale" if change.actual is None else f"{change.actual} {change.currency} now")
             for change in getattr(refusal, "price_changes", [])
         )
-        return " ".join(
-            filter(None, [str(refusal), prices and f"{prices}.", short and f"There are {short}."])
-        )
+        return " ".join(filter(None, [str(refusal), prices and f"{prices}.", short and f"There are {short}."]))
 
 
 class ConfirmPage(_OrderPage):
@@ -178,7 +176,7 @@ class PickListPage(AdminPage, TemplateView):
     template_name = "orders/pick_list.html"
 
     @classmethod
-    def leads_on(cls, row: models.Order, user: Any) -> bool:
+    def leads_on(cls, row: Any, user: Any) -> bool:
         return row.status_now in FulfillPage.states
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

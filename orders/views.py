@@ -135,7 +135,11 @@ class OrderConfirmView(ApiView):
         everybody = _is_staff_with(request, "orders.confirm_order")
         return self.command(
             lambda: orders.confirm_order(
-                order_id, visible_to=None if everybody else caller_id(request), actor_id=caller_id(request), now=timezone.now(), **given
+                order_id,
+                visible_to=None if everybody else caller_id(request),
+                actor_id=caller_id(request),
+                now=timezone.now(),
+                **given,
             ),
             shape=OrderShape,
         )

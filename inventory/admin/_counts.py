@@ -48,7 +48,7 @@ class ScanForm(forms.Form):
     def clean_sku(self) -> str:
         sku: str = self.cleaned_data["sku"]
         # What comes next must not be written behind it.
-        self.data = {**self.data.dict(), "sku": ""}
+        self.data = {**self.data, "sku": ""}
         try:
             self.item = inventory.find_item(sku)
         except inventory.SkuNotFound as refusal:
@@ -104,7 +104,9 @@ class OpenCountPage(WarehousesPage, ListPage):
     def act(self, given: dict[str, Any]) -> str:
         opened = inventory.open_count(count_id=new_id(), actor_id=self.actor_id, **given)
         self.made = models.Count.objects.select_related("warehouse").get(pk=opened.id)
-        others = models.Count.objects.filter(warehouse=self.made.warehouse, closed_at__isnull=True).exclude(pk=opened.id)
+        others = models.Count.objects.filter(warehouse=self.made.warehouse, closed_at__isnull=True).exclude(
+            pk=opened.id
+        )
         also = f" Another count of {opened.warehouse} is open as well." if others.exists() else ""
         return f"Opened a count of {opened.warehouse}.{also}"
 

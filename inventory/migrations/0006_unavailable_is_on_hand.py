@@ -1,5 +1,5 @@
-"""Units that are unavailable are on hand. Added without looking at the rows, which the next migration validates while the
-shop goes on; but first it is looked for rows that break it, so that nothing has changed when there are some."""
+"""Units that are unavailable are on hand. Rows that break it stop the upgrade before anything is changed. The
+constraint is added without looking at the rows, and the next migration validates it while the shop goes on."""
 
 import shlex
 

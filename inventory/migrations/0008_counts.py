@@ -1,5 +1,4 @@
-"""Counts that are posted line by line, and abandoned; several of one warehouse at once, since no row is corrected twice.
-And what an undo gives back as unavailable."""
+"""Counts that are posted line by line, and abandoned; and what an undo of an import gives back as unavailable."""
 
 from django.contrib.postgres.operations import AddConstraintNotValid
 from django.db import migrations, models
@@ -36,8 +35,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="importrow",
             name="unavailable",
-            field=models.IntegerField(
-                db_default=0, help_text="Of an undo: units that go back to being unavailable."
-            ),
+            field=models.IntegerField(db_default=0, help_text="Of an undo: units that go back to being unavailable."),
         ),
     ]

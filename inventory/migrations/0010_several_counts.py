@@ -16,7 +16,8 @@ class Migration(migrations.Migration):
             database_operations=[
                 migrations.RunSQL(
                     f"DROP INDEX CONCURRENTLY IF EXISTS {ONCE}",
-                    f"CREATE UNIQUE INDEX CONCURRENTLY {ONCE} ON inventory_count (warehouse_id) WHERE closed_at IS NULL",
+                    f"CREATE UNIQUE INDEX CONCURRENTLY {ONCE} ON inventory_count (warehouse_id)"
+                    " WHERE closed_at IS NULL",
                 )
             ],
         )

@@ -108,9 +108,7 @@ class Stock(models.Model):
                 name="inventory_never_oversold",
             ),
             # A backorder limit widens what may be promised, never what is there.
-            models.CheckConstraint(
-                condition=Q(on_hand__gte=F("unavailable")), name="inventory_unavailable_is_on_hand"
-            ),
+            models.CheckConstraint(condition=Q(on_hand__gte=F("unavailable")), name="inventory_unavailable_is_on_hand"),
             models.CheckConstraint(
                 condition=Q(seq__gte=1) | Q(seq=0, on_hand=0, reserved=0, committed=0, unavailable=0),
                 name="inventory_no_units_without_a_movement",

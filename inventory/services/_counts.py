@@ -115,11 +115,9 @@ def close_count(count_id: UUID, *, actor_id: int | None) -> CountReview:
         return CountReview(get_count(count_id), [])
     open_lines = _open_lines(count_id)
     differing = [(line.product_id, count.warehouse_id) for line in open_lines if line.counted != line.book]
-    expire_overdue_before(differing)
+    expire_overdue_before([product_id for product_id, _ in differing])
     changes, obstacles = _judged(count, open_lines, locked_levels(differing))
-    sql.post_movements(
-        changes, kind=models.Kind.COUNT, reason=models.Reason.COUNT, actor_id=actor_id, note=count.note
-    )
+    sql.post_movements(changes, kind=models.Kind.COUNT, reason=models.Reason.COUNT, actor_id=actor_id, note=count.note)
     stopped = [obstacle.product_id for obstacle in obstacles]
     posted = models.CountLine.objects.filter(count_id=count_id, posted_at__isnull=True).exclude(product_id__in=stopped)
     posted.update(posted_at=timezone.now())
@@ -232,12 +230,11 @@ def _count(row: models.Count) -> Count:
         opened_at=row.opened_at,
         closed_at=row.closed_at,
         is_abandoned=row.is_abandoned,
-        lines=_lines(lines),
+        lines=_lines(list(lines)),
     )
 
 
 def _lines(rows: Sequence[models.CountLine]) -> list[CountLine]:
-    rows = list(rows)
     items = models.Item.objects.in_bulk([row.product_id for row in rows])
     return [
         CountLine(

@@ -1,6 +1,6 @@
 """Holds end: when their deadline has passed, or before it when staff say so."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
@@ -9,7 +9,7 @@ from inventory import models, sql
 from inventory.services import _metrics as metrics
 from inventory.services._facts import InvalidTransition, ReservationNotFound
 from inventory.services._scopes import scope_of
-from inventory.sql import Change, Key, Line
+from inventory.sql import Change, Line
 from shop.toolkit.metrics import count_at_commit
 
 
@@ -29,17 +29,17 @@ def expire_overdue(product_ids: Collection[int]) -> None:
     expire(sql.lock_overdue(product_ids))
 
 
-def expire_overdue_before(keys: Iterable[Key]) -> None:
-    """End every hold past its deadline on the products of these stock rows, before somebody takes units off the rows.
+def expire_overdue_before(product_ids: Collection[int]) -> None:
+    """End every hold past its deadline on these products, before somebody takes units off their stock rows.
 
-    Where there are such holds, `keys` and all rows that the holds claim are locked together, so that the key order of
-    locks holds for what the caller locks next.
+    Where there are such holds, the products' rows and all others that the holds claim are locked together: what the
+    caller locks next is locked already, and in key order.
     """
-    keys = set(keys)
-    overdue = sql.lock_overdue({product_id for product_id, _ in keys})
+    overdue = sql.lock_overdue(product_ids)
     if not overdue:
         return
-    sql.lock_levels(keys.union(sql.claimed_rows(overdue)))
+    rows = models.Stock.objects.filter(product_id__in=product_ids).values_list("product_id", "warehouse_id")
+    sql.lock_levels({*rows, *sql.claimed_rows(overdue)})
     expire(overdue)
 
 

@@ -218,8 +218,8 @@ class CountLine:
 
 @dataclass(frozen=True)
 class CountEntry:
-    """What an entry made of a line. `before` is what had been counted, None for a first entry, and `book_before` what the
-    book said then."""
+    """What an entry made of a line. `before` is what had been counted, `book_before` what the book said then; both are
+    None for a first entry."""
 
     line: CountLine
     before: int | None

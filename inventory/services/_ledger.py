@@ -64,7 +64,7 @@ def adjust(
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, on_hand=delta, reference=reference)
     if delta < 0:
-        expire_overdue_before([key])
+        expire_overdue_before([product_id])
     return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
 
 
@@ -80,7 +80,7 @@ def set_apart(
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     change = Change(*key, unavailable=delta, reference=reference)
     if delta > 0:
-        expire_overdue_before([key])
+        expire_overdue_before([product_id])
     return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
 
 
@@ -114,7 +114,7 @@ def set_on_hand(
     Raises StaleQuantity with what is on hand, and what `adjust` raises.
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
-    expire_overdue_before([key])
+    expire_overdue_before([product_id])
     locked = locked_levels([key])
     current = locked[key].on_hand
     if expected_on_hand is None:
@@ -135,7 +135,7 @@ def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id:
     """
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
-    expire_overdue_before(models.Stock.objects.filter(product_id=product_id).values_list("product_id", "warehouse_id"))
+    expire_overdue_before([product_id])
     # Only what is there: a unit on backorder cannot be handed over.
     scope = scope_of(actor_id)
     locked = sql.lock_stock([product_id])
@@ -172,7 +172,7 @@ def transfer(
     source, target = ids[from_warehouse], ids[to_warehouse]
     units = sorted(summed(items).items())
     keys = [(product_id, place) for product_id, _ in units for place in (source, target)]
-    expire_overdue_before(keys)
+    expire_overdue_before([product_id for product_id, _ in units])
     locked = locked_levels(keys)
     reference = str(transfer_id)
     changes = [
@@ -204,7 +204,7 @@ def set_policy(
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
     if backorder_limit is not None:
-        expire_overdue_before([key])
+        expire_overdue_before([product_id])
     levels = locked_levels([key])[key]
     if backorder_limit is not None and levels.promised + levels.unavailable > levels.on_hand + backorder_limit:
         raise StockPromised(promises([key]))

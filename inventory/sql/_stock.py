@@ -6,7 +6,6 @@ from django.db import DEFAULT_DB_ALIAS, connection
 
 from shop.toolkit.statements import array, prepared
 
-
 Key = tuple[int, int]  # of a stock row: product and warehouse
 
 

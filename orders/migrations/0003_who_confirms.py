@@ -1,5 +1,5 @@
-"""Who may confirm orders is a permission of its own, and an expired order may be cancelled. After the check of inventory's
-rows, which must stop an upgrade before anything is changed."""
+"""Who may confirm orders is a permission of its own, and an expired order may be cancelled. It comes after inventory's
+check of its rows, which must stop an upgrade before anything is changed."""
 
 from django.db import migrations
 
@@ -19,8 +19,6 @@ class Migration(migrations.Migration):
     dependencies = [("orders", "0002_one_way"), ("inventory", "0006_unavailable_is_on_hand")]
 
     operations = [
-        migrations.AlterModelOptions(
-            name="order", options={"permissions": (("confirm_order", "Can confirm orders"),)}
-        ),
+        migrations.AlterModelOptions(name="order", options={"permissions": (("confirm_order", "Can confirm orders"),)}),
         migrations.RunSQL(AFTER, BEFORE),
     ]

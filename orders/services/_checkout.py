@@ -64,8 +64,6 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         lines=lines,
         held_from=None if limit is None else held_from(now),
     )
-    if limit is not None and unpaid + sum(line.quantity for line in lines) > limit:
-        raise HoldLimitReached(limit=limit, held=unpaid)
     # Last, because from here to the commit other buyers of the same products wait.
     reservation = inventory.reserve(
         reservation_id=reservation_id,
@@ -75,6 +73,9 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
         actor_id=actor_id,
     )
+    # Judged here, of what could be held: who asks for more than there is should be told what there is.
+    if limit is not None and unpaid + sum(line.quantity for line in lines) > limit:
+        raise HoldLimitReached(limit=limit, held=unpaid)
     tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=actor_id)
     shares = shares_of(reservation)
     return Order(

@@ -176,7 +176,9 @@ class ServicePage(AdminPage, FormView):
     def _refused(self, form: Any, refusal: Refusal) -> HttpResponse:
         if isinstance(refusal, idempotency.KeyReused):
             done = form_keys.read(refusal.kept)
-            said = f"This form was sent before, at {done.time}: {done.message} To make this change as well, send it again."
+            said = (
+                f"This form was sent before, at {done.time}: {done.message} To make this change as well, send it again."
+            )
             return self._asked_again(form, said)
         form.add_error(None, self.explain(refusal))
         return self._shown_again(form, status=409 if isinstance(refusal, idempotency.InProgress) else 422)

@@ -1,7 +1,7 @@
 """One-time keys of the staff's forms: what a form asks for is done once, however often it is sent.
 
-A page puts a key into its form. The work claims it in its own transaction and keeps its result there, as requests do with
-an Idempotency-Key and in the same table, so whoever sends the form again is shown the first result.
+A page puts a key into its form. The work claims the key in its own transaction and keeps its result there, as a request
+does with an Idempotency-Key, in the same table. Whoever sends the form again is shown the first result.
 """
 
 import hashlib

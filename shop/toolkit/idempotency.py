@@ -80,7 +80,9 @@ def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scop
     # By our key: a body may have a password in it, which a bare hash would give to whoever reads the table.
     fingerprint = salted_hmac("toolkit.idempotency", text, algorithm="sha256").hexdigest()
     if user_id is None:
-        return Scope(0, endpoint, salted_hmac(f"toolkit.idempotency.{key}", text, algorithm="sha256").hexdigest(), fingerprint)
+        return Scope(
+            0, endpoint, salted_hmac(f"toolkit.idempotency.{key}", text, algorithm="sha256").hexdigest(), fingerprint
+        )
     return Scope(user_id, endpoint, key, fingerprint)
 
 
@@ -116,9 +118,10 @@ def claim(scope: Scope, answer: Kept | None = None) -> Kept | None:
     With an answer, which is known before any work, that is kept at once.
     """
     known = [answer.status, answer.body, answer.content_type] if answer else [None, None, ""]
+    parameters: list[Any] = [scope.user_id, scope.endpoint, scope.key, scope.fingerprint, *known, KEPT]
     with prepared() as cursor:
         try:
-            cursor.execute(CLAIM, [scope.user_id, scope.endpoint, scope.key, scope.fingerprint, *known, KEPT])
+            cursor.execute(CLAIM, parameters)
         except OperationalError as error:
             if transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
                 raise InProgress from error
@@ -158,7 +161,8 @@ def clear() -> int:
 
 
 def _clear() -> int:
+    parameters: list[Any] = [KEPT, AT_ONCE]
     with connection.cursor() as cursor:
-        cursor.execute(CLEAR, [KEPT, AT_ONCE])
+        cursor.execute(CLEAR, parameters)
         cleared: int = cursor.rowcount
     return cleared

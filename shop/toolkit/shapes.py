@@ -178,7 +178,7 @@ class Flag(serializers.BooleanField):
 class Amount(serializers.DecimalField):
     """An amount of money: a decimal string such as "9.90", or a JSON number; written as a string.
 
-    A JSON number is a binary fraction for most who write one, so that 3 x 9.9 is 29.700000000000003: it is taken for the
+    Most programs compute JSON numbers as binary fractions: 3 x 9.9 is 29.700000000000003. A number is taken for the
     amount that is within a millionth of a minor unit. A string is taken as it is.
     """
 

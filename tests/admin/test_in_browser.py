@@ -149,7 +149,7 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
 
 
 def latency_of(page: Page) -> Callable[[int], None]:
-    """Return what sets how many milliseconds each request of a page takes on its way, as in a warehouse's far corner."""
+    """Return a function that sets how many milliseconds each request of a page takes, as in a far corner."""
     session = page.context.new_cdp_session(page)
 
     def let_take(milliseconds: int) -> None:

@@ -51,12 +51,11 @@ def test_a_form_that_is_sent_twice_is_done_once_and_shows_the_first_result(root,
 
 
 def test_each_form_that_changes_something_is_done_once(root, mug):
-    """Every page with a form, found by its class, sent twice with one key: one line in the history, the same answer."""
+    """Every page with a form, found by its class, is sent twice with one key: one line in the history, one answer."""
     other = factories.user(is_staff=True)
     hold = factories.reservation((mug.id, 1))
     order = factories.order(factories.user(), (mug.id, 3))
-    counts = [transactions.run(lambda: inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None))
-              for _ in range(3)]  # fmt: skip
+    counts = [inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None) for _ in range(3)]
     for count in counts:
         inventory.record_count(count.id, product_id=mug.id, counted=10, actor_id=None)
     factories.warehouse("EAST")
@@ -101,7 +100,10 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
         key = key_in(root.get(path))
         answers = [root.post(path, {"form_key": key}) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [302, 302], path
-    assert slugs_of_pages() == {path.partition("?")[0].rstrip("/").rsplit("/", 1)[1] for path in forms} | {"approve", "undo"}
+    assert slugs_of_pages() == {path.partition("?")[0].rstrip("/").rsplit("/", 1)[1] for path in forms} | {
+        "approve",
+        "undo",
+    }
 
 
 def slugs_of_pages() -> set[str]:
@@ -118,6 +120,7 @@ def slugs_of_pages() -> set[str]:
 def test_two_that_come_at_once_are_one(root, mug):
     path = f"{ITEMS}{mug.id}/receive/"
     given = {"form_key": key_in(root.get(path)), "warehouse": "MAIN", "quantity": 5}
+
     def send() -> int:
         client = StaffClient()
         client.user_id = root.user_id
@@ -154,7 +157,9 @@ def test_a_refused_form_keeps_its_key_and_may_be_corrected(root, mug):
     assert on_hand(mug.id) == {"MAIN": 6}
 
 
-@pytest.mark.parametrize("age", [timedelta(hours=23, minutes=59), timedelta(hours=24, minutes=1)], ids=["old", "too old"])
+@pytest.mark.parametrize(
+    "age", [timedelta(hours=23, minutes=59), timedelta(hours=24, minutes=1)], ids=["old", "too old"]
+)
 def test_a_form_that_is_older_than_the_kept_keys_asks_for_a_reload(root, mug, age, monkeypatch):
     now = timezone.now().timestamp()
     monkeypatch.setattr("django.core.signing.time.time", lambda: now - age.total_seconds())

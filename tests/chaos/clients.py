@@ -223,6 +223,7 @@ class Clerk(Client):
             (8, self._receive),
             (2, self._set),
             (2, self._transfer),
+            (2, self._set_apart),
             (1, self._import),
             (1, self._look),
         ]
@@ -279,9 +280,19 @@ class Clerk(Client):
         path = f"/inventory/items/{product_id}/adjustments"
         self.ask("adjust", "POST", path, {**body, "warehouse": stock["warehouse"], "reference": NAME})
 
+    def _set_apart(self) -> None:
+        """Find units damaged, or in order after all, or throw some away; also where more is promised than there is."""
+        product_id = self.random.choice([*self.config.hot, self._product()[0]])
+        mode = self.random.choice(["unavailable", "unavailable", "discard"])
+        sign = self.random.choice([1, 1, -1]) if mode == "unavailable" else 1
+        body = {"mode": mode, "quantity": sign * self.random.randint(1, 3), "reason": "damaged"}
+        path = f"/inventory/items/{product_id}/adjustments"
+        self.ask("adjust", "POST", path, {**body, "warehouse": self.config.warehouses[0], "reference": NAME})
+
     def _transfer(self) -> None:
         source, target = self.random.sample(self.config.warehouses, 2)
-        items = [{"product_id": self._product()[0], "quantity": self.random.randint(1, 4)}]
+        product_id = self.random.choice([*self.config.hot, *(self._product()[0] for _ in range(3))])
+        items = [{"product_id": product_id, "quantity": self.random.randint(1, 4)}]
         body = {"from_warehouse": source, "to_warehouse": target, "items": items, "note": NAME}
         self.ask("transfer", "POST", "/inventory/transfers", body)
 

@@ -7,7 +7,7 @@ to. Nothing here asks anybody: it judges what it is given, so that each of its c
 import json
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -39,8 +39,8 @@ SELECT order_id::text, product_id, sum(quantity)::int AS quantity, sum(fulfilled
 """
 EVENT_ROWS = "SELECT order_id::text, event, count(*)::int FROM orders_orderevent GROUP BY order_id, event"
 MOVEMENTS = """
-SELECT product_id, w.code AS warehouse, m.seq, m.kind, m.reference, m.note, m.on_hand_delta, m.on_hand, m.reserved,
-       m.committed, m.unavailable, extract(epoch FROM m.created_at)::float AS at
+SELECT product_id, w.code AS warehouse, m.seq, m.kind, m.reference, m.note, m.on_hand_delta, m.unavailable_delta,
+       m.on_hand, m.reserved, m.committed, m.unavailable, extract(epoch FROM m.created_at)::float AS at
   FROM inventory_movement m JOIN inventory_warehouse w ON w.id = m.warehouse_id
  ORDER BY product_id, warehouse_id, seq
 """
@@ -84,14 +84,15 @@ class Judge:
     skus: dict[str, int]
     faults: Sequence[Fault] = ()
     ended: float = 0  # when the clients stopped
+    backorders: dict[tuple[int, str], int] = field(default_factory=dict)  # limits by product and warehouse
     findings: list[str] = field(default_factory=list)
 
     def run(self, say: Callable[[str], None]) -> list[str]:
         """Return the findings of all checks."""
         for check in (
             self.answers, self.wishes, self.orders, self.events, self.states, self.deadlines, self.shipments,
-            self.staff_operations, self.references, self.units, self.never_oversold, self.refusals, self.real_time,
-            self.recovery, self.logs,
+            self.staff_operations, self.references, self.units, self.never_oversold, self.physics, self.refusals,
+            self.real_time, self.recovery, self.logs,
         ):  # fmt: skip
             before = len(self.findings)
             check()
@@ -222,8 +223,21 @@ class Judge:
     def never_oversold(self) -> None:
         """At no moment more was promised than there was: not even when it was put right later."""
         for row in self.books.movements:
-            if row.on_hand < row.reserved + row.committed + row.unavailable:
+            limit = self.backorders.get((row.product_id, row.warehouse), 0)
+            if row.on_hand + limit < row.reserved + row.committed + row.unavailable:
                 self._find(f"Product {row.product_id} in {row.warehouse} was oversold: {row}")
+
+    def physics(self) -> None:
+        """At no moment more was unavailable than was there, so none of those was shipped; and what staff took or set
+        aside was promised to nobody, however much may be promised on backorder."""
+        for row in self.books.movements:
+            where = f"product {row.product_id} in {row.warehouse}"
+            sellable = row.on_hand - row.unavailable
+            if sellable < 0:
+                self._find(f"More was unavailable than on hand of {where}: {row}")
+            is_taken = row.kind in ("adjust", "transfer") and row.unavailable_delta > row.on_hand_delta
+            if is_taken and sellable < row.reserved + row.committed:
+                self._find(f"Units that are promised were taken of {where}: {row}")
 
     def refusals(self) -> None:
         """Nobody was told "sold out" but by what was there at some moment between question and answer.
@@ -239,7 +253,11 @@ class Judge:
             for shortage in json.loads(first.body)["shortages"]:
                 asked, said = shortage["requested"], shortage["available"]
                 were = self._free(shortage["product_id"], place, entry.sent, first.got)
-                if said >= asked or said not in were:
+                could_be: Collection[int] = were
+                if place:  # a transfer counts overdue holds as ended; as it is refused, they are not
+                    without_holds = self._free(shortage["product_id"], f"{place}, no holds", entry.sent, first.got)
+                    could_be = range(min(were), max(without_holds) + 1)
+                if said >= asked or said not in could_be:
                     what = (
                         f"product {shortage['product_id']}: {asked} asked, {said} said to be there, where {were} were"
                     )
@@ -332,6 +350,8 @@ class Judge:
                 for warehouse, sign in ((body["from_warehouse"], -1), (body["to_warehouse"], 1))
             ]
         product_id = int(entry.operation.path.split("/")[-2])
+        if body["mode"] in ("unavailable", "discard"):
+            return [(product_id, body["warehouse"], -body["quantity"] if body["mode"] == "discard" else 0)]
         return [(product_id, body["warehouse"], body["quantity"] - body.get("expected_on_hand", 0))]
 
     @cached_property
@@ -343,14 +363,19 @@ class Judge:
 
     @cached_property
     def _history(self) -> dict[tuple[int, str], tuple[list[float], list[int]]]:
-        """Of each product, in each warehouse and in all (""), the moments of its movements, and what was free then."""
+        """Of each product the moments of its movements, and what was free then: in all warehouses for a sale (""), in
+        each to be taken away, and there if nothing were held."""
         free: dict[tuple[int, str], int] = defaultdict(int)
         found: dict[tuple[int, str], tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
         for row in sorted(self.books.movements, key=lambda row: row.at):
-            now = max(0, row.on_hand - row.unavailable - row.reserved - row.committed)
-            free[row.product_id, ""] += now - free[row.product_id, row.warehouse]
-            free[row.product_id, row.warehouse] = now
-            for place in ("", row.warehouse):
+            now = row.on_hand - row.unavailable - row.reserved - row.committed
+            limit = self.backorders.get((row.product_id, row.warehouse), 0)
+            sold_from, without_holds = f"{row.warehouse}, for sale", f"{row.warehouse}, no holds"
+            free[row.product_id, ""] += max(0, now + limit) - free[row.product_id, sold_from]
+            free[row.product_id, sold_from] = max(0, now + limit)
+            free[row.product_id, row.warehouse] = max(0, now)
+            free[row.product_id, without_holds] = max(0, now + row.reserved)
+            for place in ("", row.warehouse, without_holds):
                 moments, were = found[row.product_id, place]
                 moments.append(row.at)
                 were.append(free[row.product_id, place])
@@ -358,7 +383,8 @@ class Judge:
 
     def _free(self, product_id: int, place: str, begin: float, end: float) -> set[int]:
         moments, were = self._history[product_id, place]
-        return set(were[max(0, bisect_right(moments, begin) - 1) : bisect_right(moments, end)])
+        before = bisect_right(moments, begin)
+        return {*were[max(0, before - 1) : bisect_right(moments, end)], *([] if before else [0])}
 
     @cached_property
     def _spans(self) -> dict[tuple[str, str], tuple[float, float]]:

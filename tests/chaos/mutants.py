@@ -115,6 +115,13 @@ def _expectation_ignored() -> None:
     services.set_on_hand = lambda **given: set_on_hand(**{**given, "expected_on_hand": None})
 
 
+def _promises_may_leave() -> None:
+    def free(levels: inventory.Levels) -> int:
+        return levels.on_hand + levels.backorder_limit - levels.promised - levels.unavailable
+
+    inventory.Levels.free = property(free)
+
+
 def _transfer_of_one_leg() -> None:
     post_movements = inventory.post_movements
 
@@ -154,6 +161,7 @@ MUTANTS = {
     "answers_not_kept": Mutant("a key is claimed, and the answer is not kept", _answers_not_kept),
     "forgetful_keys": Mutant("keys are not looked at", _forgetful_keys),
     "expectation_ignored": Mutant("stock is set whatever was expected on hand", _expectation_ignored),
+    "promises_may_leave": Mutant("what may be promised is taken for what is there", _promises_may_leave),
     "transfer_of_one_leg": Mutant("a transfer takes units, and brings none", _transfer_of_one_leg),
     "sweeper_without_guard": Mutant(
         "whatever is past its deadline is expired, paid or not",

@@ -26,6 +26,7 @@ from tests.chaos.wire import API, STAFF, account_of, connect, send, sign_in
 BUYERS, CLERKS = 6, 2
 PRODUCTS, UNITS = 30, 400
 HOT, HOT_UNITS = 2, 10
+BACKORDER_LIMIT = 6  # of the hot products in the first warehouse: promised although they are not there
 WAREHOUSES = ["MAIN", "EAST", "WEST"]
 END_SECONDS = 60  # for the clients to come to an end after the last fault
 FEWEST_FAULTS = 20
@@ -115,7 +116,7 @@ def trial(
 
     Clients go on until the faults are over, but no longer than `overtime` seconds past the end.
     """
-    config, initial = _furnish(shop, seconds + overtime, bug=bug)
+    config, initial, backorders = _furnish(shop, seconds + overtime, bug=bug)
     say(f"The shop is up; {BUYERS} buyers, {CLERKS} clerks, seed {seed}, {seconds:.0f} s")
     began = time.time()
     hung: list[str] = []
@@ -133,7 +134,7 @@ def trial(
     verdict = Verdict(seed, began, ended, nemesis.done, nemesis.missing, entries, hung)
     skus = {sku: product_id for product_id, sku in config.products}
     verdict.findings += Verifier(shop, list(entries.values()), seed).run(
-        say, initial=initial, skus=skus, faults=nemesis.done, ended=ended
+        say, initial=initial, backorders=backorders, skus=skus, faults=nemesis.done, ended=ended
     )
     return verdict
 
@@ -152,13 +153,14 @@ def _await(shop: Site, clients: list[Process]) -> list[str]:
     return [f"a client ended with exit code {code}, None being not at all" for code in codes if code != 0]
 
 
-def _furnish(shop: Site, seconds: float, *, bug: bool) -> tuple[Config, dict[int, int]]:
-    """Give the shop warehouses, products, stock and customers; return what clients must know, and the units."""
+def _furnish(shop: Site, seconds: float, *, bug: bool) -> tuple[Config, dict[int, int], dict[tuple[int, str], int]]:
+    """Give the shop warehouses, products, stock and customers; return what clients must know, the units of each
+    product, and the backorder limits by product and warehouse."""
     token = sign_in(shop.ports[0], STAFF)
 
-    def post(path: str, body: dict[str, Any]) -> Any:
-        answer = send(connect(shop.ports[0]), "POST", API + path, body, token=token)
-        if answer.status != 201:
+    def post(path: str, body: dict[str, Any], *, method: str = "POST", status: int = 201) -> Any:
+        answer = send(connect(shop.ports[0]), method, API + path, body, token=token)
+        if answer.status != status:
             raise RuntimeError(f"the shop cannot be furnished: {answer}")
         return answer.json
 
@@ -174,12 +176,15 @@ def _furnish(shop: Site, seconds: float, *, bug: bool) -> tuple[Config, dict[int
 
     products = [product(f"SKU-{number}", dict.fromkeys(WAREHOUSES, UNITS)) for number in range(PRODUCTS)]
     hot = [product(f"HOT-{number}", {"MAIN": HOT_UNITS})[0] for number in range(HOT)]
+    for product_id in hot:
+        limit = {"backorder_limit": BACKORDER_LIMIT}
+        post(f"/inventory/items/{product_id}/stocks/MAIN", limit, method="PATCH", status=200)
     initial = {product_id: UNITS * len(WAREHOUSES) for product_id, _ in products} | dict.fromkeys(hot, HOT_UNITS)
     config = Config(
         folder=str(shop.folder), ports=shop.ports, until=time.time() + seconds, products=products, hot=hot,
         warehouses=WAREHOUSES, staff=STAFF, new_key_for_retries=bug,
     )  # fmt: skip
-    return config, initial
+    return config, initial, {(product_id, "MAIN"): BACKORDER_LIMIT for product_id in hot}
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class Site:
             "DJANGO_SETTINGS_MODULE": "shop.settings",
             "HTTPS": "off",
             "RESERVATION_TTL_SECONDS": str(HOLD_SECONDS),
+            "CUSTOMERS_MAY_CONFIRM": "on",  # the buyers pay by themselves
             "THROTTLE_ANON": "off",
             "THROTTLE_USER": "off",
             "THROTTLE_LOGIN": "off",

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,10 +26,12 @@ class Case:
     initial: dict[int, int]
     faults: list[Fault]
     ended: float = 100
+    backorders: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def findings(self) -> list[str]:
         skus = {"SKU-1": 1}
-        judge = Judge(list(self.entries.values()), self.books, self.initial, skus, self.faults, self.ended)
+        entries = list(self.entries.values())
+        judge = Judge(entries, self.books, self.initial, skus, self.faults, self.ended, self.backorders)
         return judge.run(lambda text: None)
 
     def movement(self, kind: str) -> Any:
@@ -45,8 +47,8 @@ def movement(kind: str, seq: int, at: float, *, name: str, delta: int = 0, after
     on_hand, reserved, committed = after
     row = {
         "product_id": 1, "warehouse": "MAIN", "seq": seq, "kind": kind, "reference": name, "note": "",
-        "on_hand_delta": delta, "on_hand": on_hand, "reserved": reserved, "committed": committed, "unavailable": 0,
-        "at": at,
+        "on_hand_delta": delta, "unavailable_delta": 0, "on_hand": on_hand, "reserved": reserved,
+        "committed": committed, "unavailable": 0, "at": at,
     }  # fmt: skip
     return SimpleNamespace(**{**row, **more})
 
@@ -185,6 +187,16 @@ def _against_time(case: Case) -> None:
     case.entries["t"].attempts[0] = replace(case.entries["t"].attempts[0], sent=8, got=9)
 
 
+def _damaged_are_shipped(case: Case) -> None:
+    case.backorders[1, "MAIN"] = 20  # which makes none of it right
+    case.movement("ship").unavailable = 10
+
+
+def _promised_are_moved(case: Case) -> None:
+    case.backorders[1, "MAIN"] = 20
+    case.movement("transfer").reserved = 11
+
+
 def _no_recovery(case: Case) -> None:
     case.faults.append(Fault("cut", 8, 9, "1 connection"))
 
@@ -216,6 +228,8 @@ def _deadlock(case: Case) -> None:
         (_unasked_movement, "is for 'nobody', which nobody asked for"),
         (_units_vanish, "15 on hand, the journals make it 16"),
         (_oversold, "was oversold"),
+        (_damaged_are_shipped, "More was unavailable than on hand"),
+        (_promised_are_moved, "Units that are promised were taken"),
         (_false_sold_out, "99 asked, 0 said to be there"),
         (_against_time, "which was answered before"),
         (_no_recovery, "did nothing for 91 s"),

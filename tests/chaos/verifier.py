@@ -34,6 +34,7 @@ class Verifier:
         say: Callable[[str], None],
         *,
         initial: dict[int, int],
+        backorders: dict[tuple[int, str], int],
         skus: dict[str, int],
         faults: Sequence[Fault],
         ended: float,
@@ -42,7 +43,7 @@ class Verifier:
         say(f"{self.settle()} operations of unknown fate asked for again with their key")
         say(f"{self.replay()} answers asked for again")
         books = Books.read(self.site.database.url, self.site.database.log())
-        findings = Judge(self.entries, books, initial, skus, faults, ended).run(say)
+        findings = Judge(self.entries, books, initial, skus, faults, ended, backorders).run(say)
         broken = [f"verify_stock: {line}" for line in self.site.broken_books()]
         say(f"verify_stock: {'BROKEN' if broken else 'ok'}")
         return [*self.findings, *findings, *broken]

@@ -59,7 +59,8 @@ class Tour:
 
         order = self._order(buyer, product, 3, key="once")
         assert self._order(buyer, product, 3, key="once", replayed=True) == order
-        self.post(f"orders/{order}/confirm", 200, buyer, json={"payment_reference": "pay_1"})
+        self.post(f"orders/{order}/confirm", 403, buyer, json={"payment_reference": "pay_1"})
+        self.post(f"orders/{order}/confirm", 200, staff, json={"payment_reference": "pay_1"})
         three = {"items": [{"product_id": product, "quantity": 3}]}
         one = {"items": [{"product_id": product, "quantity": 1}]}
         assert self.post(f"orders/{order}/fulfill", 200, staff, json=three)["status"] == "fulfilled"

@@ -272,7 +272,7 @@ def test_a_count_closed_twice_is_posted_once():
 
     results = all_at_once(*(lambda: inventory.close_count(count_id, actor_id=None) for _ in range(8)))
 
-    assert kinds(results) == {"Count": 8}
+    assert kinds(results) == {"CountReview": 8}
     assert stock() == (7, 0, 0)
     assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'count'") == [(1,)]
 

@@ -52,12 +52,25 @@ CORRECTIONS = {
     ),
 }
 EVENTS = {
-    "receive": (lambda p: inventory.receive(product_id=p, levels=[inventory.Level("MAIN", 5)], actor_id=None,
-                                            reference="", note=""), 5),  # fmt: skip
+    "receive": (
+        lambda p: inventory.receive(
+            product_id=p, levels=[inventory.Level("MAIN", 5)], actor_id=None, reference="", note=""
+        ),
+        5,
+    ),
     "received": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=5, reason="received", **WHY), 5),
     "returned": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=1, reason="return", **WHY), 1),
-    "transfer": (lambda p: inventory.transfer(transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST",
-                                              items=[inventory.Demand(p, 4)], note="", actor_id=None), -4),  # fmt: skip
+    "transfer": (
+        lambda p: inventory.transfer(
+            transfer_id=new_id(),
+            from_warehouse="MAIN",
+            to_warehouse="EAST",
+            items=[inventory.Demand(p, 4)],
+            note="",
+            actor_id=None,
+        ),
+        -4,
+    ),
     "sell": (lambda p: inventory.sell(product_id=p, quantity=3, note="", reference="", actor_id=None), -3),
     "set apart": (lambda p: inventory.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY), 0),
 }
@@ -187,9 +200,7 @@ def test_an_overdue_hold_is_in_no_counts_way(database):
 @pytest.mark.parametrize(("units", "expected"), [(8, (8, 0, 6)), (6, (6, 0, 6)), (4, (4, 0, 4)), (0, (0, 0, 0))])
 def test_a_count_below_what_is_unavailable_lowers_that_in_the_same_movement(database, units, expected):
     mug = factories.product(stock=10)
-    transactions.run(
-        lambda: inventory.set_apart(product_id=mug.id, warehouse="MAIN", delta=6, reason="damaged", **WHY)
-    )
+    transactions.run(lambda: inventory.set_apart(product_id=mug.id, warehouse="MAIN", delta=6, reason="damaged", **WHY))
     count_id = opened()
     counted(count_id, mug.id, units)
 

@@ -176,7 +176,9 @@ def test_who_takes_units_while_others_buy_and_holds_run_out_meets_no_deadlock(da
     factories.warehouse("EAST", priority=200)
     before = deadlocks()
     for _ in range(8):
-        holds = [factories.reservation(*((p, 3) for p in chosen)) for chosen in (products, products[::-1], products[2:])]
+        holds = [
+            factories.reservation(*((p, 3) for p in chosen)) for chosen in (products, products[::-1], products[2:])
+        ]
         overdue(*(hold.id for hold in holds))
         moves = [[inventory.Demand(p, 2) for p in chosen] for chosen in (products[:3], products[3:][::-1])]
         results = all_at_once(
@@ -217,9 +219,7 @@ def test_a_counted_file_is_not_applied_onto_a_correction_of_the_same_units(datab
 
     document = loaded(f"{header}MUG,MAIN,8,10\nPOT,MAIN,9,10\n", mode="count", on_error="skip")
 
-    assert errors(document) == [
-        "2 quantity '8': the stock was corrected since 10 were on hand; count it again"
-    ]
+    assert errors(document) == ["2 quantity '8': the stock was corrected since 10 were on hand; count it again"]
     assert (on_hand(product.id), on_hand(sold.id)) == ({"MAIN": 8}, {"MAIN": 6})
     # Counted after the correction, it is a count like any other.
     assert loaded(f"{header}MUG,MAIN,7,8\n", mode="count").changed == 1
@@ -239,14 +239,19 @@ def _as_before_the_constraint(database):
 @pytest.mark.usefixtures("_as_before_the_constraint")
 def test_a_migration_that_meets_impossible_rows_stops_and_says_how_to_repair_each(capsys):
     factories.warehouse("EAST")
-    for sku, place, on_hand_now, set_apart in (("MUG blue", "MAIN", 5, 12), ("POT", "EAST", 0, 3), ("OK", "MAIN", 4, 4)):
+    for sku, place, on_hand_now, set_apart in (
+        ("MUG blue", "MAIN", 5, 12),
+        ("POT", "EAST", 0, 3),
+        ("OK", "MAIN", 4, 4),
+    ):
         product = factories.product(sku=sku, stock={place: on_hand_now})
         row = {"product_id": product.id, "warehouse": place}
         transactions.run(lambda row=row: inventory.set_policy(**row, backorder_limit=20, actor_id=None))
         # As the release before this one let it happen.
         fetch(
-            "WITH head AS (UPDATE inventory_stock SET unavailable = %s, seq = seq + 1 WHERE product_id = %s RETURNING *)"
-            "INSERT INTO inventory_movement (product_id, warehouse_id, seq, on_hand_delta, reserved_delta,"
+            "WITH head AS (UPDATE inventory_stock SET unavailable = %s, seq = seq + 1 WHERE product_id = %s"
+            " RETURNING *)"
+            " INSERT INTO inventory_movement (product_id, warehouse_id, seq, on_hand_delta, reserved_delta,"
             " committed_delta, unavailable_delta, on_hand, reserved, committed, unavailable, kind, reason, reference,"
             " note, created_at) SELECT product_id, warehouse_id, seq, 0, 0, 0, unavailable, on_hand, 0, 0, unavailable,"
             " 'adjust', 'damaged', '', '', now() FROM head RETURNING 1",

@@ -1,9 +1,9 @@
 """Random sequences of everything that inventory does, against a model in plain dicts, with the books verified after
 each step. 50 examples of 50 steps, 500 where CI is set; `make fuzz` runs many more.
 
-The model has its own physics, not the product's formula: two piles in each place, `good` units and `bad` ones, and promises
-beside them. What leaves a place is taken from a pile and must lie there. A backorder limit says how much may be promised
-and is asked for nowhere else.
+The model has its own physics, not the product's formula: two piles in each place, `good` units and `bad` ones, and
+promises beside them. What leaves a place is taken from a pile and must lie there. A backorder limit says how much may
+be promised and is asked for nowhere else.
 """
 
 import os

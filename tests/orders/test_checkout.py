@@ -1,8 +1,12 @@
+import json
 import threading
+from decimal import Decimal
 
 import httpx
 import pytest
+from rest_framework.exceptions import ValidationError
 
+from shop.toolkit.shapes import Amount
 from tests import factories
 from tests.conftest import counted_statements, fetch
 
@@ -282,3 +286,50 @@ def test_what_a_checkout_answers_is_what_the_order_shows_later(customer):
 
     assert [len(item["allocations"]) for item in placed["items"]] == [1, 1, 2]
     assert customer.get(f"/api/v1/orders/{placed['id']}").json() == placed
+
+
+@pytest.mark.parametrize(
+    ("number", "taken"),
+    [
+        ("10", "10"),
+        ("9.9", "9.9"),
+        ("29.700000000000003", "29.700"),  # 3 * 9.9
+        ("0.30000000000000004", "0.300"),  # 0.1 + 0.2
+        ("1.1500000000000001", "1.150"),
+        ("89.99999999999999", "90.000"),
+        ("12.34000001", "12.34"),  # a millionth of a cent
+        ("1e2", "100"),
+        ("12.34000002", None),
+        ("12.3456", None),
+        ("0.00051", None),
+        ("-0.0", None),
+        ("-1", None),
+        ("1e12", None),
+        ("999999999999.9999", None),
+    ],
+)
+def test_a_json_number_is_the_amount_that_it_is_meant_for(number, taken):
+    try:
+        found = Amount().run_validation(json.loads(number, parse_float=Decimal))
+    except ValidationError:
+        found = None
+    assert found == (taken and Decimal(taken))
+    assert found is None or str(found) == taken
+
+
+@pytest.mark.parametrize("text", ["29.700000000000003", "10.", "1e2", " 10", "+1", "٣"])
+def test_an_amount_that_is_a_string_is_taken_as_it_is(text):
+    with pytest.raises(ValidationError):
+        Amount().run_validation(text)
+
+
+def test_a_sum_of_floats_is_taken_over_http(staff):
+    created = staff.post("/api/v1/products", {"sku": "WHOLE", "name": "x", "price": 10, "currency": "EUR"})
+    assert created.json()["price"] == "10.00"
+    product = factories.product(stock=9, price="9.90")
+    buyer = staff.get("/api/v1/users/me").json()["id"]
+    line = {"product_id": product.id, "quantity": 3, "unit_price": 9.9, "total_price": 3 * 9.9}
+    placed = staff.post("/create_order", {"user_id": buyer, "items": [line]})
+    assert (placed.status_code, placed.json()["total"]) == (201, "29.70")
+    wrong = staff.post("/create_order", {"user_id": buyer, "items": [{**line, "total_price": 29.71}]})
+    assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (400, "wrong_total")

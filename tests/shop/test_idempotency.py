@@ -208,3 +208,14 @@ def test_the_body_cannot_be_found_out_from_the_table(api):
     api.post("/api/v1/users", body, headers={"idempotency-key": "k"})
     (fingerprint,) = fetch("SELECT fingerprint FROM toolkit_idempotencykey")[0]
     assert fingerprint != hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def test_strangers_do_not_share_their_keys(api):
+    """Without a token nobody is told apart by it: one's key with another's body is another key, not a key reused."""
+    people = [{"email": f"{name}@example.com", "password": factories.PASSWORD, "name": name} for name in ("ann", "ben")]
+    answers = [api.post("/api/v1/users", person, headers={"idempotency-key": "1"}) for person in (*people, *people)]
+
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert [answer.json()["name"] for answer in answers] == ["ann", "ben"] * 2
+    assert ["idempotent-replayed" in answer.headers for answer in answers] == [False, False, True, True]
+    assert fetch("SELECT count(*) FROM users_user") == [(2,)]

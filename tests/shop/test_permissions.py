@@ -30,6 +30,7 @@ GROUPS = {
     "manager": "Inventory manager",
     "catalogue": "Catalogue manager",
     "desk": "Order desk",
+    "payments": "Payments",
 }
 ABSENT_ID, ABSENT_UUID = 999_999, UUID("00000000-0000-7000-8000-000000000000")
 

@@ -107,6 +107,6 @@ def test_every_code_of_the_errors_page_is_in_the_document():
         for answer in operation["responses"].values()
         for code in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
     }
-    # Of no operation: a bug; another method; what only the staff's screens meet.
-    assert listed - used == {"internal_error", "method_not_allowed", "count_open"}
+    # Of no operation: a bug; another method.
+    assert listed - used == {"internal_error", "method_not_allowed"}
     assert used <= listed

@@ -1,11 +1,15 @@
 """`transactions.run` returns only what is committed, and repeats what may be repeated."""
 
 import threading
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
+from inventory import services as inventory
 from shop.toolkit import transactions
+from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch
 from users import models
@@ -111,3 +115,21 @@ def test_connections_read_committed():
     assert fetch("SHOW lock_timeout") == [("2s",)]
     assert fetch("SHOW statement_timeout") == [("5s",)]
     assert fetch("SHOW idle_in_transaction_session_timeout") == [("5s",)]
+
+
+def test_a_reserve_that_nobody_would_repeat_says_so_at_once(database):
+    product = factories.product(stock=1)
+    reserve = partial(
+        inventory.reserve,
+        reservation_id=new_id(),
+        owner="test",
+        reference="r",
+        demand=[inventory.Demand(product.id, 1)],
+        ttl=timedelta(minutes=1),
+        actor_id=None,
+    )
+    said = r"inventory\.reserve .* Call it inside shop\.toolkit\.transactions\.run"
+    with pytest.raises(AssertionError, match=said), transaction.atomic():
+        reserve()
+    assert fetch("SELECT count(*) FROM inventory_reservation") == [(0,)]
+    assert transactions.run(reserve).state == "held"

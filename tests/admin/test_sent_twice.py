@@ -9,7 +9,7 @@ from django.core.signing import TimestampSigner
 from django.utils import timezone
 
 from inventory import services as inventory
-from shop.toolkit import form_keys, transactions
+from shop.toolkit import form_keys
 from shop.toolkit.admin import ServicePage
 from shop.toolkit.ids import new_id
 from tests import factories

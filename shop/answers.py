@@ -120,6 +120,9 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.CountLinePosted: Answer(
         409, "invalid_transition", "Count line posted", lambda refusal: {"current_status": "posted"}
     ),
+    inventory.RecountNeeded: Answer(
+        409, "invalid_transition", "Recount needed", lambda refusal: {"current_status": "corrected"}
+    ),
     inventory.CountClosed: Answer(
         409, "invalid_transition", "Count closed", lambda refusal: {"current_status": "closed"}
     ),

@@ -171,6 +171,7 @@ class EnterPage(_CountPage):
             "counted": len(count.lines),
             "units": sum(line.counted for line in count.lines),
             "latest": _table(latest, leads_to=self.row.pk),
+            "close_address": self.address("close", self.row.pk),
         }
         if last := Counted.named_by(self.request, self.row):
             shown |= {

@@ -1,6 +1,6 @@
 """Stocktakes. A count is a document: people enter what they count, row by row, while sales go on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -21,6 +21,7 @@ from inventory.services._facts import (
     LevelOutOfRange,
     NotCounted,
     Promise,
+    RecountNeeded,
 )
 from inventory.services._ledger import locked_levels, taken_by
 from inventory.services._reading import promises
@@ -39,18 +40,32 @@ def open_count(*, count_id: UUID, warehouse: str, note: str, actor_id: int | Non
     return get_count(count_id)
 
 
+@transaction.atomic(savepoint=False)
 def record_count(count_id: UUID, *, product_id: int, counted: int, actor_id: int | None) -> CountEntry:
     """Enter how many units of a product were counted, in place of what was entered before.
 
     What the book says at this moment is kept beside it. Raises CountNotFound, CountClosed, ItemNotFound,
     LevelOutOfRange.
     """
-    return _enter(count_id, product_id, lambda before: counted, actor_id)
+    return _enter(_open(count_id, actor_id), product_id, counted, actor_id)
 
 
+@transaction.atomic(savepoint=False)
 def add_to_count(count_id: UUID, *, product_id: int, quantity: int, actor_id: int | None) -> CountEntry:
-    """Add units to what was counted of a product before; the rest is as in `record_count`."""
-    return _enter(count_id, product_id, lambda before: before + quantity, actor_id)
+    """Add units to what was counted of a product before, in a line that is not posted and not to be counted again.
+
+    Else the units of a first count and of a second would be added up. Raises what `record_count` raises,
+    CountLinePosted, RecountNeeded.
+    """
+    count = _open(count_id, actor_id)
+    row = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
+    if row is not None:
+        (line,) = _lines([row])
+        if line.posted_at is not None:
+            raise CountLinePosted(line.sku)
+        if sql.corrected_since_counted(count_id, product_ids=[product_id]):
+            raise RecountNeeded(line.sku)
+    return _enter(count, product_id, quantity + (row.counted if row else 0), actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -131,20 +146,17 @@ def get_count(count_id: UUID, *, visible_to: int | None = None) -> Count:
     return _count(_row(count_id, visible_to))
 
 
-@transaction.atomic(savepoint=False)
-def _enter(count_id: UUID, product_id: int, counted_after: Callable[[int], int], actor_id: int | None) -> CountEntry:
-    count = _open(count_id, actor_id)
+def _enter(count: models.Count, product_id: int, counted: int, actor_id: int | None) -> CountEntry:
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
-    before = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
-    counted = counted_after(before.counted if before else 0)
     if not 0 <= counted <= models.MAX_LEVEL:
         raise LevelOutOfRange(models.MAX_LEVEL)
+    before = models.CountLine.objects.filter(count_id=count.pk, product_id=product_id).first()
     key = (product_id, count.warehouse_id)
     # Under the row's lock, so that no sale falls between the book's figure and its being written down.
     levels = sql.lock_levels([key]).get(key)
     row, _ = models.CountLine.objects.update_or_create(
-        count_id=count_id,
+        count_id=count.pk,
         product_id=product_id,
         defaults={
             "counted": counted,
@@ -204,7 +216,7 @@ def _obstacles(recounts: dict[int, str], promised: Sequence[tuple[Change, Levels
         found = in_the_way[change.product_id]
         said = (
             f"{taken_by(change):,} units are missing, and {level.free:,} are not promised. Promised are "
-            f"{_named(found)}. Cancel one of these, or count again."
+            f"{_named(found) or 'the others'}. Cancel an order, or count again."
         )
         obstacles.append(CountObstacle(change.product_id, items[change.product_id].sku, said, found))
     return sorted(obstacles, key=lambda obstacle: obstacle.sku)

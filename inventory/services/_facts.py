@@ -410,4 +410,14 @@ class CountLinePosted(Refusal):
     """The line was posted and is in the ledger; it stays in the count."""
 
     def __init__(self, sku: str) -> None:
-        super().__init__(f"The line of {sku} is posted already. Count {sku} again to correct it.")
+        super().__init__(f"{sku} is posted already. To correct it, enter how many there are.")
+
+
+class RecountNeeded(Refusal):
+    """The stock was corrected after the line was counted, so nobody knows what a further unit is added to."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(
+            f"The stock of {sku} was corrected after it was counted. Remove the line and count again, or enter how "
+            "many there are."
+        )

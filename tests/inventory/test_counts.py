@@ -148,6 +148,25 @@ def test_entries_add_or_replace_and_say_what_was_there_before(database):
             added(count_id, mug.id, units)
 
 
+def test_a_scan_is_not_added_to_a_count_that_is_posted_or_outdated(database):
+    mug, pot = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
+    factories.reservation((pot.id, 10))
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+    counted(count_id, pot.id, 8)
+    closed(count_id)
+
+    with pytest.raises(inventory.CountLinePosted, match="MUG is posted already"):
+        added(count_id, mug.id, 1)
+    transactions.run(lambda: inventory.adjust(product_id=pot.id, warehouse="MAIN", delta=1, reason="found", **WHY))
+    with pytest.raises(inventory.RecountNeeded, match="The stock of POT was corrected"):
+        added(count_id, pot.id, 1)
+    assert counted(count_id, mug.id, 9).line.variance == 1
+    assert added(count_id, mug.id, 1).line.counted == 10
+    transactions.run(lambda: inventory.remove_count_line(count_id, product_id=pot.id, actor_id=None))
+    assert added(count_id, pot.id, 1).line.counted == 1
+
+
 def test_scans_at_once_count_each(database):
     mug = factories.product(stock=3)
     count_id = opened()
@@ -170,7 +189,7 @@ def test_what_can_be_posted_is_posted_and_the_rest_stays_open(database):
     (obstacle,) = review.obstacles
     assert (obstacle.sku, [promise.reservation_id for promise in obstacle.promises]) == ("LOST", [hold.id])
     assert obstacle.detail == (
-        "6 units are missing, and 1 are not promised. Promised are 9 to order 7. Cancel one of these, or count again."
+        "6 units are missing, and 1 are not promised. Promised are 9 to order 7. Cancel an order, or count again."
     )
     assert [line.posted_at is None for line in review.count.lines] == [True, False, False]
     assert review.count.closed_at is None

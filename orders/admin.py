@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import TemplateView
@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from inventory import services as inventory
 from orders import models
 from orders import services as orders
-from orders.services._reading import has_status
+from orders.services._reading import has_status, show_ended_holds
 from shop.toolkit import money
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button
 from shop.toolkit.refusals import Refusal
@@ -91,7 +91,7 @@ class _OrderPage(ServicePage):
 
     @classmethod
     def leads_on(cls, row: Any, user: Any) -> bool:
-        return row.status_now in cls.states
+        return row.status in cls.states
 
     def explain(self, refusal: Refusal) -> str:
         shortages = getattr(refusal, "shortages", [])
@@ -177,7 +177,7 @@ class PickListPage(AdminPage, TemplateView):
 
     @classmethod
     def leads_on(cls, row: Any, user: Any) -> bool:
-        return row.status_now in FulfillPage.states
+        return row.status in FulfillPage.states
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         picks: dict[str, list[orders.Pick]] = {}
@@ -201,14 +201,14 @@ class StatusFilter(admin.SimpleListFilter):
 
 @admin.register(models.Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("number", "user", "shown_status", "to_pay", "created_at")
+    list_display = ("number", "user", "status", "to_pay", "created_at")
     list_filter = (StatusFilter,)
     list_select_related = ("user",)
     search_fields = ("number__exact", "user__email")
     search_help_text = "Order number or email"
     ordering = ("-id",)
-    fields = ("shown_status", "user", "to_pay", "payment_reference", "created_at")
-    readonly_fields = ("shown_status", "to_pay")
+    fields = ("status", "user", "to_pay", "payment_reference", "created_at")
+    readonly_fields = ("to_pay",)
     change_form_outer_after_template = "orders/order.html"
     actions_detail = ("confirm", "pick_list", "fulfill", "cancel", "take_back")
     confirm = button(ConfirmPage)
@@ -217,14 +217,15 @@ class OrderAdmin(ReadOnlyAdmin):
     cancel = button(CancelPage)
     take_back = button(ReturnPage)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Order]:
-        rows: QuerySet[models.Order] = super().get_queryset(request)
-        is_expired = When(has_status("expired", models.Order.objects.all()), then=Value("expired"))
-        return rows.annotate(status_now=Case(is_expired, default=F("status")))
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        show_ended_holds(found.result_list)
+        return found
 
-    @display(description="status", ordering="status_now")
-    def shown_status(self, row: Any) -> str:
-        return str(row.status_now)
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> models.Order | None:
+        row: models.Order | None = super().get_object(request, object_id, from_field)
+        show_ended_holds([row] if row else [])
+        return row
 
     @display(description="total", ordering="total")
     def to_pay(self, row: models.Order) -> str:

@@ -48,6 +48,7 @@ SELECT COALESCE(sum(l.quantity - l.fulfilled - l.cancelled), 0)::bigint
     SELECT id FROM orders_order
      WHERE user_id = %s AND payment_reference = '' AND status IN ('confirmed', 'partially_fulfilled')
   ) o JOIN orders_orderline l ON l.order_id = o.id
+ WHERE o.id <> %s
 """
 # One statement for the order and all of its lines, 1 or 1,000; the second tells what its buyer had not paid before it.
 INSERT_ORDER = PLACED + LINES
@@ -81,16 +82,16 @@ def insert_order(
         if held_from is None:
             cursor.execute(INSERT_ORDER, parameters)
             return 0
-        cursor.execute(INSERT_ORDER_AND_COUNT, [*parameters, user_id, held_from, user_id])
+        cursor.execute(INSERT_ORDER_AND_COUNT, [*parameters, user_id, held_from, user_id, order_id])
         ((units,),) = cursor.fetchall()
         return int(units)
 
 
-def unpaid_units(user_id: int, *, held_from: UUID) -> int:
+def unpaid_units(user_id: int, *, held_from: UUID, without: UUID) -> int:
     """Return how many units a user has in unpaid orders, not shipped: pending ones from the id `held_from` on, and
-    confirmed ones."""
+    confirmed ones, but not in the order `without`."""
     with prepared() as cursor:
-        cursor.execute(UNPAID_UNITS, [user_id, held_from, user_id])
+        cursor.execute(UNPAID_UNITS, [user_id, held_from, user_id, without])
         ((units,),) = cursor.fetchall()
     return int(units)
 

@@ -69,10 +69,7 @@ def _is_staff_with(request: Request, permission: str) -> bool:
 
 
 class MayConfirm(BasePermission):
-    message = (
-        "You may not confirm orders. Whoever knows that an order is paid confirms it, with the permission "
-        "orders.confirm_order; CUSTOMERS_MAY_CONFIRM=on lets customers do it."
-    )
+    message = "You may not confirm orders. The shop confirms an order once it is paid."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return may_confirm(request)
@@ -133,6 +130,10 @@ class OrderConfirmView(ApiView):
         """
         given = self.body(ConfirmShape)
         everybody = _is_staff_with(request, "orders.confirm_order")
+        if given["payment_reference"] and not everybody:
+            raise PermissionDenied(
+                "Only staff who may confirm orders may say that one is paid. Leave the reference out."
+            )
         return self.command(
             lambda: orders.confirm_order(
                 order_id,

@@ -47,8 +47,7 @@ class ScanForm(forms.Form):
 
     def clean_sku(self) -> str:
         sku: str = self.cleaned_data["sku"]
-        # What comes next must not be written behind it.
-        self.data = {**self.data, "sku": ""}
+        self.data = {"sku": ""}  # shown again, it is empty: the next scan must not be written behind this one
         try:
             self.item = inventory.find_item(sku)
         except inventory.SkuNotFound as refusal:
@@ -82,7 +81,7 @@ class QuantityForm(forms.Form):
             return given
         if doubt := self._doubt(given["quantity"]):
             self.fields["sure"].widget = UnfoldBooleanSwitchWidget()
-            raise forms.ValidationError(f"{doubt} Nothing was entered. If it is the quantity, say so below.")
+            raise forms.ValidationError(f"{doubt} Nothing was entered. To enter it anyway, switch on the box below.")
         return given
 
     def _doubt(self, quantity: int) -> str:
@@ -165,12 +164,11 @@ class EnterPage(_CountPage):
         return f"{self.address('enter', self.row.pk)}?product={self.scanned.product_id}"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        count = inventory.get_count(self.row.pk)
-        latest = sorted(count.lines, key=lambda line: line.counted_at, reverse=True)[:LATEST]
+        progress = inventory.count_progress(self.row.pk, latest=LATEST)
         shown = {
-            "counted": len(count.lines),
-            "units": sum(line.counted for line in count.lines),
-            "latest": _table(latest, leads_to=self.row.pk),
+            "counted": progress.products,
+            "units": progress.units,
+            "latest": _table(progress.latest, leads_to=self.row.pk),
             "close_address": self.address("close", self.row.pk),
         }
         if last := Counted.named_by(self.request, self.row):
@@ -231,7 +229,7 @@ class RemoveLinePage(_LinePage):
 
     def act(self, given: dict[str, Any]) -> str:
         removed = inventory.remove_count_line(self.row.pk, product_id=self.counted.item.pk, actor_id=self.actor_id)
-        return f"Removed {removed.sku}: the {removed.counted:,} counted are forgotten."
+        return f"Removed the line of {removed.sku} ({removed.counted:,} counted)."
 
     def done_at(self) -> str:
         return self.address("enter", self.row.pk)
@@ -243,15 +241,13 @@ class ClosePage(_CountPage):
     slug, label, icon, submit = "close", "Review and close", "check", "Post what differs, and close"
 
     def act(self, given: dict[str, Any]) -> str:
-        before = {line.product_id for line in inventory.get_count(self.row.pk).lines if line.posted_at is None}
         closed = inventory.close_count(self.row.pk, actor_id=self.actor_id)
         self.is_closed = closed.count.closed_at is not None
-        posted = [line for line in closed.count.lines if line.product_id in before and line.posted_at is not None]
-        differing = sum(1 for line in posted if line.variance)
-        said = f"{len(posted)} products posted, {differing} of them differed and were corrected."
+        corrected = sum(1 for line in closed.posted if line.variance)
+        said = f"Posted {_lines(len(closed.posted))}; the stock was corrected by {_lines(corrected)}."
         if self.is_closed:
-            return f"Closed: {said}"
-        return f"{said} {len(closed.obstacles)} cannot be posted and stay open: see below why."
+            return f"{said} The count is closed."
+        return f"{said} {_lines(len(closed.obstacles))} still open; the reasons are below."
 
     def done_at(self) -> str:
         return self.target() if self.is_closed else self.address("close", self.row.pk)
@@ -279,7 +275,7 @@ class AbandonPage(_CountPage):
     def act(self, given: dict[str, Any]) -> str:
         abandoned = inventory.abandon_count(self.row.pk, actor_id=self.actor_id)
         left = sum(1 for line in abandoned.lines if line.posted_at is None)
-        return f"Abandoned: {left} lines were not posted."
+        return f"Abandoned; not posted: {_lines(left)}."
 
 
 @admin.register(models.Count)
@@ -318,13 +314,14 @@ class CountAdmin(ReadOnlyAdmin):
 
 
 def _told(entry: inventory.CountEntry) -> str:
-    """Return what an entry made of a line, and whether the book has changed since the entry before."""
+    """Return what an entry made of a line."""
     line = entry.line
     before = "" if entry.before is None else f", {entry.before:,} before"
-    said = f"{line.sku} {line.name}: {line.counted:,} counted{before}; {line.book:,} in the book."
-    if entry.book_before in (None, line.book):
-        return said
-    return f"{said} The book said {entry.book_before:,} at the entry before: count it again if units left meanwhile."
+    return f"{line.sku} {line.name}: {line.counted:,} counted{before}; {line.book:,} in the book."
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
 
 
 def _address(page: str, product_id: int) -> str:

@@ -1,6 +1,6 @@
 """Stock: what is there, who has a claim on it, and how it came to be so. The only module that other apps may import."""
 
-from inventory.models import MAX_LEVEL, ImportStatus, Kind, Mode, Reason, State
+from inventory.models import MAX_LEVEL, MAX_NOTE, ImportStatus, Kind, Mode, Reason, State
 from inventory.services._availability import (
     check,
     preview,
@@ -10,6 +10,7 @@ from inventory.services._counts import (
     abandon_count,
     add_to_count,
     close_count,
+    count_progress,
     get_count,
     open_count,
     record_count,
@@ -29,6 +30,7 @@ from inventory.services._facts import (
     CountLinePosted,
     CountNotFound,
     CountObstacle,
+    CountProgress,
     CountReview,
     Demand,
     ExceedsOpen,
@@ -158,6 +160,7 @@ __all__ = [
     "KINDS",
     "MANUAL_REASONS",
     "MAX_LEVEL",
+    "MAX_NOTE",
     "MODES",
     "ONE_IMPORT",
     "ORDERINGS",
@@ -172,6 +175,7 @@ __all__ = [
     "CountLinePosted",
     "CountNotFound",
     "CountObstacle",
+    "CountProgress",
     "CountReview",
     "Demand",
     "ExceedsOpen",
@@ -232,6 +236,7 @@ __all__ = [
     "clear_imports",
     "close_count",
     "confirm",
+    "count_progress",
     "create_warehouse",
     "delete_warehouse",
     "discard",

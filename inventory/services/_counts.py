@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from inventory import models, sql
@@ -16,6 +17,7 @@ from inventory.services._facts import (
     CountLinePosted,
     CountNotFound,
     CountObstacle,
+    CountProgress,
     CountReview,
     ItemNotFound,
     LevelOutOfRange,
@@ -52,20 +54,24 @@ def record_count(count_id: UUID, *, product_id: int, counted: int, actor_id: int
 
 @transaction.atomic(savepoint=False)
 def add_to_count(count_id: UUID, *, product_id: int, quantity: int, actor_id: int | None) -> CountEntry:
-    """Add units to what was counted of a product before, in a line that is not posted and not to be counted again.
+    """Add units to what was counted of a product before, while what is on hand by the book is still the same.
 
-    Else the units of a first count and of a second would be added up. Raises what `record_count` raises,
-    CountLinePosted, RecountNeeded.
+    Where units came or went since the entry before, nobody knows which of them were counted. Raises what `record_count`
+    raises, CountLinePosted for a line that is posted, RecountNeeded.
     """
     count = _open(count_id, actor_id)
+    # Locked before it is asked: what is on hand stays what it is until the entry is written down.
+    sql.lock_levels([(product_id, count.warehouse_id)])
     row = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
-    if row is not None:
-        (line,) = _lines([row])
-        if line.posted_at is not None:
-            raise CountLinePosted(line.sku)
-        if sql.corrected_since_counted(count_id, product_ids=[product_id]):
-            raise RecountNeeded(line.sku)
-    return _enter(count, product_id, quantity + (row.counted if row else 0), actor_id)
+    if row is None:
+        return _enter(count, product_id, quantity, actor_id)
+    (line,) = _lines([row])
+    if line.posted_at is not None:
+        raise CountLinePosted(line.sku)
+    later = models.Movement.objects.filter(product_id=product_id, warehouse_id=count.warehouse_id, seq__gt=row.book_seq)
+    if later.exclude(on_hand_delta=0).exists():
+        raise RecountNeeded(line.sku)
+    return _enter(count, product_id, row.counted + quantity, actor_id)
 
 
 @transaction.atomic(savepoint=False)
@@ -113,8 +119,8 @@ def review_count(count_id: UUID, *, visible_to: int | None = None) -> CountRevie
         key: found._replace(promised=found.promised - overdue.get(key, 0))
         for key, found in sql.read_levels(keys).items()
     }
-    _, obstacles = _judged(row, open_lines, levels)
-    return CountReview(_count(row), obstacles)
+    _, obstacles = _judge(row, open_lines, levels)
+    return CountReview(_count(row), obstacles, [])
 
 
 @transaction.atomic(savepoint=False)
@@ -127,18 +133,27 @@ def close_count(count_id: UUID, *, actor_id: int | None) -> CountReview:
     """
     count = _locked(count_id, actor_id)
     if count.closed_at is not None:
-        return CountReview(get_count(count_id), [])
+        return CountReview(get_count(count_id), [], [])
     open_lines = _open_lines(count_id)
     differing = [(line.product_id, count.warehouse_id) for line in open_lines if line.counted != line.book]
     expire_overdue_before([product_id for product_id, _ in differing])
-    changes, obstacles = _judged(count, open_lines, locked_levels(differing))
+    changes, obstacles = _judge(count, open_lines, locked_levels(differing))
     sql.post_movements(changes, kind=models.Kind.COUNT, reason=models.Reason.COUNT, actor_id=actor_id, note=count.note)
-    stopped = [obstacle.product_id for obstacle in obstacles]
-    posted = models.CountLine.objects.filter(count_id=count_id, posted_at__isnull=True).exclude(product_id__in=stopped)
-    posted.update(posted_at=timezone.now())
+    stopped = {obstacle.product_id for obstacle in obstacles}
+    posted = {line.product_id for line in open_lines} - stopped
+    models.CountLine.objects.filter(count_id=count_id, product_id__in=posted).update(posted_at=timezone.now())
     if not obstacles:
         _end(count, actor_id)
-    return CountReview(get_count(count_id), obstacles)
+    closed = get_count(count_id)
+    return CountReview(closed, obstacles, [line for line in closed.lines if line.product_id in posted])
+
+
+def count_progress(count_id: UUID, *, latest: int) -> CountProgress:
+    """Return how far a count is, and its `latest` lines, the newest first."""
+    rows = models.CountLine.objects.filter(count_id=count_id)
+    totals = rows.aggregate(units=Sum("counted"))
+    newest = _lines(list(rows.order_by("-counted_at", "-product_id")[:latest]))
+    return CountProgress(rows.count(), totals["units"] or 0, newest)
 
 
 def get_count(count_id: UUID, *, visible_to: int | None = None) -> Count:
@@ -168,21 +183,21 @@ def _enter(count: models.Count, product_id: int, counted: int, actor_id: int | N
         },
     )
     (line,) = _lines([row])
-    return CountEntry(line, before.counted if before else None, before.book if before else None)
+    return CountEntry(line, before.counted if before else None)
 
 
-def _judged(
+def _judge(
     count: models.Count, open_lines: Sequence[models.CountLine], levels: dict[Key, Levels]
 ) -> tuple[list[Change], list[CountObstacle]]:
-    """Return the changes of the lines that can be posted onto these levels, and why the others cannot.
-
-    A line without a difference changes nothing and stands in nobody's way.
-    """
+    """Return the changes of the lines that can be posted onto these levels, and why the others cannot."""
     corrected = sql.corrected_since_counted(count.pk)
     changes: list[Change] = []
     recounts: dict[int, str] = {}
     promised: list[tuple[Change, Levels]] = []
     for line in open_lines:
+        if line.product_id in corrected:
+            recounts[line.product_id] = "The stock was corrected after this was counted. Count it again."
+            continue
         if line.counted == line.book:
             continue
         key = (line.product_id, count.warehouse_id)
@@ -190,9 +205,7 @@ def _judged(
         after = level.on_hand + line.counted - line.book
         lowered = min(0, after - level.unavailable)
         change = Change(*key, on_hand=line.counted - line.book, unavailable=lowered, reference=str(count.pk))
-        if line.product_id in corrected:
-            recounts[line.product_id] = "The stock was corrected after this was counted. Count it again."
-        elif not 0 <= after <= models.MAX_LEVEL:
+        if not 0 <= after <= models.MAX_LEVEL:
             recounts[line.product_id] = f"Posting this would leave {after:,} units on hand. Count it again."
         elif taken_by(change) > level.free:
             promised.append((change, level))
@@ -209,14 +222,15 @@ def _obstacles(recounts: dict[int, str], promised: Sequence[tuple[Change, Levels
         return []
     in_the_way: dict[int, list[Promise]] = {change.product_id: [] for change, _ in promised}
     for promise in promises([(change.product_id, change.warehouse_id) for change, _ in promised]):
-        in_the_way[promise.product_id].append(promise)
+        if not promise.is_overdue:
+            in_the_way[promise.product_id].append(promise)
     items = models.Item.objects.in_bulk([*recounts, *in_the_way])
     obstacles = [CountObstacle(product_id, items[product_id].sku, said, []) for product_id, said in recounts.items()]
     for change, level in promised:
         found = in_the_way[change.product_id]
         said = (
-            f"{taken_by(change):,} units are missing, and {level.free:,} are not promised. Promised are "
-            f"{_named(found) or 'the others'}. Cancel an order, or count again."
+            f"Missing: {taken_by(change):,}, free: {level.free:,}. Promised: {_named(found) or 'the others'}. "
+            "Cancel an order or count again."
         )
         obstacles.append(CountObstacle(change.product_id, items[change.product_id].sku, said, found))
     return sorted(obstacles, key=lambda obstacle: obstacle.sku)

@@ -218,12 +218,19 @@ class CountLine:
 
 @dataclass(frozen=True)
 class CountEntry:
-    """What an entry made of a line. `before` is what had been counted, `book_before` what the book said then; both are
-    None for a first entry."""
+    """What an entry made of a line; `before` is what had been counted, None for a first entry."""
 
     line: CountLine
     before: int | None
-    book_before: int | None
+
+
+@dataclass(frozen=True)
+class CountProgress:
+    """How many products and units a count has, and its newest lines."""
+
+    products: int
+    units: int
+    latest: list[CountLine]
 
 
 @dataclass(frozen=True)
@@ -251,10 +258,11 @@ class CountObstacle:
 
 @dataclass(frozen=True)
 class CountReview:
-    """A count, and what of it cannot be posted: as it is now, or as it was when it was closed."""
+    """A count, its lines that cannot be posted, and those that closing it has just posted."""
 
     count: Count
     obstacles: list[CountObstacle]
+    posted: list[CountLine]
 
 
 class ItemNotFound(Refusal):
@@ -414,10 +422,10 @@ class CountLinePosted(Refusal):
 
 
 class RecountNeeded(Refusal):
-    """The stock was corrected after the line was counted, so nobody knows what a further unit is added to."""
+    """Units came or went after the line was counted, so nobody knows what a further unit is added to."""
 
     def __init__(self, sku: str) -> None:
         super().__init__(
-            f"The stock of {sku} was corrected after it was counted. Remove the line and count again, or enter how "
-            "many there are."
+            f"Units of {sku} came or went since it was counted. Remove the line and count again, or enter how many "
+            "there are now."
         )

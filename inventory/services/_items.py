@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from inventory import models
-from inventory.services._facts import Item, ItemNotFound, SkuNotFound, Stock
+from inventory.services._facts import Item, ItemNotFound, Labels, SkuNotFound, Stock
 from inventory.services._scopes import Scope, scope_of, within
 from shop.toolkit.pages import Page, PageRequest, page_of
 
@@ -22,12 +22,12 @@ def get_item(product_id: int, *, visible_to: int | None = None) -> Item:
     return _items([row], scope_of(visible_to))[0]
 
 
-def find_item(sku: str, *, visible_to: int | None = None) -> Item:
-    """Return the item with this SKU, with its stock per warehouse. Raises SkuNotFound."""
+def find_item(sku: str) -> Labels:
+    """Return which product has this SKU. Raises SkuNotFound."""
     row = models.Item.objects.filter(sku=sku).first()
     if row is None:
         raise SkuNotFound(sku)
-    return _items([row], scope_of(visible_to))[0]
+    return Labels(row.product_id, row.sku, row.name, row.is_active)
 
 
 def list_items(

@@ -15,6 +15,7 @@ TRIGGERS = (
     "inventory_reservation_one_way",
     "inventory_line_one_way",
     "inventory_count_one_way",
+    "inventory_count_closes_whole",
     "orders_order_one_way",
 )
 # Written as SQL in the migrations, where Django has no words for them.

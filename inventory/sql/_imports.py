@@ -105,7 +105,7 @@ OVERDUE = """overdue AS MATERIALIZED (
 )"""
 JOIN_OVERDUE = "LEFT JOIN overdue o ON o.product_id = s.product_id AND o.warehouse_id = s.warehouse_id"
 # How far back the ledger of a row is searched for the moment at which a file's row was counted.
-COUNT_MEMORY = 10_000
+COUNT_MEMORY = 1000
 
 
 def _judged(
@@ -168,8 +168,7 @@ def _judged(
                        AND c.seq > s.seq - {COUNT_MEMORY} AND c.on_hand = r.expected_on_hand
                      ORDER BY c.seq DESC LIMIT 1), s.seq - {COUNT_MEMORY})
                    AND {is_correction("m")})
-                THEN ARRAY['quantity', format('the stock was corrected since %%s were on hand; count it again',
-                                              r.expected_on_hand)]
+                THEN ARRAY['quantity', 'the stock was corrected after this was counted; count it again']
             ELSE ARRAY['', ''] END AS fault
      ) f"""
 
@@ -207,8 +206,8 @@ LARGEST = 20
 
 # A statement that comes back to the staged row of one it has judged takes the whole key from there, the import's id
 # too. Told that id, the planner guesses the number of the import's rows by what was in the table when somebody last
-# counted. It often guesses one, and then reads all of them again for each row judged. Of an id that comes from a row it
-# guesses nothing, and looks each row up.
+# counted. It often guesses one, and then reads all of them again for each row judged. With the id taken from a joined
+# row it has no such estimate, and looks each row up by its key.
 _KEY = ", r.stock_import_id"
 
 

@@ -62,18 +62,17 @@ def consumers(keys: Collection[tuple[int, int]], *, state: str, limit: int) -> l
 
 CORRECTED_SINCE_COUNTED = f"""
 SELECT l.product_id FROM inventory_countline l JOIN inventory_count c ON c.id = l.count_id
- WHERE l.count_id = %s AND (%s::bigint[] IS NULL OR l.product_id = ANY(%s::bigint[])) AND l.posted_at IS NULL
-   AND EXISTS (
+ WHERE l.count_id = %s AND l.posted_at IS NULL AND EXISTS (
        SELECT FROM inventory_movement m
         WHERE m.product_id = l.product_id AND m.warehouse_id = c.warehouse_id AND m.seq > l.book_seq
           AND {is_correction("m")})
 """
 
 
-def corrected_since_counted(count_id: UUID, *, product_ids: list[int] | None = None) -> set[int]:
-    """Return the products of a count's open lines, or of these alone, whose stock was corrected after the counting."""
+def corrected_since_counted(count_id: UUID) -> set[int]:
+    """Return the products of a count's open lines whose stock row was corrected after they were counted."""
     with connection.cursor() as cursor:
-        cursor.execute(CORRECTED_SINCE_COUNTED, [count_id, product_ids, product_ids])
+        cursor.execute(CORRECTED_SINCE_COUNTED, [count_id])
         return {product_id for (product_id,) in cursor}
 
 

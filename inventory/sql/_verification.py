@@ -113,6 +113,14 @@ CHECKS: dict[str, tuple[str, str]] = {
           FROM inventory_countline l LEFT JOIN inventory_count c ON c.id = l.count_id WHERE c.id IS NULL
         """,
     ),
+    "counts": (
+        "A count is closed and has lines that are not posted.",
+        """
+        SELECT l.count_id, l.product_id, l.counted, l.book, c.closed_at
+          FROM inventory_countline l JOIN inventory_count c ON c.id = l.count_id
+         WHERE l.posted_at IS NULL AND c.closed_at IS NOT NULL AND NOT c.is_abandoned
+        """,
+    ),
     "imports": (
         "The units of an import are not what its movements say, or it has ended and left rows behind.",
         """

@@ -73,7 +73,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
         actor_id=actor_id,
     )
-    # Judged here, of what could be held: who asks for more than there is should be told what there is.
+    # Checked after the stock: a shortage is the more useful answer.
     if limit is not None and unpaid + sum(line.quantity for line in lines) > limit:
         raise HoldLimitReached(limit=limit, held=unpaid)
     tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=actor_id)

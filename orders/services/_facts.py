@@ -125,7 +125,7 @@ class HoldLimitReached(Refusal):
     def __init__(self, *, limit: int, held: int) -> None:
         self.limit, self.held = limit, held
         super().__init__(
-            f"One customer may have {limit} units in unpaid orders; this one has {held}. Pay or cancel an order first."
+            f"The limit of unpaid units is {limit:,}, and {held:,} are in unpaid orders. Pay or cancel an order first."
         )
 
 

@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 def confirm_order(
     order_id: UUID, *, visible_to: int | None, actor_id: int, payment_reference: str, now: datetime
 ) -> Order:
-    """Commit a pending order's stock to it. Repeating it is harmless, whatever became of the order since.
+    """Commit a pending order's stock to it. Repeating it is harmless, whatever became of the order since; only a first
+    payment reference is still taken.
 
     After the hold's deadline it is a late confirm: for LATE_CONFIRM_SECONDS, while every product is on sale at the
     price of the order. Where the hold has ended, its units are reserved afresh in the same transaction. Raises
@@ -46,6 +47,10 @@ def confirm_order(
     """
     row = _locked(order_id, visible_to)
     if row.status in (CONFIRMED, PARTLY, FULFILLED):
+        if payment_reference and not row.payment_reference:
+            # Promised first and paid later; from now on it is no longer unpaid.
+            row.payment_reference, row.updated_at = payment_reference, now
+            row.save(update_fields=["payment_reference", "updated_at"])
         return orders_of([row])[0]
     if row.status not in (PENDING, EXPIRED):
         raise InvalidTransition(row.status)
@@ -201,7 +206,7 @@ def _refuse_late(
     if is_paid or limit is None:
         return
     users.lock_user(row.user_id)
-    held = sql.unpaid_units(row.user_id, held_from=held_from(now))
+    held = sql.unpaid_units(row.user_id, held_from=held_from(now), without=row.pk)
     if held + sum(line.quantity for line in lines) > limit:
         raise HoldLimitReached(limit=limit, held=held)
 

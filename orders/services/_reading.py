@@ -1,5 +1,5 @@
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -93,6 +93,13 @@ def has_status(status: str, rows: QuerySet[models.Order]) -> Q:
 def shown_status(status: str, reservation_state: str) -> str:
     """Return the status of an order, by that of its row and the state of its reservation."""
     return str(EXPIRED if status == PENDING and reservation_state == EXPIRED else status)
+
+
+def show_ended_holds(rows: Iterable[models.Order]) -> None:
+    """Have these rows say `expired` where they still say `pending` and their hold has ended; nothing is saved."""
+    pending = {row.reservation_id: row for row in rows if row.status == PENDING}
+    for reservation_id in inventory.expired_among(pending) if pending else ():
+        pending[reservation_id].status = EXPIRED
 
 
 def _holds_ended(rows: QuerySet[models.Order]) -> list[UUID]:

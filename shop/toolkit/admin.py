@@ -180,8 +180,11 @@ class ServicePage(AdminPage, FormView):
                 f"This form was sent before, at {done.time}: {done.message} To make this change as well, send it again."
             )
             return self._asked_again(form, said)
+        if isinstance(refusal, idempotency.InProgress):
+            form.add_error(None, "This form was sent before and is still being worked on. Send it again in a moment.")
+            return self._shown_again(form, status=409)
         form.add_error(None, self.explain(refusal))
-        return self._shown_again(form, status=409 if isinstance(refusal, idempotency.InProgress) else 422)
+        return self._shown_again(form)
 
     def _asked_again(self, form: Any, said: str) -> HttpResponse:
         """Show a form whose key is of no use with a new one, so that who means it sends it again."""

@@ -128,7 +128,9 @@ def claim(scope: Scope, answer: Kept | None = None) -> Kept | None:
             raise
         if cursor.fetchone():
             return None
-    return find(scope)
+    kept = find(scope)
+    assert kept is not None, "the key is there, since it could not be claimed"
+    return kept
 
 
 def find(scope: Scope) -> Kept | None:

@@ -54,11 +54,14 @@ def test_a_count_is_opened_scanned_reviewed_and_closed_while_sales_go_on(clerk):
     assert "-2" in shown
     assert shown.index("MUG") < shown.rindex("POT")
     review = clerk.get(page_of("close", enter)).content.decode()
-    assert "2 products are counted and not posted, 1 of them differ from the book: 0 units more, 2 less." in review
+    assert "Lines to post: 2. Different from the book: 1 (0 units more, 2 less)." in review
     assert clerk.post(page_of("close", enter)).headers["Location"] == page_of("change", enter)
 
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 5}, {"MAIN": 4})
-    assert "2 products posted, 1 of them differed" in clerk.get(page_of("change", enter)).content.decode()
+    assert (
+        "Posted 2 lines; the stock was corrected by 1 line. The count is closed."
+        in clerk.get(page_of("change", enter)).content.decode()
+    )
     assert_books_are_right()
 
 
@@ -72,11 +75,11 @@ def test_what_cannot_be_posted_is_said_with_why_and_the_rest_is_posted(clerk):
     review = clerk.get(page_of("close", enter)).content.decode()
     refused_from = review.index("Cannot be posted")
     assert review.index("MUG", refused_from) < review.index("Will be corrected") < review.index("POT", refused_from)
-    assert f"Promised are 9 to {order.number}." in review
+    assert f"Promised: 9 to {order.number}." in review
     left = clerk.post(page_of("close", enter))
     assert left.headers["Location"] == page_of("close", enter)
     page = clerk.get(page_of("close", enter)).content.decode()
-    assert "1 products posted, 1 of them differed and were corrected. 1 cannot be posted and stay open" in page
+    assert "Posted 1 line; the stock was corrected by 1 line. 1 line still open; the reasons are below." in page
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 10}, {"MAIN": 5})
     # It blocks nothing else: another count of the warehouse is opened, and says that this one is open.
     other = opened(clerk)
@@ -113,14 +116,14 @@ def test_a_count_is_abandoned_and_a_line_removed(clerk):
     clerk.post(enter, {"sku": "MUG"})
     assert clerk.get(f"{page_of('remove-line', enter)}?product={mug.id}").status_code == 200
     clerk.post(f"{page_of('remove-line', enter)}?product={mug.id}")
-    assert "Removed MUG: the 1 counted are forgotten." in clerk.get(enter).content.decode()
+    assert "Removed the line of MUG (1 counted)." in clerk.get(enter).content.decode()
     gone = clerk.post(f"{page_of('remove-line', enter)}?product={mug.id}")
     assert (gone.status_code, "has not been counted here" in gone.content.decode()) == (422, True)
     clerk.post(enter, {"sku": "MUG"})
 
     clerk.post(page_of("abandon", enter))
 
-    assert "Abandoned: 1 lines were not posted." in clerk.get(COUNTS).content.decode()
+    assert "Abandoned; not posted: 1 line." in clerk.get(COUNTS).content.decode()
     assert "abandoned" in clerk.get(COUNTS).content.decode()
     assert on_hand(mug.id) == {"MAIN": 10}
 

@@ -154,7 +154,7 @@ def test_the_list_and_the_page_show_what_the_order_itself_says(desk):
 
     assert (listed("pending"), listed("expired")) == ({waits.number}, {ended.number})
     page = desk.get(f"{ORDERS}{ended.id}/change/").content.decode()
-    assert "expired" in page
+    assert "Expired" in page
     assert f'href="{ORDERS}{ended.id}/confirm/"' in page
     assert step(desk, ended, "cancel").status_code == 302
     assert status(ended) == "cancelled"

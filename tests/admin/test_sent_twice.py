@@ -1,11 +1,13 @@
 """Forms of the staff that are sent twice: by a double click, after Back, by two tabs, or much later."""
 
 import re
+import threading
 from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.signing import TimestampSigner
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from inventory import services as inventory
@@ -56,7 +58,7 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
     hold = factories.reservation((mug.id, 1))
     order = factories.order(factories.user(), (mug.id, 3))
     counts = [inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None) for _ in range(3)]
-    for count in counts:
+    for count in counts[1:]:
         inventory.record_count(count.id, product_id=mug.id, counted=10, actor_id=None)
     factories.warehouse("EAST")
     factories.warehouse("GONE")
@@ -130,6 +132,38 @@ def test_two_that_come_at_once_are_one(root, mug):
     answers = in_threads(send, times=6)
 
     assert set(answers) == {302}
+    assert on_hand(mug.id) == {"MAIN": 15}
+
+
+def test_a_form_whose_first_sending_is_still_at_work_says_so(root, mug):
+    path = f"{ITEMS}{mug.id}/receive/"
+    given = {"form_key": key_in(root.get(path)), "warehouse": "MAIN", "quantity": 5}
+    is_claimed, is_over = threading.Event(), threading.Event()
+
+    def be_at_work() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            key = given["form_key"].rsplit(":", 2)[0]
+            cursor.execute(
+                "INSERT INTO toolkit_idempotencykey (user_id, endpoint, key, fingerprint, content_type, created_at)"
+                " VALUES (%s, %s, %s, '', '', now())",
+                [root.user_id, f"FORM {path}", key],
+            )
+            is_claimed.set()
+            is_over.wait(10)
+            transaction.set_rollback(True)
+        connections.close_all()
+
+    first = threading.Thread(target=be_at_work)
+    first.start()
+    is_claimed.wait(10)
+    second = root.post(path, given)
+    is_over.set()
+    first.join()
+
+    assert (second.status_code, key_in(second)) == (409, given["form_key"])
+    assert "This form was sent before and is still being worked on." in second.content.decode()
+    assert on_hand(mug.id) == {"MAIN": 10}
+    assert root.post(path, given).status_code == 302
     assert on_hand(mug.id) == {"MAIN": 15}
 
 

@@ -91,6 +91,12 @@ VIOLATIONS = [
     ("UPDATE orders_order SET status = 'fulfilled'", RESTRICT),
     (COUNTED + "UPDATE inventory_count SET closed_at = NULL", RESTRICT),
     (COUNTED.replace("now(), now()", "now(), NULL") + "UPDATE inventory_count SET is_abandoned = true", CHECK),
+    (
+        COUNTED.replace("now(), now()", "now(), NULL")
+        + "INSERT INTO inventory_countline (count_id, product_id, counted, book, counted_at)"
+        " SELECT id, 1, 2, 2, now() FROM inventory_count; UPDATE inventory_count SET closed_at = now()",
+        RESTRICT,
+    ),
     ("UPDATE orders_order SET total = -1", CHECK),
     # 9. Product, item and snapshot.
     ("DELETE FROM inventory_item", FOREIGN_KEY),

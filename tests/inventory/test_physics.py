@@ -219,7 +219,7 @@ def test_a_counted_file_is_not_applied_onto_a_correction_of_the_same_units(datab
 
     document = loaded(f"{header}MUG,MAIN,8,10\nPOT,MAIN,9,10\n", mode="count", on_error="skip")
 
-    assert errors(document) == ["2 quantity '8': the stock was corrected since 10 were on hand; count it again"]
+    assert errors(document) == ["2 quantity '8': the stock was corrected after this was counted; count it again"]
     assert (on_hand(product.id), on_hand(sold.id)) == ({"MAIN": 8}, {"MAIN": 6})
     # Counted after the correction, it is a count like any other.
     assert loaded(f"{header}MUG,MAIN,7,8\n", mode="count").changed == 1

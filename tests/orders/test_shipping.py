@@ -273,7 +273,7 @@ def test_the_same_confirm_is_answered_with_the_order_as_it_is_now(staff, steps):
         assert step(staff, order_id, "fulfill" if what == "part" else what, *lines).status_code == 200
     now = staff.get(f"/api/v1/orders/{order_id}").json()
 
-    again = staff.post(f"/api/v1/orders/{order_id}/confirm", {"payment_reference": "told again"})
+    again = staff.post(f"/api/v1/orders/{order_id}/confirm")
 
     assert (again.status_code, again.json()) == (200, now)
 
@@ -467,12 +467,23 @@ def test_one_user_holds_no_more_unpaid_units_than_the_limit(settings, staff):
     refused = checkout(3)
     assert (refused.status_code, refused.json()["code"], refused.json()["held"]) == (409, "hold_limit_reached", 3)
     # Promised without a payment, the units still count; shipped or paid, they do not.
+    told = client.post(f"/api/v1/orders/{first}/confirm", {"payment_reference": "trust me"})
+    assert (told.status_code, told.json()["code"]) == (403, "permission_denied")
     client.post(f"/api/v1/orders/{first}/confirm")
     assert checkout(3).json()["held"] == 3
     step(staff, first, "fulfill", (product.id, 1))
     second = checkout(3).json()["id"]
     assert checkout(1).json()["held"] == 5
     staff.post(f"/api/v1/orders/{second}/confirm", {"payment_reference": "pay_1"})
+    third = checkout(3)
+    assert third.status_code == 201
+    # Promised on account and paid later.
+    client.post(f"/api/v1/orders/{third.json()['id']}/confirm")
+    assert checkout(1).json()["held"] == 5
+    paid = staff.post(f"/api/v1/orders/{third.json()['id']}/confirm", {"payment_reference": "pay_2"})
+    assert (paid.status_code, paid.json()["payment_reference"]) == (200, "pay_2")
+    again = staff.post(f"/api/v1/orders/{third.json()['id']}/confirm", {"payment_reference": "pay_3"})
+    assert (again.status_code, again.json()["payment_reference"]) == (200, "pay_2")
     assert checkout(3).status_code == 201
     factories.order(factories.user(), (product.id, 5))
 
@@ -487,6 +498,16 @@ def test_what_holds_nothing_any_more_counts_against_nobody(settings, database):
     time.sleep(1.1)
 
     factories.order(buyer, (product.id, 5))
+
+
+def test_a_late_confirm_does_not_count_its_own_order(settings, staff):
+    settings.MAX_HELD_UNITS_PER_USER, settings.RESERVATION_TTL_SECONDS = 5, 1
+    product, buyer = factories.product(stock=99), factories.user()
+    order = factories.order(buyer, (product.id, 5))
+    passed(order.id, 0.01)
+    settings.RESERVATION_TTL_SECONDS = 900  # so that the order is young enough to hold something
+
+    assert staff.post(f"/api/v1/orders/{order.id}/confirm").status_code == 200
 
 
 def test_late_confirms_without_a_payment_do_not_pass_the_limit(settings, database):

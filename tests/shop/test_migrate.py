@@ -15,12 +15,16 @@ import psycopg
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, migrations
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from benchmarks import ROOT
+from tests import factories
 from tests.conftest import environment, fetch, wait_until
+from users import models as user_models
 
 SQUAWK = Path(sys.executable).with_name("squawk")
 # Those that make the tables of a shop that nobody has opened yet; add none here.
@@ -112,6 +116,7 @@ def test_our_migrations_may_be_run_on_an_open_shop(database):
         for fault in faults(sql_of(app, name))
     ]
     assert found == []
+    assert [name for name in loader.disk_migrations if is_tried_again_in_vain(loader.disk_migrations[name])] == []
     assert set(FIRST) <= {config.label for config in apps.get_app_configs()}
 
 
@@ -139,6 +144,11 @@ def test_a_safe_one_is_not(database):
     assert faults("BEGIN; ALTER TABLE inventory_stock ADD COLUMN x text NOT NULL DEFAULT ''; COMMIT;") == []
 
 
+def is_tried_again_in_vain(migration: migrations.Migration) -> bool:
+    """Tell whether a migration that is given up half-way would begin with what it has done already."""
+    return not migration.atomic and migration.app_label in FIRST and len(migration.operations) > 1
+
+
 def sql_of(app: str, name: str) -> str:
     said = StringIO()
     call_command("sqlmigrate", app, name, stdout=said)
@@ -159,3 +169,28 @@ def faults(statements: str) -> list[str]:
     if re.search(r"ADD COLUMN .* NOT NULL.*DROP DEFAULT", statements, re.DOTALL):
         found.append("A new column that must be given needs a db_default, for those who do not know it yet.")
     return found
+
+
+@pytest.fixture
+def _as_before_the_permission(database) -> Iterator[None]:
+    MigrationExecutor(connection).migrate([("shop", "0002_verdict"), ("orders", "0002_one_way")])
+    yield
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    Group.objects.filter(name="Night shift").delete()
+
+
+@pytest.mark.usefixtures("_as_before_the_permission")
+def test_who_could_confirm_orders_before_still_may():
+    change = Permission.objects.get(codename="change_order")
+    Permission.objects.filter(codename="confirm_order").delete()
+    Group.objects.create(name="Night shift").permissions.add(change)
+    one, other = (user_models.User.objects.get(pk=factories.user(is_staff=True).id) for _ in range(2))
+    one.user_permissions.add(change)
+
+    call_command("migrate", verbosity=0)
+
+    with_it = Group.objects.filter(permissions__codename="confirm_order")
+    assert set(with_it.values_list("name", flat=True)) == {"Night shift", "Order desk", "Payments"}
+    again = {row.pk: user_models.User.objects.get(pk=row.pk).has_perm("orders.confirm_order") for row in (one, other)}
+    assert again == {one.pk: True, other.pk: False}

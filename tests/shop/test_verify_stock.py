@@ -30,6 +30,12 @@ DROP INDEX inventory_reservation_open_once;
 INSERT INTO inventory_reservation (id, owner, reference, state, expires_at, created_at)
 SELECT gen_random_uuid(), owner, reference, 'held', now(), now() FROM inventory_reservation
 """
+CLOSED_COUNT = """
+INSERT INTO inventory_count (id, warehouse_id, note, opened_at, closed_at)
+SELECT gen_random_uuid(), id, '', now(), now() FROM inventory_warehouse;
+INSERT INTO inventory_countline (count_id, product_id, counted, book, counted_at)
+SELECT id, 1, 2, 2, now() FROM inventory_count
+"""
 CORRUPTIONS = {
     "quantities": (
         drop("inventory_stock", "inventory_never_oversold") + "UPDATE inventory_stock SET on_hand = 1",
@@ -50,6 +56,7 @@ CORRUPTIONS = {
     ),
     "references": (SECOND_RESERVATION, {"endings", "guard_constraints"}),
     "orphans": ("DELETE FROM inventory_reservation", {"claims", "orders_covered", "orders_follow_reservations"}),
+    "counts": (CLOSED_COUNT, set()),
     "imports": ("UPDATE inventory_stockimport SET by_warehouse = '{}'", set()),
     "guard_triggers": ("ALTER TABLE inventory_movement DISABLE TRIGGER inventory_movement_append_only", set()),
     "guard_constraints": (drop("inventory_movement", "inventory_movement_chain"), set()),
@@ -95,6 +102,20 @@ def test_a_planted_corruption_is_found_with_its_rows(books, check):
     assert set(found) - {"guard_settings"} == {check} | also
     assert found[check].rows
     assert findings() <= {"guard_settings"}
+
+
+def test_more_unavailable_than_on_hand_is_found_whatever_may_be_promised(books):
+    physics = drop("inventory_stock", "inventory_unavailable_is_on_hand")
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"{WITHOUT_GUARDS} {physics} UPDATE inventory_stock SET unavailable = 13, backorder_limit = 99;"
+                " SET LOCAL session_replication_role = origin"
+            )
+        found = findings()
+        transaction.set_rollback(True)
+
+    assert found - {"guard_settings"} == {"quantities", "head", "guard_constraints"}
 
 
 def test_every_check_has_a_planted_corruption():

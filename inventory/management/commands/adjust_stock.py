@@ -41,6 +41,8 @@ class Command(BaseCommand):
         step, delta = (inventory.adjust, on_hand) if on_hand is not None else (inventory.set_apart, unavailable)
         if not delta or abs(delta) > inventory.MAX_LEVEL:
             raise CommandError(f"Give a number of units from 1 to {inventory.MAX_LEVEL:,}, or the same below zero.")
+        if len(note) > inventory.MAX_NOTE:
+            raise CommandError(f"A note has at most {inventory.MAX_NOTE} characters.")
         try:
             item = inventory.find_item(sku)
             movement = transactions.run(
@@ -50,7 +52,7 @@ class Command(BaseCommand):
                     warehouse=warehouse,
                     delta=delta,
                     reason=reason,
-                    note=note[:500],
+                    note=note,
                     reference="",
                     actor_id=None,
                 )

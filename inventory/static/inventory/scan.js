@@ -17,46 +17,65 @@ window.addEventListener("beforeunload", (event) => { if (scans.length) event.pre
 async function send() {
   isSending = true;
   while (scans.length) {
-    say(scans.length > 1 ? `${scans.length} scans are on their way.` : "");
-    const sku = scans[0];
-    const page = await answerTo(sku);
+    if (scans.length > 1) say(`${scans.length} scans are on their way.`);
+    const page = await answerTo(scans[0]);
     if (page) {
-      scans.shift();
-      show(page, sku);
+      say("");
+      show(page, scans.shift());
     } else {
-      // Sent again with the same key: if it was counted already, it is not counted twice.
-      say(`${scans.length} scans could not be sent. They are sent again: leave this page open, and check that you are signed in.`);
+      say(`Not sent yet: ${scans.join(", ")}. Leave this page open. They are sent once the server answers and you are signed in.`);
       await new Promise((wake) => { setTimeout(wake, 1000); });
+      await renewToken();
     }
   }
-  say("");
   isSending = false;
 }
 
 // The page that answers a scan; nothing when it is not known whether the scan was counted, or when nobody is signed in.
+// It is sent again with the same key: if it was counted already, it is not counted twice.
 async function answerTo(sku) {
   const form = document.getElementById("scan");
   const body = new FormData(form);
   body.set("sku", sku);
+  const response = await ask(form.action, { method: "POST", body });
+  return response && (response.ok || response.status === 422) ? pageIn(response) : null;
+}
+
+// Whoever signs in again has another token; the key of the form stays.
+async function renewToken() {
+  const response = await ask(document.getElementById("scan").action, {});
+  const page = response?.ok ? await pageIn(response) : null;
+  if (page) tokenIn(document).value = tokenIn(page).value;
+}
+
+async function ask(address, options) {
   try {
-    const response = await fetch(form.action, { method: "POST", body });
-    if (!response.ok && response.status !== 422) return null;
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    return page.getElementById("scan-result") ? page : null;
+    return await fetch(address, options);
   } catch {
     return null;
   }
 }
 
+async function pageIn(response) {
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  return page.getElementById("scan-result") ? page : null;
+}
+
+function tokenIn(page) {
+  return page.querySelector("#scan [name=csrfmiddlewaretoken]");
+}
+
 function show(page, sku) {
-  document.getElementById("scan-result").replaceWith(page.getElementById("scan-result"));
-  document.querySelector("#scan [name=form_key]").value = page.querySelector("#scan [name=form_key]").value;
   // What was refused stays in sight while others are counted.
   page.querySelectorAll("#scan .errors li, #scan-result [role=alert]").forEach((error) => {
     const item = document.createElement("li");
     item.textContent = `${sku}: ${error.textContent.trim()}`;
     document.getElementById("scan-refused").prepend(item);
   });
+  document.querySelector("#scan [name=form_key]").value = page.querySelector("#scan [name=form_key]").value;
+  // Who is entering a quantity is not disturbed.
+  const isEntering = document.querySelector("#scan-result form")?.contains(document.activeElement);
+  if (!isEntering) document.getElementById("scan-result").replaceWith(page.getElementById("scan-result"));
 }
 
 function say(text) {

@@ -1,4 +1,5 @@
-"""Several counts of a warehouse may be open, since no row is corrected twice: the index that forbade it goes."""
+"""Several counts of a warehouse may be open, since no row is corrected twice: the index that forbade it goes. The
+way back needs all but one of them closed."""
 
 from django.db import migrations
 
@@ -8,7 +9,7 @@ ONCE = "inventory_count_open_once"
 class Migration(migrations.Migration):
     atomic = False  # an index is dropped beside those who write
 
-    dependencies = [("inventory", "0009_validate_counts")]
+    dependencies = [("inventory", "0010_validate_counts")]
 
     operations = [
         migrations.SeparateDatabaseAndState(

@@ -1,4 +1,4 @@
-"""Indexes of the orders that wait to be confirmed, and of those that were promised and not paid."""
+"""An index of the orders that were promised and not paid."""
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
@@ -6,15 +6,11 @@ from django.db.models import Q
 
 
 class Migration(migrations.Migration):
-    atomic = False  # an index is made beside those who write
+    atomic = False  # an index is made beside those who write; one a migration, so that it may be tried again
 
-    dependencies = [("orders", "0003_who_confirms")]
+    dependencies = [("orders", "0004_pending_orders")]
 
     operations = [
-        AddIndexConcurrently(
-            model_name="order",
-            index=models.Index(fields=["id"], condition=Q(status="pending"), name="orders_pending"),
-        ),
         AddIndexConcurrently(
             model_name="order",
             index=models.Index(
@@ -22,5 +18,5 @@ class Migration(migrations.Migration):
                 condition=Q(payment_reference="", status__in=["confirmed", "partially_fulfilled"]),
                 name="orders_unpaid",
             ),
-        ),
+        )
     ]

@@ -52,7 +52,7 @@ class UnitsForm(forms.Form):
                     required=False,
                     min_value=0,
                     max_value=most,
-                    initial=self.most_at_first and most,
+                    initial=most if self.most_at_first else None,
                     help_text=f"0 to {most}",
                     widget=UnfoldAdminIntegerFieldWidget,
                 )

@@ -293,6 +293,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
+LOGIN_REDIRECT_URL = "admin:index"
 CSRF_FAILURE_VIEW = "shop.toolkit.problems.forbidden"
 APPEND_SLASH = False  # the contract has no trailing slashes, and no redirects that lose a request body
 

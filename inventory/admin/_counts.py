@@ -12,7 +12,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from unfold.decorators import display
 from unfold.widgets import (
-    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
@@ -59,10 +58,14 @@ class QuantityForm(forms.Form):
     """How many units of a product were counted, and whether that replaces what was counted before or comes on top."""
 
     quantity = forms.IntegerField(
-        label="Quantity", min_value=0, max_value=models.MAX_LEVEL, widget=UnfoldAdminIntegerFieldWidget
+        label="Quantity",
+        min_value=0,
+        max_value=models.MAX_LEVEL,
+        # Not a field for numbers: that leaves out the letters of a code, and takes what remains.
+        widget=UnfoldAdminTextInputWidget({"inputmode": "numeric", "autocomplete": "off"}),
     )
     how = forms.ChoiceField(label="What it does", widget=UnfoldAdminSelectWidget)
-    sure = forms.BooleanField(label="This is the quantity", required=False, widget=forms.HiddenInput)
+    sure = forms.BooleanField(label="Enter it anyway", required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, book: int, before: int | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,20 +80,21 @@ class QuantityForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
-        if self.errors or given["sure"]:
+        quantity = given.get("quantity")
+        if given.get("sure") and quantity is not None:
             return given
-        if doubt := self._doubt(given["quantity"]):
+        if doubt := self._doubt(self.data.get("quantity", "").strip(), quantity):
             self.fields["sure"].widget = UnfoldBooleanSwitchWidget()
-            raise forms.ValidationError(f"{doubt} Nothing was entered. To enter it anyway, switch on the box below.")
+            anyway = "" if quantity is None else " To enter it all the same, switch that on below."
+            raise forms.ValidationError(f"{doubt} Nothing was entered.{anyway}")
         return given
 
-    def _doubt(self, quantity: int) -> str:
-        """Return why a number may not be meant as a quantity."""
-        typed = self.data["quantity"].strip()
+    def _doubt(self, typed: str, quantity: int | None) -> str:
+        """Return why what was typed may not be meant as a quantity; it may be none."""
         found = models.Item.objects.filter(sku__in={typed, str(quantity)}).first()
         if found is not None:
             return f"{typed} is the SKU of {found.name}: was it scanned into the wrong field?"
-        if quantity > FAR_ABOVE_TIMES * self.book + FAR_ABOVE_UNITS:
+        if quantity is not None and quantity > FAR_ABOVE_TIMES * self.book + FAR_ABOVE_UNITS:
             return f"{quantity:,} is far above the {self.book:,} in the book."
         return ""
 
@@ -145,9 +149,45 @@ class Counted:
         return QuantityForm(book=self.book, before=self.line.counted if self.line else None, **options)
 
 
-class EnterPage(_CountPage):
-    form_class = ScanForm
+class _ScanPage(_CountPage):
+    """The page of the scanner: its field, the product that was counted last with its quantity, the latest lines.
+
+    Whatever is sent from it, the scanner's field has the focus afterwards: what is scanned next is never lost.
+    """
+
     template_name = "inventory/count_scan.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        progress = inventory.count_progress(self.row.pk, latest=LATEST)
+        shown = {
+            "is_open": self.row.closed_at is None,
+            "counted": progress.products,
+            "units": progress.units,
+            "latest": _table(progress.latest, leads_to=self.row.pk),
+            "scan_form": ScanForm(),
+            "scan_key": form_keys.new_key(self.actor_id),
+            "scan_address": self.address("enter", self.row.pk),
+            "close_address": self.address("close", self.row.pk),
+            "back": self.address("change", self.row.pk),
+        }
+        if last := Counted.named_by(self.request, self.row):
+            shown |= {
+                "last": last,
+                "quantity_form": last.form(auto_id="id_of_%s"),
+                "quantity_key": form_keys.new_key(self.actor_id),
+                "quantity_address": _address(self.address("quantity", self.row.pk), last.item.pk),
+                "remove_address": _address(self.address("remove_line", self.row.pk), last.item.pk),
+            }
+        found = super().get_context_data(**kwargs)
+        return {**found, **shown, **self.own_form(found)}
+
+    def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return this page's own form of the two, as `found`."""
+        raise NotImplementedError
+
+
+class EnterPage(_ScanPage):
+    form_class = ScanForm
     slug, label, icon, submit = "enter", "Enter counts", "barcode_scanner", "Count one"
 
     def form_valid(self, form: ScanForm) -> Any:
@@ -161,28 +201,15 @@ class EnterPage(_CountPage):
         return _told(entry)
 
     def done_at(self) -> str:
-        return f"{self.address('enter', self.row.pk)}?product={self.scanned.product_id}"
+        return _address(self.address("enter", self.row.pk), self.scanned.product_id)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        progress = inventory.count_progress(self.row.pk, latest=LATEST)
-        shown = {
-            "counted": progress.products,
-            "units": progress.units,
-            "latest": _table(progress.latest, leads_to=self.row.pk),
-            "close_address": self.address("close", self.row.pk),
-        }
-        if last := Counted.named_by(self.request, self.row):
-            shown |= {
-                "last": last,
-                "quantity_form": last.form(auto_id="id_of_%s"),
-                "quantity_key": form_keys.new_key(self.actor_id),
-                "quantity_address": _address(self.address("quantity", self.row.pk), last.item.pk),
-                "remove_address": _address(self.address("remove_line", self.row.pk), last.item.pk),
-            }
-        return super().get_context_data(**shown, **kwargs)
+    def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {"scan_form": found["form"], "scan_key": found["form_key"]}
 
 
-class _LinePage(_CountPage):
+class _OfProduct(_CountPage):
+    """A page of one product in a count, which its address names."""
+
     has_button = False  # the lines lead here
 
     @property
@@ -199,17 +226,13 @@ class _LinePage(_CountPage):
     def target(self) -> str:
         return _address(self.address("enter", self.row.pk), self.counted.item.pk)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(last=self.counted, **kwargs)
 
-
-class QuantityPage(_LinePage):
+class QuantityPage(_OfProduct, _ScanPage):
     form_class = QuantityForm
-    template_name = "inventory/count_line.html"
-    slug, label, icon, submit = "quantity", "Quantity", "pin", "Enter"
+    slug, label, icon = "quantity", "Quantity", "pin"
 
     def get_form(self, form_class: Any = None) -> QuantityForm:
-        return self.counted.form(**self.get_form_kwargs())
+        return self.counted.form(**self.get_form_kwargs(), auto_id="id_of_%s")
 
     def act(self, given: dict[str, Any]) -> str:
         product_id, quantity = self.counted.item.pk, given["quantity"]
@@ -221,8 +244,11 @@ class QuantityPage(_LinePage):
             entry = inventory.record_count(self.row.pk, product_id=product_id, counted=quantity, actor_id=self.actor_id)
         return _told(entry)
 
+    def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {"quantity_form": found["form"], "quantity_key": found["form_key"]}
 
-class RemoveLinePage(_LinePage):
+
+class RemoveLinePage(_OfProduct):
     form_class = forms.Form
     template_name = "inventory/count_line.html"
     slug, label, icon, submit = "remove-line", "Remove the line", "delete", "Remove it"
@@ -233,6 +259,9 @@ class RemoveLinePage(_LinePage):
 
     def done_at(self) -> str:
         return self.address("enter", self.row.pk)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(last=self.counted, **kwargs)
 
 
 class ClosePage(_CountPage):
@@ -270,12 +299,17 @@ class ClosePage(_CountPage):
 
 class AbandonPage(_CountPage):
     form_class = forms.Form
+    template_name = "inventory/count_abandon.html"
     slug, label, icon, submit = "abandon", "Abandon the count", "block", "Abandon it"
 
     def act(self, given: dict[str, Any]) -> str:
         abandoned = inventory.abandon_count(self.row.pk, actor_id=self.actor_id)
         left = sum(1 for line in abandoned.lines if line.posted_at is None)
         return f"Abandoned; not posted: {_lines(left)}."
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        left = models.CountLine.objects.filter(count_id=self.row.pk, posted_at__isnull=True).count()
+        return super().get_context_data(left=_lines(left), **kwargs)
 
 
 @admin.register(models.Count)

@@ -115,10 +115,6 @@ class _StockPage(WarehousesPage):
         if isinstance(refusal, inventory.StockPromised):
             promised = ", ".join(f"{promise.quantity} for {promise.reference}" for promise in refusal.promises[:5])
             return f"{refusal} ({promised})"
-        if isinstance(refusal, inventory.InsufficientStock):
-            return (
-                f"There are {refusal.shortages[0].available} units that may go, not {refusal.shortages[0].requested}."
-            )
         return str(refusal)
 
 

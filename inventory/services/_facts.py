@@ -334,9 +334,9 @@ class ReferenceInUse(Refusal):
 class InsufficientStock(Refusal):
     """Fewer units are available than were asked for; `shortages` names every product that is short, exactly."""
 
-    def __init__(self, shortages: Sequence[Shortage]) -> None:
+    def __init__(self, shortages: Sequence[Shortage], said: str = "") -> None:
         self.shortages = list(shortages)
-        super().__init__("There is not enough stock for all that was asked for.")
+        super().__init__(said or "There is not enough stock for all that was asked for.")
 
 
 class InvalidTransition(Refusal):

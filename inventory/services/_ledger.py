@@ -65,7 +65,10 @@ def adjust(
     change = Change(*key, on_hand=delta, reference=reference)
     if delta < 0:
         expire_overdue_before([product_id])
-    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
+    # Units that are taken off did not arrive, whatever the reason says.
+    is_receipt = delta > 0 and reason == models.Reason.RECEIVED
+    kind = models.Kind.RECEIVE if is_receipt else models.Kind.ADJUST
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id, kind=kind)
 
 
 @transaction.atomic(savepoint=False)
@@ -216,10 +219,15 @@ def set_policy(
 
 
 def _post_adjustment(
-    change: Change, locked: Mapping[Key, Levels], *, reason: str, note: str, actor_id: int | None
+    change: Change,
+    locked: Mapping[Key, Levels],
+    *,
+    reason: str,
+    note: str,
+    actor_id: int | None,
+    kind: str = models.Kind.ADJUST,
 ) -> Movement:
     _refuse_impossible([change], locked)
-    kind = models.Kind.RECEIVE if reason == models.Reason.RECEIVED else models.Kind.ADJUST
     (posted,) = movements(sql.post_movements([change], kind=kind, reason=reason, actor_id=actor_id, note=note))
     return posted
 
@@ -265,7 +273,19 @@ def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) 
     are_there = [(change, levels) for change, levels in losses if taken_by(change) <= levels.sellable]
     if found := promises([(change.product_id, change.warehouse_id) for change, _ in are_there]):
         raise StockPromised(found)
-    raise InsufficientStock([Shortage(change.product_id, taken_by(change), levels.free) for change, levels in losses])
+    raise InsufficientStock(
+        [Shortage(change.product_id, taken_by(change), levels.free) for change, levels in losses], _told(losses)
+    )
+
+
+def _told(losses: Sequence[tuple[Change, Levels]]) -> str:
+    """Return why the first of these losses is refused; the shortages name all."""
+    change, levels = losses[0]
+    sku = models.Item.objects.get(pk=change.product_id).sku
+    return (
+        f"{taken_by(change):,} units of {sku} were to go, and at most {levels.free:,} may: of {levels.on_hand:,} on "
+        f"hand {levels.unavailable:,} are unavailable and {levels.promised:,} promised."
+    )
 
 
 def taken_by(change: Change) -> int:

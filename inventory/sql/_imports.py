@@ -148,6 +148,14 @@ def _judged(
         SELECT CASE WHEN %(mode)s = 'count' THEN LEAST(0, n.on_hand + b.delta - n.unavailable)
                     ELSE r.unavailable END AS delta
      ) u
+      LEFT JOIN LATERAL (
+        SELECT max(c.seq) AS seq FROM (
+            SELECT c.seq FROM inventory_movement c
+             WHERE %(mode)s = 'count' AND r.expected_on_hand <> b.on_hand AND c.on_hand = r.expected_on_hand
+               AND c.product_id = s.product_id AND c.warehouse_id = s.warehouse_id AND c.seq > s.seq - {COUNT_MEMORY}
+             UNION ALL SELECT 0 WHERE r.expected_on_hand = 0 AND COALESCE(s.seq, 0) <= {COUNT_MEMORY} -- at first
+        ) c
+     ) counted ON true
      CROSS JOIN LATERAL (
         SELECT CASE
             WHEN w.id IS NULL THEN ARRAY['warehouse', 'this warehouse has been deleted meanwhile']
@@ -160,13 +168,12 @@ def _judged(
             WHEN u.delta - b.delta > b.free THEN ARRAY['quantity',
                  format('%%s would go, but of %%s on hand %%s are reserved, committed or unavailable; at most %%s may',
                         -b.delta, b.on_hand, n.promised + n.unavailable, b.free)]
+            WHEN %(mode)s = 'count' AND b.delta <> 0 AND r.expected_on_hand <> b.on_hand AND counted.seq IS NULL
+                THEN ARRAY['expected_on_hand',
+                           format('the book did not say %%s lately; it says %%s', r.expected_on_hand, b.on_hand)]
             WHEN %(mode)s = 'count' AND b.delta <> 0 AND r.expected_on_hand <> b.on_hand AND EXISTS (
                 SELECT FROM inventory_movement m
-                 WHERE m.product_id = s.product_id AND m.warehouse_id = s.warehouse_id AND m.seq > COALESCE((
-                    SELECT c.seq FROM inventory_movement c
-                     WHERE c.product_id = s.product_id AND c.warehouse_id = s.warehouse_id
-                       AND c.seq > s.seq - {COUNT_MEMORY} AND c.on_hand = r.expected_on_hand
-                     ORDER BY c.seq DESC LIMIT 1), s.seq - {COUNT_MEMORY})
+                 WHERE m.product_id = s.product_id AND m.warehouse_id = s.warehouse_id AND m.seq > counted.seq
                    AND {is_correction("m")})
                 THEN ARRAY['quantity', 'the stock was corrected after this was counted; count it again']
             ELSE ARRAY['', ''] END AS fault

@@ -193,13 +193,11 @@ class Change:
 def is_correction(movement: str) -> str:
     """Return the SQL condition that `movement` corrected what is on hand: by hand, by a file, or by a count.
 
-    A count that was taken before it must not be applied after it: both may be about the same units. What really came,
-    went or was returned is no correction.
+    A count that was taken before it must not be applied after it: both may be about the same units. It is judged by the
+    operation, whatever reason somebody gave for it; receipts, transfers, shipments and returns are no corrections.
     """
-    return (
-        f"{movement}.on_hand_delta <> 0 AND {movement}.kind IN ('adjust', 'count')"
-        f" AND {movement}.reason NOT IN ('return', 'sale')"
-    )
+    is_one = f"{movement}.kind IN ('adjust', 'count') OR {movement}.import_id IS NOT NULL"
+    return f"{movement}.on_hand_delta <> 0 AND ({is_one})"
 
 
 # What changes a quantity, beside RESERVE and the MERGE of an import, which do the same for a set: the row and

@@ -74,8 +74,9 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         actor_id=actor_id,
     )
     # Checked after the stock: a shortage is the more useful answer.
-    if limit is not None and unpaid + sum(line.quantity for line in lines) > limit:
-        raise HoldLimitReached(limit=limit, held=unpaid)
+    asked = sum(line.quantity for line in lines)
+    if limit is not None and unpaid + asked > limit:
+        raise HoldLimitReached(limit=limit, held=unpaid, asked=asked)
     tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=actor_id)
     shares = shares_of(reservation)
     return Order(

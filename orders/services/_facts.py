@@ -122,10 +122,10 @@ class MixedCurrencies(Refusal):
 class HoldLimitReached(Refusal):
     """One user would have more units in unpaid orders than one may."""
 
-    def __init__(self, *, limit: int, held: int) -> None:
+    def __init__(self, *, limit: int, held: int, asked: int) -> None:
         self.limit, self.held = limit, held
         super().__init__(
-            f"The limit of unpaid units is {limit:,}, and {held:,} are in unpaid orders. Pay or cancel an order first."
+            f"One customer may have {limit:,} unpaid units. {held:,} are in unpaid orders, and this one has {asked:,}."
         )
 
 

@@ -207,8 +207,9 @@ def _refuse_late(
         return
     users.lock_user(row.user_id)
     held = sql.unpaid_units(row.user_id, held_from=held_from(now), without=row.pk)
-    if held + sum(line.quantity for line in lines) > limit:
-        raise HoldLimitReached(limit=limit, held=held)
+    asked = sum(line.quantity for line in lines)
+    if held + asked > limit:
+        raise HoldLimitReached(limit=limit, held=held, asked=asked)
 
 
 def _price_changes(

@@ -181,8 +181,8 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
         if place == 30:
             scan(page, sku)  # a second unit of it
         page.wait_for_timeout(100)
-    page.get_by_text("scans are on their way").wait_for()
-    page.get_by_text("40 products counted, 41 units.").wait_for(timeout=60_000)
+    page.get_by_text("Scans on their way").wait_for()
+    page.get_by_text("Products counted: 40, units: 41.").wait_for(timeout=60_000)
 
     assert page.locator("#scan-refused li").all_inner_texts() == [
         "4006381333931: There is no product with the SKU 4006381333931. It was not counted."
@@ -208,19 +208,23 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
 
 def test_a_code_that_is_scanned_into_the_quantity_is_asked_about(page):
     factories.product(sku="4711", stock=3)
+    factories.product(sku="SHELF 12", stock=3)
     mug = factories.product(sku="MUG", stock=10)
     page.goto("/admin/inventory/count/open/")
     page.get_by_role("button", name="Open").click()
     page.locator("#id_sku:focus").wait_for()
     scan(page, "MUG")
-    page.get_by_label("Quantity").click()
-    scan(page, "4711")
-    page.get_by_role("alert").get_by_text("4711 is the SKU of").wait_for()
-    assert fetch("SELECT product_id, counted FROM inventory_countline") == [(mug.id, 1)]
-    page.get_by_role("link", name="Back").click()
+    page.get_by_text("Products counted: 1, units: 1.").wait_for()
+    for code in ("4711", "SHELF 12"):
+        page.get_by_label("Quantity").click()
+        page.get_by_label("Quantity").fill("")
+        scan(page, code)
+        page.get_by_role("alert").get_by_text(f"{code} is the SKU of").wait_for()
+        assert fetch("SELECT product_id, counted FROM inventory_countline") == [(mug.id, 1)]
+    # What is scanned next is counted.
     page.locator("#id_sku:focus").wait_for()
     scan(page, "4711")
-    page.get_by_text("2 products counted, 2 units.").wait_for()
+    page.get_by_text("Products counted: 2, units: 2.").wait_for()
 
 
 def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_once(page, manager, server):
@@ -229,7 +233,7 @@ def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_onc
     page.get_by_role("button", name="Open").click()
     page.locator("#id_sku:focus").wait_for()
     scan(page, "MUG")
-    page.get_by_text("1 products counted, 1 units.").wait_for()
+    page.get_by_text("Products counted: 1, units: 1.").wait_for()
 
     # The answer to the second is lost after the server has counted it.
     lost = []
@@ -244,7 +248,7 @@ def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_onc
     page.route("**/enter/*", lose)
     page.route("**/enter/", lose)
     scan(page, "MUG")
-    page.get_by_text("1 products counted, 2 units.").wait_for()
+    page.get_by_text("Products counted: 1, units: 2.").wait_for()
     assert lost
 
     # Nobody is signed in any more; in another tab somebody is again.
@@ -252,12 +256,50 @@ def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_onc
     for code in ("MUG", "NONE", "MUG"):
         scan(page, code)
     page.get_by_text("Not sent yet: MUG, NONE, MUG.").wait_for()
+    assert page.locator("#scan-refused li").count() == 0
     other = page.context.new_page()
     sign_in(other, manager)
-    page.get_by_text("1 products counted, 4 units.").wait_for()
+    page.get_by_text("Products counted: 1, units: 4.").wait_for()
     assert page.locator("#scan-refused li").count() == 1
     assert page.locator("#scan-waits").inner_text() == ""
     assert fetch("SELECT product_id, counted FROM inventory_countline") == [(mug.id, 4)]
+
+
+def test_what_is_typed_beside_the_scanner_stays_and_waiting_scans_outlive_a_reload(page):
+    factories.product(sku="MUG", stock=10)
+    page.goto("/admin/inventory/count/open/")
+    page.get_by_role("button", name="Open").click()
+    page.locator("#id_sku:focus").wait_for()
+    scan(page, "MUG")
+    page.get_by_text("Products counted: 1, units: 1.").wait_for()
+    latency_of(page)(400)
+    for _ in range(5):
+        scan(page, "MUG")
+    page.get_by_label("Quantity").click()
+    page.keyboard.type("7")
+    page.wait_for_timeout(1500)
+    assert page.get_by_label("Quantity").input_value() == "7"
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    page.get_by_text("Products counted: 1, units: 6.").wait_for()
+    assert fetch("SELECT counted FROM inventory_countline") == [(6,)]
+
+
+def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):
+    mug = factories.product(sku="MUG", stock=10)
+    page.goto("/admin/inventory/count/open/")
+    page.get_by_role("button", name="Open").click()
+    page.locator("#id_sku:focus").wait_for()
+    count_id = fetch("SELECT id FROM inventory_count")[0][0]
+    transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
+    for _ in range(3):
+        scan(page, "MUG")
+    page.wait_for_function("document.querySelectorAll('#scan-refused li').length === 3")
+    assert set(page.locator("#scan-refused li").all_inner_texts()) == {"MUG: This count is closed. Open another one."}
+    page.reload()
+    page.get_by_text("This count is closed: nothing is counted here any more.").wait_for()
+    assert on_hand(mug.id) == {"MAIN": 10}
 
 
 def forms(mug: int, hold: object, order: object, pending: object, counts: list, user: int, places: dict) -> dict:
@@ -331,7 +373,7 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
         before = fetch(history)[0][0]
         sent.clear()
         latency(600)
-        page.locator("#content form[method=post] button[type=submit]").first.dblclick(delay=30)
+        page.locator("#content form[method=post] button[type=submit]").last.dblclick(delay=30)
         wait_until(lambda before=before: fetch(history)[0][0] > before, seconds=10)
         latency(0)
         page.wait_for_load_state("networkidle")

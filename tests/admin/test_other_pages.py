@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
+from django.test import Client
 
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
@@ -105,3 +106,9 @@ def test_nobody_changes_their_own_access_and_none_but_superusers_anybodys(databa
 
 def test_the_groups_are_those_of_the_documentation(database):
     assert set(Group.objects.values_list("name", flat=True)) == set(GROUPS)
+
+
+def test_who_signs_in_without_a_page_in_mind_comes_to_the_first_one(database):
+    account = factories.user(is_staff=True)
+    answer = Client().post("/admin/login/", {"username": account.email, "password": factories.PASSWORD})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")

@@ -11,7 +11,7 @@ from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.imports import on_hand
+from tests.inventory.imports import loaded, on_hand
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, overdue
 
 
@@ -48,6 +48,16 @@ CORRECTIONS = {
         product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="correction", **WHY
     ),
     "adjust": lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=-2, reason="lost", **WHY),
+    # Whatever reason somebody gives for it.
+    "set as received": lambda p: inventory.set_on_hand(
+        product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="received", **WHY
+    ),
+    "set as returned": lambda p: inventory.set_on_hand(
+        product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="return", **WHY
+    ),
+    "adjust as received": lambda p: inventory.adjust(
+        product_id=p, warehouse="MAIN", delta=-2, reason="received", **WHY
+    ),
     "discard": lambda p: (
         inventory.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY),
         inventory.discard(product_id=p, warehouse="MAIN", quantity=2, reason="damaged", **WHY),
@@ -61,7 +71,6 @@ EVENTS = {
         5,
     ),
     "received": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=5, reason="received", **WHY), 5),
-    "returned": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=1, reason="return", **WHY), 1),
     "transfer": (
         lambda p: inventory.transfer(
             transfer_id=new_id(),
@@ -98,7 +107,19 @@ def test_a_correction_after_the_counting_asks_for_a_recount_and_is_not_made_twic
     assert_books_are_right()
 
 
-def test_a_count_and_an_import_are_corrections_too(database):
+@pytest.mark.parametrize("reason", ["", "received", "return", "sale", "lost"])
+@pytest.mark.parametrize(("mode", "quantity"), [("set", 8), ("adjust", -2), ("count", 8)])
+def test_a_file_is_a_correction_whatever_its_reason(database, mode, quantity, reason):
+    mug = factories.product(sku="MUG", stock=10)
+    count_id = opened()
+    counted(count_id, mug.id, 8)
+    loaded(f"sku,quantity,reason\nMUG,{quantity},{reason}\n", mode=mode)
+
+    assert [found.sku for found in closed(count_id).obstacles] == ["MUG"]
+    assert on_hand(mug.id) == {"MAIN": 8}
+
+
+def test_another_count_is_a_correction_too(database):
     mug = factories.product(sku="MUG", stock=10)
     first, second = opened(), opened()
     for count_id in (first, second):

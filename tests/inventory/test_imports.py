@@ -343,12 +343,14 @@ def test_a_dry_run_says_what_the_real_run_does_and_writes_nothing(database):
     ]
     texts = {
         "set": ["sku,warehouse,quantity,expected_on_hand", *rows, ""],
-        "count": ["sku,warehouse,quantity,expected_on_hand", *rows, ""],
+        "count": ["sku,warehouse,quantity,expected_on_hand", *(row.replace(",5", ",0") for row in rows), ""],
         "adjust": ["sku,warehouse,quantity,reference", *changes, ""],
     }
     before = fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")
     for mode, lines in texts.items():
-        text = "\n".join(lines)
+        unstocked = [factories.product(sku=f"NEW-{mode}-{number}", stock={}).sku for number in range(5)]
+        text = "\n".join([*lines[:-1], *(f"{sku},EAST,4," for sku in unstocked), ""])
+        before = fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")
 
         dry = loaded(text, mode=mode, on_error="skip", dry_run=True)
         assert (dry.status, fetch("SELECT * FROM inventory_stock ORDER BY 1, 2")) == ("checked", before)

@@ -221,6 +221,9 @@ def test_a_counted_file_is_not_applied_onto_a_correction_of_the_same_units(datab
 
     assert errors(document) == ["2 quantity '8': the stock was corrected after this was counted; count it again"]
     assert (on_hand(product.id), on_hand(sold.id)) == ({"MAIN": 8}, {"MAIN": 6})
+    # A number that the book did not say is a mistake, not a moment.
+    never = loaded(f"{header}MUG,MAIN,9,7\n", mode="count")
+    assert errors(never) == ["2 expected_on_hand '7': the book did not say 7 lately; it says 8"]
     # Counted after the correction, it is a count like any other.
     assert loaded(f"{header}MUG,MAIN,7,8\n", mode="count").changed == 1
     assert on_hand(product.id) == {"MAIN": 7}

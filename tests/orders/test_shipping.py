@@ -6,7 +6,7 @@ from datetime import timedelta
 from unittest.mock import ANY
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -539,3 +539,14 @@ def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
     results = all_at_once(*[checkout] * 8)
 
     assert Counter(type(result).__name__ for result in results) == {"Order": 2, "HoldLimitReached": 6}
+
+
+def test_a_payment_service_confirms_everybodys_orders_and_need_not_be_staff(database):
+    account = factories.user()
+    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Payments"))
+    order = factories.order(factories.user(), (factories.product(stock=9).id, 1))
+
+    client = factories.client(account)
+    assert client.post(f"/api/v1/orders/{order.id}/confirm", {"payment_reference": "pay_1"}).status_code == 200
+    assert client.get(f"/api/v1/orders/{order.id}").status_code == 404
+    assert client.post(f"/api/v1/orders/{order.id}/cancel").status_code == 404

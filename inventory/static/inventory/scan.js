@@ -1,27 +1,42 @@
-// Scans are sent one after the other while the scanner goes on: a slow network loses none and delays none.
+// Scans are sent one after the other while the scanner goes on: a slow network loses none and delays none. They are kept
+// in the tab until each is answered, also when the page is left or loaded again, with the key that the first was sent with.
 const scans = [];
 let isSending = false;
 
 document.addEventListener("DOMContentLoaded", () => {
-  document.getElementById("scan").addEventListener("submit", (event) => {
+  const form = document.getElementById("scan");
+  const kept = JSON.parse(sessionStorage.getItem(form.action) ?? "{}");
+  if (kept.scans?.length) {
+    scans.push(...kept.scans);
+    form.elements.form_key.value = kept.key;
+    send();
+  }
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const field = event.target.elements.sku;
+    const field = form.elements.sku;
     if (field.value.trim()) scans.push(field.value.trim());
     field.value = "";
     field.focus();
+    keep();
+    if (scans.length > 1) say(`Scans on their way: ${scans.length}.`);
     if (!isSending) send();
   });
 });
-window.addEventListener("beforeunload", (event) => { if (scans.length) event.preventDefault(); });
+
+function keep() {
+  const form = document.getElementById("scan");
+  sessionStorage.setItem(form.action, JSON.stringify({ scans, key: form.elements.form_key.value }));
+}
 
 async function send() {
   isSending = true;
   while (scans.length) {
-    if (scans.length > 1) say(`${scans.length} scans are on their way.`);
     const page = await answerTo(scans[0]);
     if (page) {
-      say("");
-      show(page, scans.shift());
+      const sku = scans.shift();
+      show(page, sku);
+      keep();
+      say(scans.length > 1 ? `Scans on their way: ${scans.length}.` : "");
     } else {
       say(`Not sent yet: ${scans.join(", ")}. Leave this page open. They are sent once the server answers and you are signed in.`);
       await new Promise((wake) => { setTimeout(wake, 1000); });

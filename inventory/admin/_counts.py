@@ -291,7 +291,7 @@ class ClosePage(_CountPage):
             differing=len(differing),
             units_more=sum(line.variance for line in differing if line.variance > 0),
             units_less=-sum(line.variance for line in differing if line.variance < 0),
-            obstacles=_obstacles([line for line in differing if line.product_id in why], why, leads_to=self.row.pk),
+            obstacles=_obstacles([line for line in waiting if line.product_id in why], why, leads_to=self.row.pk),
             corrections=_table([line for line in differing if line.product_id not in why], leads_to=self.row.pk),
             **kwargs,
         )

@@ -88,6 +88,24 @@ def test_what_cannot_be_posted_is_said_with_why_and_the_rest_is_posted(clerk):
     assert clerk.post(page_of("close", enter)).headers["Location"] == page_of("change", enter)
 
 
+def test_a_review_names_a_line_that_did_not_differ_and_was_corrected_since(clerk):
+    mug = factories.product(sku="MUG", stock=10)
+    enter = opened(clerk)
+    clerk.post(f"{page_of('quantity', enter)}?product={mug.id}", {"quantity": 10})
+    transactions.run(
+        lambda: inventory.adjust(
+            product_id=mug.id, warehouse="MAIN", delta=-1, reason="lost", note="", reference="", actor_id=None
+        )
+    )
+
+    for _ in range(2):  # before it is closed, and because it cannot be
+        review = clerk.get(page_of("close", enter)).content.decode()
+        assert "The stock was corrected after this was counted. Count it again." in review
+        assert review.index("Cannot be posted") < review.rindex("MUG")
+        left = clerk.post(page_of("close", enter))
+        assert left.headers["Location"] == page_of("close", enter)
+
+
 def test_a_scanned_code_is_never_taken_for_a_quantity(clerk):
     mug = factories.product(sku="MUG", stock=10)
     factories.product(sku="4711", stock=1)

@@ -110,7 +110,9 @@ class ConfirmPage(_OrderPage):
     slug, label, icon = "confirm", "Confirm", "check"
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.confirm_order(self.row.pk, visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given)
+        order = orders.confirm_order(self.row.pk, visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given)
+        if order.payment_reference != given["payment_reference"]:
+            return f"It was confirmed before, with the payment reference {order.payment_reference}, which stays."
         return "Confirmed: its units are promised."
 
 
@@ -189,7 +191,7 @@ class PickListPage(AdminPage, TemplateView):
 class StatusFilter(admin.SimpleListFilter):
     """By the status that is shown, which the row follows a moment later when a hold ends."""
 
-    title, parameter_name = "status", "status"
+    title, parameter_name = "status", "status__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return list(models.Status.choices)

@@ -205,7 +205,7 @@ def _buyer_id(request: Request, user_id: int | None) -> int:
     if user_id is None or user_id == own_id:
         return own_id
     if not _is_staff_with(request, "orders.add_order"):
-        raise PermissionDenied("Only staff may order for somebody else.")
+        raise PermissionDenied("You may not order for somebody else.")
     return user_id
 
 

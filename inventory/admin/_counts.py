@@ -81,10 +81,13 @@ class QuantityForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         quantity = given.get("quantity")
-        if given.get("sure") and quantity is not None:
+        # It is for the number that was asked about, and for no other.
+        if quantity is not None and self.data.get("sure") == str(quantity):
             return given
         if doubt := self._doubt(self.data.get("quantity", "").strip(), quantity):
-            self.fields["sure"].widget = UnfoldBooleanSwitchWidget()
+            # Off again, also where it was on for another number.
+            self.fields["sure"].widget = UnfoldBooleanSwitchWidget({"value": str(quantity)})
+            self.data = {name: value for name, value in self.data.items() if name != "sure"}
             anyway = "" if quantity is None else " To enter it all the same, switch that on below."
             raise forms.ValidationError(f"{doubt} Nothing was entered.{anyway}")
         return given

@@ -381,9 +381,9 @@ class StaleQuantity(Refusal):
 class StockPromised(Refusal):
     """The loss would break `promises`: reservations that claim the units."""
 
-    def __init__(self, promises: Sequence[Promise]) -> None:
+    def __init__(self, promises: Sequence[Promise], said: str = "") -> None:
         self.promises = list(promises)
-        super().__init__("These units are promised; release or move the promises first.")
+        super().__init__(said or "These units are promised; release or move the promises first.")
 
 
 class SameWarehouse(Refusal):

@@ -266,13 +266,16 @@ def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) 
         if taken_by(change) > levels.free:
             losses.append((change, levels))
     if absent:
-        raise InsufficientStock(absent)
+        short = absent[0]
+        sku = models.Item.objects.get(pk=short.product_id).sku
+        said = f"{short.requested:,} unavailable units of {sku} were asked for, and there are {short.available:,}."
+        raise InsufficientStock(absent, said)
     if not losses:
         return
     # Where the units are there, only promises can stand in the way.
     are_there = [(change, levels) for change, levels in losses if taken_by(change) <= levels.sellable]
     if found := promises([(change.product_id, change.warehouse_id) for change, _ in are_there]):
-        raise StockPromised(found)
+        raise StockPromised(found, f"{_told(are_there)} Release or move the promises first.")
     raise InsufficientStock(
         [Shortage(change.product_id, taken_by(change), levels.free) for change, levels in losses], _told(losses)
     )

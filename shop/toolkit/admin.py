@@ -133,13 +133,8 @@ class ServicePage(AdminPage, FormView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             self.scope = form_keys.scope_of(request, self.actor_id)
-            # Before anything else: what the form is about may be gone by now, because it was done.
-            if done := form_keys.find(self.scope):
-                return self._already(done)
         except form_keys.FormOutdated as outdated:
             return self._asked_again(self.get_form(), str(outdated))
-        except idempotency.KeyReused as refusal:
-            return self._refused(self.get_form(), refusal)
         response: HttpResponse = super().post(request, *args, **kwargs)
         return response
 

@@ -24,10 +24,11 @@ _NO_VALUES = (FIELD, "csrfmiddlewaretoken")
 class FormOutdated(Exception):
     """The form has no key that can still be checked; `str()` is the sentence for its reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "") -> None:
         super().__init__(
-            "This form is too old to tell whether it was sent before, so nothing was done. Reload the page, check that "
-            "the change is not there yet, and send it again."
+            said
+            or "This form is too old to tell whether it was sent before, so nothing was done. "
+            "Reload the page, check that the change is not there yet, and send it again."
         )
 
 
@@ -62,7 +63,7 @@ def scope_of(request: HttpRequest, user_id: int) -> idempotency.Scope:
     except BadSignature as error:
         raise FormOutdated from error
     if not key.startswith(f"{user_id}:"):
-        raise FormOutdated
+        raise FormOutdated("This form was opened by another account, so nothing was done. Send it again as yours.")
     endpoint = f"FORM {request.path}"
     return idempotency.scope_of(user_id=user_id, endpoint=endpoint, key=key, body=_values(request))
 

@@ -1,5 +1,7 @@
 """The staff's screens of stocktakes: open, scan and count, close."""
 
+import re
+
 import pytest
 
 from inventory import services as inventory
@@ -54,7 +56,7 @@ def test_a_count_is_opened_scanned_reviewed_and_closed_while_sales_go_on(clerk):
     assert "-2" in shown
     assert shown.index("MUG") < shown.rindex("POT")
     review = clerk.get(page_of("close", enter)).content.decode()
-    assert "Lines to post: 2. Different from the book: 1 (0 units more, 2 less)." in review
+    assert "Open lines: 2. Different from the book: 1 (0 units more, 2 less)." in review
     assert clerk.post(page_of("close", enter)).headers["Location"] == page_of("change", enter)
 
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 5}, {"MAIN": 4})
@@ -124,8 +126,14 @@ def test_a_scanned_code_is_never_taken_for_a_quantity(clerk):
         asked = clerk.post(quantity, {"quantity": typed})
         assert (asked.status_code, said in asked.content.decode()) == (422, True), typed
     assert fetch("SELECT count(*) FROM inventory_countline") == [(0,)]
+    # Who was sure of one number is asked about another.
+    again = clerk.post(quantity, {"quantity": "122", "sure": "121"})
+    assert (again.status_code, "122 is far above" in again.content.decode()) == (422, True)
+    (switch,) = re.findall(r'<input type="checkbox" name="sure"[^>]*>', again.content.decode())
+    assert 'value="122"' in switch
+    assert not re.search(r"\schecked[\s>]", switch)
     assert clerk.post(quantity, {"quantity": "120"}).status_code == 302
-    assert clerk.post(quantity, {"quantity": "4711", "how": "replace", "sure": "on"}).status_code == 302
+    assert clerk.post(quantity, {"quantity": "4711", "how": "replace", "sure": "4711"}).status_code == 302
     assert fetch("SELECT counted FROM inventory_countline") == [(4711,)]
 
 

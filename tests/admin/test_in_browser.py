@@ -198,7 +198,7 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
     page.get_by_role("button", name="Enter the quantity").click()
     page.get_by_text("SHELF-39 Product").first.wait_for()
     page.get_by_role("link", name="Review and close").click()
-    page.get_by_text("Lines to post: 40. Different from the book: 2").wait_for()
+    page.get_by_text("Open lines: 40. Different from the book: 2").wait_for()
     page.get_by_role("button", name="Post what differs").dblclick()
     page.get_by_text("Posted 40 lines; the stock was corrected by 2 lines. The count is closed.").wait_for()
     assert {sku: on_hand(product_id)["MAIN"] for sku, product_id in products.items()} == {
@@ -284,6 +284,69 @@ def test_what_is_typed_beside_the_scanner_stays_and_waiting_scans_outlive_a_relo
     page.reload()
     page.get_by_text("Products counted: 1, units: 6.").wait_for()
     assert fetch("SELECT counted FROM inventory_countline") == [(6,)]
+
+
+def test_what_is_asked_for_while_scans_wait_comes_after_them(page):
+    factories.product(sku="MUG", stock=10)
+    page.goto("/admin/inventory/count/open/")
+    page.get_by_role("button", name="Open").click()
+    page.locator("#id_sku:focus").wait_for()
+    scan(page, "MUG")
+    page.get_by_text("Products counted: 1, units: 1.").wait_for()
+    latency_of(page)(300)
+
+    # A quantity that replaces what was counted replaces these four as well.
+    for _ in range(4):
+        scan(page, "MUG")
+    page.get_by_label("Quantity").fill("7")
+    page.get_by_label("What it does").select_option("replace")
+    page.get_by_role("button", name="Enter the quantity").click()
+    page.get_by_text("What you asked for follows.").wait_for()
+    page.get_by_text("Products counted: 1, units: 7.").wait_for()
+    assert fetch("SELECT counted FROM inventory_countline") == [(7,)]
+
+    # A review shows the scans before it.
+    page.locator("#id_sku:focus").wait_for()
+    for _ in range(4):
+        scan(page, "MUG")
+    page.get_by_role("link", name="Review and close").click()
+    page.get_by_text("Open lines: 1.").wait_for()
+    assert fetch("SELECT counted FROM inventory_countline") == [(11,)]
+
+
+def test_a_copied_tab_sends_no_scan_again_and_what_was_refused_stays_until_it_is_cleared(page):
+    factories.product(sku="MUG", stock=10)
+    page.goto("/admin/inventory/count/open/")
+    page.get_by_role("button", name="Open").click()
+    page.locator("#id_sku:focus").wait_for()
+    scan(page, "NONE")
+    refused = page.locator("#scan-refused li")
+    refused.wait_for()
+    page.locator("body").evaluate("() => document.activeElement.blur()")
+    scan(page, "MUG")  # into no field
+    page.get_by_text("Products counted: 1, units: 1.").wait_for()
+
+    page.route("**/enter/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    for _ in range(3):
+        scan(page, "MUG")
+    page.get_by_text("Not sent yet: MUG, MUG, MUG.").wait_for()
+    with page.expect_popup() as opened:
+        page.evaluate("() => { window.open(location.href) }")
+    copy = opened.value
+    copy.locator("#id_sku:focus").wait_for()
+    copy.wait_for_timeout(2500)
+    assert fetch("SELECT counted FROM inventory_countline") == [(1,)]
+    page.unroute("**/enter/*")
+    page.get_by_text("Products counted: 1, units: 4.").wait_for()
+    copy.wait_for_timeout(1500)
+    assert fetch("SELECT counted FROM inventory_countline") == [(4,)]
+
+    page.reload()
+    refused.wait_for()
+    page.get_by_role("button", name="Clear this list").click()
+    page.reload()
+    page.locator("#id_sku:focus").wait_for()
+    assert (refused.count(), page.get_by_role("button", name="Clear this list").count()) == (0, 0)
 
 
 def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):

@@ -149,7 +149,7 @@ def test_the_list_and_the_page_show_what_the_order_itself_says(desk):
     assert fetch("SELECT DISTINCT status FROM orders_order") == [("pending",)]
 
     def listed(status: str) -> set[str]:
-        page = desk.get(f"{ORDERS}?status={status}").content.decode()
+        page = desk.get(f"{ORDERS}?status__exact={status}").content.decode()
         return {found.number for found in (ended, waits) if found.number in page}
 
     assert (listed("pending"), listed("expired")) == ({waits.number}, {ended.number})

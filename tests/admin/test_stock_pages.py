@@ -105,7 +105,7 @@ REFUSED = [
     ("receive", {"warehouse": "MAIN", "quantity": 0}, "greater than or equal to 1"),
     ("receive", {"warehouse": "NONE", "quantity": 1}, "Select a valid choice"),
     ("adjust", {"warehouse": "MAIN", "delta": 0, "reason": "lost"}, "changes nothing"),
-    ("adjust", {"warehouse": "MAIN", "delta": -8, "reason": "lost"}, "These units are promised"),
+    ("adjust", {"warehouse": "MAIN", "delta": -8, "reason": "lost"}, "0 are unavailable and 4 promised. Release"),
     ("adjust", {"warehouse": "MAIN", "delta": -99, "reason": "sold"}, "Select a valid choice"),
     ("write-off", {"warehouse": "MAIN", "quantity": 8, "reason": "lost"}, "4 for "),
     ("transfer", {"from_warehouse": "MAIN", "to_warehouse": "MAIN", "quantity": 1}, "two different warehouses"),
@@ -113,7 +113,7 @@ REFUSED = [
     (
         "set",
         {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "reason": "count"},
-        "These units are promised",
+        "7 units of MUG were to go, and at most 6 may",
     ),
 ]
 

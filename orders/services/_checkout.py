@@ -74,9 +74,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         actor_id=actor_id,
     )
     # Checked after the stock: a shortage is the more useful answer.
-    asked = sum(line.quantity for line in lines)
-    if limit is not None and unpaid + asked > limit:
-        raise HoldLimitReached(limit=limit, held=unpaid, asked=asked)
+    _refuse_hoarding(lines, unpaid, limit)
     tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=actor_id)
     shares = shares_of(reservation)
     return Order(
@@ -102,6 +100,13 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         created_at=now,
         updated_at=now,
     )
+
+
+def _refuse_hoarding(lines: Sequence[sql.NewLine], unpaid: int, limit: int | None) -> None:
+    """Refuse an order that gives its buyer more unpaid units than the limit, if there is one."""
+    asked = sum(line.quantity for line in lines)
+    if limit is not None and unpaid + asked > limit:
+        raise HoldLimitReached(limit=limit, held=unpaid, asked=asked)
 
 
 def held_from(now: datetime) -> UUID:

@@ -160,6 +160,13 @@ def latency_of(page: Page) -> Callable[[int], None]:
     return let_take
 
 
+def open_count(page: Page) -> None:
+    """Open a count of the only warehouse, and wait until a scanner may begin."""
+    page.goto("/admin/inventory/count/open/")
+    page.get_by_role("button", name="Open").click()
+    page.locator("#id_sku:focus").wait_for()
+
+
 def scan(page: Page, code: str) -> None:
     """Type a code and Enter as scanners do, at once and without looking."""
     page.keyboard.type(code)
@@ -210,9 +217,7 @@ def test_a_code_that_is_scanned_into_the_quantity_is_asked_about(page):
     factories.product(sku="4711", stock=3)
     factories.product(sku="SHELF 12", stock=3)
     mug = factories.product(sku="MUG", stock=10)
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    open_count(page)
     scan(page, "MUG")
     page.get_by_text("Products counted: 1, units: 1.").wait_for()
     for code in ("4711", "SHELF 12"):
@@ -229,9 +234,7 @@ def test_a_code_that_is_scanned_into_the_quantity_is_asked_about(page):
 
 def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_once(page, manager, server):
     mug = factories.product(sku="MUG", stock=10)
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    open_count(page)
     scan(page, "MUG")
     page.get_by_text("Products counted: 1, units: 1.").wait_for()
 
@@ -267,9 +270,7 @@ def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_onc
 
 def test_what_is_typed_beside_the_scanner_stays_and_waiting_scans_outlive_a_reload(page):
     factories.product(sku="MUG", stock=10)
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    open_count(page)
     scan(page, "MUG")
     page.get_by_text("Products counted: 1, units: 1.").wait_for()
     latency_of(page)(400)
@@ -288,9 +289,7 @@ def test_what_is_typed_beside_the_scanner_stays_and_waiting_scans_outlive_a_relo
 
 def test_what_is_asked_for_while_scans_wait_comes_after_them(page):
     factories.product(sku="MUG", stock=10)
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    open_count(page)
     scan(page, "MUG")
     page.get_by_text("Products counted: 1, units: 1.").wait_for()
     latency_of(page)(300)
@@ -316,9 +315,7 @@ def test_what_is_asked_for_while_scans_wait_comes_after_them(page):
 
 def test_a_copied_tab_sends_no_scan_again_and_what_was_refused_stays_until_it_is_cleared(page):
     factories.product(sku="MUG", stock=10)
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    open_count(page)
     scan(page, "NONE")
     refused = page.locator("#scan-refused li")
     refused.wait_for()
@@ -351,9 +348,7 @@ def test_a_copied_tab_sends_no_scan_again_and_what_was_refused_stays_until_it_is
 
 def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):
     mug = factories.product(sku="MUG", stock=10)
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    open_count(page)
     count_id = fetch("SELECT id FROM inventory_count")[0][0]
     transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
     for _ in range(3):

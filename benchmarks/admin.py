@@ -25,8 +25,8 @@ PAGES = {
 
 SEED = f"""
 INSERT INTO inventory_warehouse (code, name, priority, is_active) VALUES ('EAST', '', 200, true);
-INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
-SELECT n, 'S' || n, 'P', true, now() FROM generate_series(1, {ITEMS}) n;
+INSERT INTO inventory_item (product_id, sku, sku_key, name, is_active, created_at)
+SELECT n, 'S' || n, 's' || n, 'P', true, now() FROM generate_series(1, {ITEMS}) n;
 SET session_replication_role = replica;
 INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, reserved, committed, unavailable, safety_stock,
     backorder_limit, reorder_point, seq)

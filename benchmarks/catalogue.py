@@ -26,16 +26,17 @@ class Scale:
 SEED = """
 INSERT INTO inventory_warehouse (code, name, priority, is_active)
 SELECT 'W' || n, '', 100 + n, true FROM generate_series(2, {warehouses}) n;
-INSERT INTO products_product (sku, name, description, price, currency, is_active, created_at, updated_at)
-SELECT 'SKU-' || lpad(n::text, 7, '0'), 'Product ' || n, '', 9.90, 'EUR', true, now(), now()
+INSERT INTO products_product (sku, sku_key, name, description, price, currency, is_active, created_at, updated_at)
+SELECT 'SKU-' || lpad(n::text, 7, '0'), 'sku-' || lpad(n::text, 7, '0'), 'Product ' || n, '', 9.90,
+       'EUR', true, now(), now()
   FROM generate_series(1, {products}) n;
-INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
-SELECT id, sku, name, true, now() FROM products_product;
+INSERT INTO inventory_item (product_id, sku, sku_key, name, is_active, created_at)
+SELECT id, sku, sku_key, name, true, now() FROM products_product;
 -- One more that is sold out.
-INSERT INTO products_product (sku, name, description, price, currency, is_active, created_at, updated_at)
-VALUES ('SOLD-OUT', 'Sold out', '', 9.90, 'EUR', true, now(), now());
-INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
-SELECT id, sku, name, true, now() FROM products_product WHERE sku = 'SOLD-OUT';
+INSERT INTO products_product (sku, sku_key, name, description, price, currency, is_active, created_at, updated_at)
+VALUES ('SOLD-OUT', 'sold-out', 'Sold out', '', 9.90, 'EUR', true, now(), now());
+INSERT INTO inventory_item (product_id, sku, sku_key, name, is_active, created_at)
+SELECT id, sku, sku_key, name, true, now() FROM products_product WHERE sku = 'SOLD-OUT';
 INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, reserved, committed, unavailable, safety_stock,
     backorder_limit, reorder_point, seq)
 SELECT id, 1, 0, 0, 0, 0, 0, 0, 0, 0 FROM products_product WHERE sku = 'SOLD-OUT';

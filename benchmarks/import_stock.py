@@ -28,11 +28,12 @@ WAREHOUSES = 10
 SEED = """
 INSERT INTO inventory_warehouse (code, name, priority, is_active)
 SELECT 'W' || n, '', 100 + n, true FROM generate_series(0, {warehouses} - 1) n;
-INSERT INTO products_product (id, sku, name, description, price, currency, is_active, created_at, updated_at)
-SELECT n, 'SKU-' || lpad(n::text, 7, '0'), 'Product ' || n, '', 1, 'EUR', true, now(), now()
+INSERT INTO products_product (id, sku, sku_key, name, description, price, currency, is_active, created_at, updated_at)
+SELECT n, 'SKU-' || lpad(n::text, 7, '0'), 'sku-' || lpad(n::text, 7, '0'), 'Product ' || n, '', 1,
+       'EUR', true, now(), now()
   FROM generate_series(1, {skus}) n;
-INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
-SELECT id, sku, name, true, now() FROM products_product;
+INSERT INTO inventory_item (product_id, sku, sku_key, name, is_active, created_at)
+SELECT id, sku, sku_key, name, true, now() FROM products_product;
 """
 STAGING = "CREATE TABLE bare (sku text, warehouse text, quantity int, expected_on_hand int);"
 BARE = """

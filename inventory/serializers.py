@@ -18,6 +18,7 @@ from shop.toolkit.shapes import (
     Shape,
     StrictInteger,
     Text,
+    Time,
     Units,
     many,
 )
@@ -50,19 +51,16 @@ class AvailabilityShape(Shape):
     product_id = serializers.IntegerField()
     quantity = serializers.IntegerField()
     available = serializers.BooleanField()
-    available_quantity = serializers.SerializerMethodField(
-        help_text="Units that can be reserved; never more than AVAILABLE_QUANTITY_CAP where that is set."
-    )
+    available_quantity = serializers.IntegerField(help_text="Units that can be reserved.")
 
-    def get_available_quantity(self, availability: Any) -> int:
-        cap = settings.AVAILABLE_QUANTITY_CAP
-        quantity: int = availability.available_quantity
-        return quantity if cap is None else min(quantity, cap)
+
+class CheckedItemShape(AvailabilityShape):
+    is_on_sale = serializers.BooleanField(help_text="False for a product that is archived or was never there.")
 
 
 class BulkAvailabilityShape(Shape):
     available = serializers.BooleanField(help_text="Whether all lines together can be served.")
-    items = AvailabilityShape(many=True)
+    items = CheckedItemShape(many=True)
 
 
 class WarehouseShape(Shape):
@@ -99,7 +97,7 @@ class StockShape(Shape):
     available = serializers.IntegerField()
     low_stock = serializers.BooleanField()
     is_active = serializers.BooleanField(help_text="Of the warehouse: nothing is sold from an inactive one.")
-    reorder_point = serializers.IntegerField()
+    reorder_point = serializers.IntegerField(allow_null=True, help_text="Null when none is set.")
     backorder_limit = serializers.IntegerField()
 
 
@@ -130,12 +128,12 @@ class ItemListQuery(PageQuery):
 
 
 class ItemQuery(QueryShape):
-    as_of = serializers.DateTimeField(required=False, help_text="Show the quantities of this time; policy is today's.")
+    as_of = Time(required=False, help_text="Show the quantities of this time; policy is today's.")
 
 
 class PolicyShape(Shape):
     safety_stock = Level(required=False)
-    reorder_point = Level(required=False)
+    reorder_point = Level(required=False, allow_null=True, help_text="0 is a point as well; null takes it away.")
     backorder_limit = Level(required=False)
 
 
@@ -187,7 +185,7 @@ class MovementShape(Shape):
     actor_id = serializers.IntegerField(allow_null=True)
     note = serializers.CharField()
     import_id = serializers.UUIDField(allow_null=True, help_text="Of the import that made it.")
-    created_at = serializers.DateTimeField()
+    created_at = Time()
 
 
 class MovementListQuery(PageQuery):
@@ -234,7 +232,7 @@ class PromiseShape(Shape):
     reservation_id = serializers.UUIDField()
     reference = serializers.CharField()
     state = serializers.CharField()
-    expires_at = serializers.DateTimeField(allow_null=True)
+    expires_at = Time(allow_null=True)
     is_overdue = serializers.BooleanField()
 
 
@@ -244,18 +242,39 @@ class ExplanationShape(Shape):
     orders = PromiseShape(many=True)
 
 
+class TimeToLive(StrictInteger):
+    """Seconds that a hold lasts, at most RESERVATION_MAX_AGE_SECONDS."""
+
+    default_error_messages = {"too_long": "A hold lasts at most {most} seconds."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_TTL_SECONDS, required=False, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        seconds = super().run_validation(data)
+        if seconds > settings.RESERVATION_MAX_AGE_SECONDS:
+            self.fail("too_long", most=settings.RESERVATION_MAX_AGE_SECONDS)
+        return seconds
+
+
 class NewReservationShape(Shape):
     reference = Text(max_length=100)
     items = many(DemandedShape, at_least=1, at_most=MAX_LINES)
-    ttl_seconds = StrictInteger(min_value=1, max_value=MAX_TTL_SECONDS, required=False)
+    ttl_seconds = TimeToLive()
 
 
 class ExtendShape(Shape):
-    ttl_seconds = StrictInteger(min_value=1, max_value=MAX_TTL_SECONDS, required=False)
+    ttl_seconds = TimeToLive(
+        help_text="From now on; RESERVATION_TTL_SECONDS, or what the hold may still last, when absent."
+    )
 
 
-class ReleaseShape(Shape):
+class PartShape(Shape):
     items = many(DemandedShape, at_least=1, at_most=MAX_LINES, required=False)
+
+
+class FulfillPartShape(PartShape):
+    out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units; takes a permission.")
 
 
 class ReservationLineShape(Shape):
@@ -266,15 +285,16 @@ class ReservationLineShape(Shape):
     fulfilled = serializers.IntegerField()
     released = serializers.IntegerField()
     returned = serializers.IntegerField()
+    ready = serializers.IntegerField(help_text="Open units that can be shipped now; 0 unless confirmed.")
 
 
 class ReservationShape(Shape):
     id = serializers.UUIDField()
     reference = serializers.CharField()
     state = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField()
-    ended_at = serializers.DateTimeField(allow_null=True)
+    created_at = Time()
+    expires_at = Time()
+    ended_at = Time(allow_null=True)
     lines = ReservationLineShape(many=True)
 
 
@@ -344,8 +364,8 @@ class ImportShape(Shape):
     understood_as = serializers.CharField(help_text="Encoding, separator, layout: what was found out.")
     note = serializers.CharField()
     actor_id = serializers.IntegerField(allow_null=True, help_text="Null for one by the command line.")
-    created_at = serializers.DateTimeField()
-    finished_at = serializers.DateTimeField(allow_null=True)
+    created_at = Time()
+    finished_at = Time(allow_null=True)
     rows = serializers.IntegerField()
     skipped = serializers.IntegerField(help_text="Rows that say nothing of stock.")
     done = serializers.IntegerField(help_text="Rows that are dealt with, of `rows`.")

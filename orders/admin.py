@@ -73,6 +73,22 @@ class UnitsForm(forms.Form):
         ]
 
 
+class ShipForm(UnitsForm):
+    """The units to ship; for those who may, a switch to ship before older promises."""
+
+    out_of_turn = forms.BooleanField(
+        label="Ship out of turn",
+        required=False,
+        help_text="Although older orders wait for these units.",
+        widget=UnfoldBooleanSwitchWidget,
+    )
+
+    def __init__(self, *args: Any, may_skip: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not may_skip:
+            del self.fields["out_of_turn"]
+
+
 class ReturnForm(UnitsForm):
     most_at_first = False
     resalable = forms.BooleanField(
@@ -101,7 +117,9 @@ class _OrderPage(ServicePage):
             + ("not on sale" if change.actual is None else f"{change.actual} {change.currency} now")
             for change in getattr(refusal, "price_changes", [])
         )
-        return " ".join(filter(None, [str(refusal), prices and f"{prices}.", short and f"There are {short}."]))
+        older = ", ".join(f"{found.quantity} for {found.reference}" for found in getattr(refusal, "promises", [])[:5])
+        more = (prices and f"{prices}.", short and f"There are {short}.", older and f"Older: {older}.")
+        return " ".join(filter(None, [str(refusal), *more]))
 
 
 class ConfirmPage(_OrderPage):
@@ -140,14 +158,24 @@ class _UnitsPage(_OrderPage):
 
 
 class FulfillPage(_UnitsPage):
-    form_class, states = UnitsForm, ("confirmed", "partially_fulfilled")
+    form_class, states = ShipForm, ("confirmed", "partially_fulfilled")
     slug, label, icon = "fulfill", "Ship", "local_shipping"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        may_skip = self.request.user.has_perm("inventory.ship_out_of_turn")
+        return {**super().get_form_kwargs(), "may_skip": may_skip}
 
     def room(self, line: orders.OrderLine) -> int:
         return line.quantity - line.fulfilled - line.cancelled
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.fulfill_order(self.row.pk, items=self.units, actor_id=self.actor_id, now=timezone.now())
+        orders.fulfill_order(
+            self.row.pk,
+            items=self.units,
+            out_of_turn=given.get("out_of_turn", False),
+            actor_id=self.actor_id,
+            now=timezone.now(),
+        )
         return f"Shipped {sum(found.quantity for found in self.units)} units."
 
 
@@ -243,16 +271,19 @@ def _detail(order: orders.Order) -> dict[str, Any]:
     picks = orders.pick_list(order.id)
     return {
         "lines": {
-            "headers": ["SKU", "name", "ordered", "shipped", "returned", "cancelled", "price", "total"],
+            "headers": ["SKU", "name", "ordered", "shipped", "waiting", "returned", "cancelled", "price", "total"],
             "rows": [
-                [line.sku, line.name, line.quantity, line.fulfilled, line.returned, line.cancelled,
+                [line.sku, line.name, line.quantity, line.fulfilled, line.waiting, line.returned, line.cancelled,
                  f"{line.unit_price} {order.currency}", f"{line.total_price} {order.currency}"]
                 for line in order.items
             ],
         },
         "picks": {
-            "headers": ["warehouse", "SKU", "name", "units"],
-            "rows": [[pick.warehouse, pick.sku, pick.name, pick.quantity] for pick in picks],
+            "headers": ["warehouse", "SKU", "name", "units", "there now", "wait for goods"],
+            "rows": [
+                [pick.warehouse, pick.sku, pick.name, pick.quantity, pick.ready, pick.waiting]
+                for pick in picks
+            ],
         },
         "events": {
             "headers": ["when", "what", "by", "why"],

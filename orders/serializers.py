@@ -3,7 +3,8 @@ from typing import Any
 from rest_framework import serializers
 
 from orders.models import MAX_PAYMENT_REFERENCE, MAX_REASON, Event, Status
-from shop.toolkit.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Units, many
+from shop.toolkit import days
+from shop.toolkit.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Time, TimeBound, Units, many
 
 MAX_LINES = 1000
 
@@ -52,6 +53,7 @@ class ShippedShape(Shape):
 
 class FulfillShape(Shape):
     items = many(ShippedShape, at_least=1, at_most=MAX_LINES, required=False)
+    out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units; takes a permission.")
 
 
 class ReturnShape(Shape):
@@ -75,6 +77,7 @@ class OrderLineShape(Shape):
     fulfilled = serializers.IntegerField()
     returned = serializers.IntegerField()
     cancelled = serializers.IntegerField()
+    waiting = serializers.IntegerField(help_text="Promised, and not there yet or there for older promises.")
     allocations = ShareShape(many=True)
 
 
@@ -82,7 +85,7 @@ class OrderEventShape(Shape):
     event = serializers.ChoiceField(choices=Event.choices)
     actor_id = serializers.IntegerField(allow_null=True)
     reason = serializers.CharField()
-    created_at = serializers.DateTimeField()
+    created_at = Time()
 
 
 class OrderShape(Shape):
@@ -92,18 +95,22 @@ class OrderShape(Shape):
     status = serializers.ChoiceField(choices=Status.choices)
     currency = serializers.CharField()
     total = Amount()
-    expires_at = serializers.DateTimeField(allow_null=True)
+    expires_at = Time(allow_null=True)
     payment_reference = serializers.CharField()
     items = OrderLineShape(many=True)
     events = OrderEventShape(many=True)
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
+    created_at = Time()
+    updated_at = Time()
 
 
 class OrderListQuery(PageQuery):
     status = serializers.ChoiceField(choices=Status.choices, required=False)
-    created_from = serializers.DateTimeField(required=False)
-    created_to = serializers.DateTimeField(required=False, help_text="Not included.")
+    created_from = TimeBound(
+        of_day=days.start_of, required=False, help_text="A time, or a day in the shop's time zone. Included."
+    )
+    created_to = TimeBound(
+        of_day=days.end_of, required=False, help_text="A time, which is not included, or a day, which is."
+    )
     search = Text(
         max_length=254, required=False, help_text="An order number or a SKU; for staff, an email address too."
     )

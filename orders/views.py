@@ -21,7 +21,7 @@ from orders.serializers import (
     PlacedOrderShape,
     ReturnShape,
 )
-from shop.toolkit.permissions import caller_id, staff_with, visible_to
+from shop.toolkit.permissions import caller_id, is_staff_with, require, staff_with, visible_to
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
 
@@ -43,8 +43,10 @@ class OrderListView(ApiView):
 
     @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape)))
     def get(self, request: Request) -> HttpResponse:
-        """List one's own orders, newest first; staff see everybody's."""
-        return self.page(orders.list_orders(**self.parameters, visible_to=visible_to(request)), OrderShape)
+        """List one's own orders, newest first; with the permission to view orders, everybody's."""
+        return self.page(
+            orders.list_orders(**self.parameters, visible_to=visible_to(request, "orders.view_order")), OrderShape
+        )
 
     @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
@@ -67,10 +69,6 @@ def may_confirm(request: Request) -> bool:
 def knows_payments(request: Request) -> bool:
     """Tell whether the caller confirms everybody's orders. A payment service does so, and need not be staff."""
     return bool(request.user.has_perm("orders.confirm_order"))
-
-
-def _is_staff_with(request: Request, permission: str) -> bool:
-    return bool(request.user.is_staff and request.user.has_perm(permission))
 
 
 class MayConfirm(BasePermission):
@@ -108,7 +106,7 @@ class OrderView(ApiView):
     @extend_schema(responses=answers(200, OrderShape, "order_not_found"))
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
         """Show one order."""
-        return self.answer(orders.get_order(order_id, visible_to=visible_to(request)), OrderShape)
+        return self.answer(orders.get_order(order_id, visible_to=visible_to(request, "orders.view_order")), OrderShape)
 
 
 class OrderConfirmView(ApiView):
@@ -146,6 +144,7 @@ class OrderConfirmView(ApiView):
                 **given,
             ),
             shape=OrderShape,
+            may_see=lambda kept: orders.get_order(order_id, visible_to=None if everybody else caller_id(request)),
         )
 
 
@@ -156,11 +155,13 @@ class OrderCancelView(ApiView):
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Cancel all that is not shipped and give its stock back. An expired order is cancelled by staff only."""
         given = self.body(CancelShape)
+        whose = _may_change(request)
         return self.command(
             lambda: orders.cancel_order(
-                order_id, visible_to=_may_change(request), actor_id=caller_id(request), now=timezone.now(), **given
+                order_id, visible_to=whose, actor_id=caller_id(request), now=timezone.now(), **given
             ),
             shape=OrderShape,
+            may_see=lambda kept: orders.get_order(order_id, visible_to=whose),
         )
 
 
@@ -169,14 +170,30 @@ class OrderFulfillView(ApiView):
 
     @extend_schema(
         request=FulfillShape,
-        responses=answers(200, OrderShape, "order_not_found", "invalid_transition", "insufficient_stock"),
+        responses=answers(
+            200,
+            OrderShape,
+            "permission_denied",
+            "order_not_found",
+            "invalid_transition",
+            "insufficient_stock",
+            "stock_promised",
+        ),
     )
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Ship the named units, or all that are open."""
         given = self.body(FulfillShape)
+        if given["out_of_turn"]:
+            require(request, "inventory.ship_out_of_turn", "You may not ship before older promises.")
         items = _units(given) if "items" in given else None
         return self.command(
-            lambda: orders.fulfill_order(order_id, items=items, actor_id=caller_id(request), now=timezone.now()),
+            lambda: orders.fulfill_order(
+                order_id,
+                items=items,
+                out_of_turn=given["out_of_turn"],
+                actor_id=caller_id(request),
+                now=timezone.now(),
+            ),
             shape=OrderShape,
         )
 
@@ -204,11 +221,10 @@ def _buyer_id(request: Request, user_id: int | None) -> int:
     own_id = caller_id(request)
     if user_id is None or user_id == own_id:
         return own_id
-    if not _is_staff_with(request, "orders.add_order"):
-        raise PermissionDenied("You may not order for somebody else.")
+    require(request, "orders.add_order", "You may not order for somebody else.")
     return user_id
 
 
 def _may_change(request: Request) -> int | None:
     """Return whose orders the caller may change: None for everybody's, which takes staff with the permission."""
-    return None if _is_staff_with(request, "orders.change_order") else caller_id(request)
+    return None if is_staff_with(request, "orders.change_order") else caller_id(request)

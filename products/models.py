@@ -1,10 +1,18 @@
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, TextField
 from django.utils import timezone
 
 from shop.toolkit.money import DECIMAL_PLACES, MAX_DIGITS
+from shop.toolkit.skus import MAX_KEY, MAX_SKU, NOT_CLEAN
 
-MAX_SKU, MAX_NAME, MAX_DESCRIPTION = 64, 200, 10_000
+MAX_NAME, MAX_DESCRIPTION = 200, 10_000
+
+
+# What a search looks at. Written as the index of its trigrams has it (products_by_words, in a migration: Django writes
+# such an index itself only where all of django.contrib.postgres is installed).
+SEARCHED = Func(
+    "sku", "name", "description", template="upper(%(expressions)s)", arg_joiner=" || ' ' || ", output_field=TextField()
+)
 
 
 class Product(models.Model):
@@ -12,6 +20,7 @@ class Product(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     sku = models.CharField(max_length=MAX_SKU, unique=True)
+    sku_key = models.CharField(max_length=MAX_KEY, db_default="", editable=False, help_text="Of the SKU in any case.")
     name = models.CharField(max_length=MAX_NAME)
     description = models.TextField(max_length=MAX_DESCRIPTION, blank=True)
     price = models.DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)
@@ -23,6 +32,9 @@ class Product(models.Model):
     class Meta:
         constraints = (
             models.CheckConstraint(condition=~Q(sku=""), name="products_sku_not_empty"),
+            models.CheckConstraint(condition=~Q(sku__regex=NOT_CLEAN), name="products_sku_is_clean"),
+            models.UniqueConstraint(F("sku_key"), name="products_by_sku_key"),
+            models.CheckConstraint(condition=~Q(sku_key=""), name="products_has_sku_key"),
             models.CheckConstraint(condition=~Q(name=""), name="products_name_not_empty"),
             models.CheckConstraint(condition=Q(price__gte=0), name="products_price_not_negative"),
             models.CheckConstraint(condition=Q(currency__regex="^[A-Z]{3}$"), name="products_currency_is_a_code"),

@@ -1,9 +1,10 @@
 from django.conf import settings
 from rest_framework import serializers
 
-from products.models import MAX_DESCRIPTION, MAX_NAME, MAX_SKU
+from products.models import MAX_DESCRIPTION, MAX_NAME
 from products.services import ORDERINGS
-from shop.toolkit.shapes import Amount, CurrencyCode, Flag, Level, PageQuery, Shape, Text, many
+from shop.toolkit.shapes import Amount, CurrencyCode, Flag, Level, PageQuery, Shape, Text, Time, many
+from shop.toolkit.skus import MAX_SKU
 
 MAX_WAREHOUSES = 200
 
@@ -39,8 +40,8 @@ class ProductShape(Shape):
     price = Amount()
     currency = serializers.CharField()
     is_active = serializers.BooleanField()
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
+    created_at = Time()
+    updated_at = Time()
 
 
 class InventoryStockShape(Shape):

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
@@ -12,9 +14,11 @@ from products.serializers import (
     ProductListQuery,
     ProductShape,
 )
-from shop.toolkit.permissions import caller_id, staff_with
+from shop.toolkit.permissions import caller_id, is_staff_with, require, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
+
+VIEW_ARCHIVED = "products.view_product"
 
 
 class ProductListView(ApiView):
@@ -23,19 +27,25 @@ class ProductListView(ApiView):
 
     @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape)))
     def get(self, request: Request) -> HttpResponse:
-        """List products: those on sale; staff see archived ones too."""
-        page = products.list_products(**self.parameters, with_archived=request.user.is_staff)
+        """List products: those on sale; with the permission to view products, archived ones too."""
+        page = products.list_products(**self.parameters, with_archived=is_staff_with(request, VIEW_ARCHIVED))
         return self.page(page, ProductShape)
 
     @extend_schema(
-        request=NewProductShape, responses=answers(201, CreatedProductShape, "warehouse_not_found", "sku_exists")
+        request=NewProductShape,
+        responses=answers(201, CreatedProductShape, "permission_denied", "warehouse_not_found", "sku_exists"),
     )
     def post(self, request: Request) -> HttpResponse:
         """Create a product, its inventory item and its initial stock, or nothing."""
         given = self.body(NewProductShape)
+        if given["initial_stock"]:
+            require(request, "inventory.change_stock", "You may not change stock. Leave initial_stock out.")
         given["initial_stock"] = [inventory.Level(**level) for level in given["initial_stock"]]
         return self.command(
-            lambda: products.create_product(**given, actor_id=caller_id(request)), shape=CreatedProductShape, status=201
+            lambda: products.create_product(**given, actor_id=caller_id(request)),
+            shape=CreatedProductShape,
+            status=201,
+            may_see=lambda kept: _see_stock(request, kept.get("inventory")),
         )
 
 
@@ -49,7 +59,9 @@ class ProductView(ApiView):
     @extend_schema(responses=answers(200, ProductShape, "product_not_found"))
     def get(self, request: Request, product_id: int) -> HttpResponse:
         """Show one product."""
-        return self.answer(products.get_product(product_id, with_archived=request.user.is_staff), ProductShape)
+        return self.answer(
+            products.get_product(product_id, with_archived=is_staff_with(request, VIEW_ARCHIVED)), ProductShape
+        )
 
     @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, "product_not_found", "sku_exists"))
     def patch(self, request: Request, product_id: int) -> HttpResponse:
@@ -61,3 +73,9 @@ class ProductView(ApiView):
     def delete(self, request: Request, product_id: int) -> HttpResponse:
         """Archive a product: it is no longer sold, and nothing is lost."""
         return self.command(lambda: products.archive_product(product_id))
+
+
+def _see_stock(request: Request, item: Any) -> None:
+    """Refuse a caller who does not see the warehouses of a kept answer's stock. Raises inventory.WarehouseNotFound."""
+    for stock in item["stocks"] if item else ():
+        inventory.get_warehouse(stock["warehouse"], visible_to=caller_id(request))

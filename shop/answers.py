@@ -70,6 +70,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
         404, "product_not_found", "Product not found", lambda refusal: {"product_ids": refusal.product_ids}
     ),
     products.SkuExists: Answer(409, "sku_exists", "SKU exists", lambda refusal: {"sku": refusal.sku}),
+    products.InvalidSku: Answer(400, "invalid", "Invalid request", _field("sku", "invalid_sku")),
     products.PriceNotPayable: Answer(400, "invalid", "Invalid request", _field("price", "too_many_decimals")),
     inventory.ItemNotFound: Answer(
         404, "item_not_found", "Inventory item not found", lambda refusal: {"product_ids": refusal.product_ids}
@@ -108,6 +109,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     inventory.StaleQuantity: Answer(
         409, "stale_quantity", "Stale quantity", lambda refusal: {"current": refusal.current}
     ),
+    inventory.StockInUse: Answer(409, "stock_in_use", "Stock in use"),
     inventory.StockPromised: Answer(
         409,
         "stock_promised",

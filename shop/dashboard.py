@@ -10,6 +10,7 @@ from django.utils import timezone
 from inventory import services as inventory
 from orders import services as orders
 from shop import verification
+from shop.toolkit import days
 from shop.toolkit.admin import link
 
 
@@ -52,7 +53,7 @@ def _books() -> dict[str, Any]:
     verdict = verification.last_verdict()
     if verdict is None:
         return {"said": "The books were never checked; manage.py verify_stock does it.", "is_broken": False}
-    when = f"{verdict.taken_at:%Y-%m-%d %H:%M} UTC"
+    when = days.shown(verdict.taken_at, "%Y-%m-%d %H:%M")
     if verdict.broken:
         return {"said": f"The books were wrong at {when}: {', '.join(verdict.broken)}.", "is_broken": True}
     return {"said": f"The books were right at {when}: {verdict.checked} checks.", "is_broken": False}
@@ -69,7 +70,7 @@ def _soon_out(mover: inventory.Mover) -> list[Any]:
 
 
 def _orders_today() -> list[tuple[str, int, str]]:
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = days.start_of(days.day_of(timezone.now()))
     listed = reverse("admin:orders_order_changelist")
     return [
         (status.replace("_", " "), count, f"{listed}?status__exact={status}")

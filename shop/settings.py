@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import sys
+import zoneinfo
 from datetime import timedelta
 
 import dj_database_url
@@ -316,7 +317,12 @@ WHITENOISE_USE_FINDERS = True  # the files of the installed packages are served 
 
 USE_TZ = True
 FORMAT_MODULE_PATH = "shop.formats"
-TIME_ZONE = "UTC"
+# Of calendar days: filters by a date, order numbers, the staff's screens. Moments are UTC everywhere else.
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+try:
+    zoneinfo.ZoneInfo(TIME_ZONE)
+except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+    sys.exit(f"TIME_ZONE is {TIME_ZONE!r}; a name such as Europe/Berlin is needed.")
 LANGUAGE_CODE = "en-us"
 
 # --- Admin -----------------------------------------------------------------------------------------------------------
@@ -425,6 +431,8 @@ if DEFAULT_CURRENCY not in EXPONENTS:
 RESERVATION_TTL_SECONDS = whole_number("RESERVATION_TTL_SECONDS", default=15 * 60, at_least=1)
 RESERVATION_MAX_AGE_SECONDS = whole_number("RESERVATION_MAX_AGE_SECONDS", default=2 * 60 * 60, at_least=1)
 # How long after its hold's deadline an order may still be confirmed, at an unchanged price.
+if RESERVATION_TTL_SECONDS > RESERVATION_MAX_AGE_SECONDS:
+    sys.exit("RESERVATION_TTL_SECONDS is more than RESERVATION_MAX_AGE_SECONDS: no hold could last so long.")
 LATE_CONFIRM_SECONDS = whole_number("LATE_CONFIRM_SECONDS", default=24 * 60 * 60, at_least=0)
 # Whether customers may confirm their own orders: for shops that sell on account. Else whoever checks payments does it.
 CUSTOMERS_MAY_CONFIRM = choice("CUSTOMERS_MAY_CONFIRM", default="off", choices=("on", "off")) == "on"
@@ -434,7 +442,6 @@ MAX_HELD_UNITS_PER_USER = (
     if env.str("MAX_HELD_UNITS_PER_USER", default="1000") == "off"
     else whole_number("MAX_HELD_UNITS_PER_USER", default=1000, at_least=1)
 )
-AVAILABLE_QUANTITY_CAP = whole_number("AVAILABLE_QUANTITY_CAP", default=0, at_least=0) or None
 
 # A file that is sent to the API; packed, it may unpack to ten times as much.
 MAX_UPLOAD_BYTES = whole_number("MAX_UPLOAD_BYTES", default=20 * 1024 * 1024, at_least=1)

@@ -23,10 +23,12 @@ PASSWORD = "correct horse battery staple"
 _numbers = itertools.count(1)
 
 
-def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False) -> users.User:
+def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False, group: str = "") -> users.User:
     row = user_models.User.objects.create_user(
         email or f"user{next(_numbers)}@example.com", PASSWORD, is_staff=is_staff, is_superuser=is_superuser
     )
+    if group:
+        row.groups.add(Group.objects.get(name=group))
     return users.get_user(row.pk)
 
 
@@ -58,7 +60,9 @@ def client(account: users.User | None) -> JsonClient:
 
 
 def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> inventory.Warehouse:
-    return inventory.create_warehouse(code=code, name=code.title(), priority=priority, is_active=is_active)
+    return inventory.create_warehouse(
+        code=code, name=code.title(), priority=priority, is_active=is_active, actor_id=None
+    )
 
 
 def product(

@@ -1,6 +1,6 @@
 from rest_framework import serializers
 
-from shop.toolkit.shapes import PageQuery, Shape, Text
+from shop.toolkit.shapes import PageQuery, Shape, Text, Time
 from users.models import MAX_NAME, normalized_email
 
 MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
@@ -71,7 +71,7 @@ class UserShape(Shape):
     name = serializers.CharField()
     is_staff = serializers.BooleanField()
     is_active = serializers.BooleanField()
-    created_at = serializers.DateTimeField()
+    created_at = Time()
 
 
 class UserListQuery(PageQuery):

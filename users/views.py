@@ -7,7 +7,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 
 from shop.toolkit.addresses import client_address
-from shop.toolkit.permissions import IsStaff, caller_id, visible_to
+from shop.toolkit.permissions import caller_id, staff_with, visible_to
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
 from users import services as users
@@ -95,7 +95,7 @@ class PasswordResetConfirmView(ApiView):
 
 
 class UserListView(ApiView):
-    access = {"GET": [IsStaff], "POST": [AllowAny]}
+    access = {"GET": [staff_with("users.view_user")], "POST": [AllowAny]}
     query_shapes = {"GET": UserListQuery}
 
     @extend_schema(parameters=[UserListQuery], responses=answers(200, paged(UserShape)))
@@ -130,5 +130,5 @@ class UserView(ApiView):
 
     @extend_schema(responses=answers(200, UserShape, "user_not_found"))
     def get(self, request: Request, user_id: int) -> HttpResponse:
-        """Show one user: staff anybody, others themselves."""
-        return self.answer(users.get_user(user_id, visible_to=visible_to(request)), UserShape)
+        """Show one user: oneself, or with the permission to view users, anybody."""
+        return self.answer(users.get_user(user_id, visible_to=visible_to(request, "users.view_user")), UserShape)

@@ -62,11 +62,11 @@ class LevelFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
         scope = inventory.scope_of(request.user.pk)
         available = _stocks(scope).alias(free=models.AVAILABLE)
-        # What is nowhere is low and out; for those who work in some warehouses only, what is not there is neither.
-        concerns = queryset if scope is None else queryset.filter(Exists(_stocks(scope)))
         if self.value() == "low":
-            return concerns.filter(Exists(available.filter(models.IS_LOW)) | ~Exists(_stocks(scope)), is_active=True)
+            return queryset.filter(Exists(available.filter(models.IS_LOW)))
         if self.value() == "out":
+            # What is nowhere is out; for those who work in some warehouses only, what is not there is not.
+            concerns = queryset if scope is None else queryset.filter(Exists(_stocks(scope)))
             sold = available.filter(free__gt=0, warehouse__is_active=True)
             return concerns.filter(~Exists(sold), is_active=True)
         if self.value() == "overdue":
@@ -81,7 +81,7 @@ class LevelFilter(admin.SimpleListFilter):
 
 
 def _stocks(scope: Scope) -> QuerySet[models.Stock]:
-    return models.Stock.objects.filter(within(scope), product_id=OuterRef("product_id"))
+    return models.Stock.objects.filter(within(scope), models.IS_SHOWN, product_id=OuterRef("product_id"))
 
 
 def _total(stocks: QuerySet[models.Stock], quantity: Any) -> Coalesce:

@@ -19,7 +19,7 @@ from unfold.widgets import (
 
 from inventory import models
 from inventory import services as inventory
-from inventory.services._scopes import within
+from inventory.services._scopes import claims_within, within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.converters import CODE
 
@@ -54,8 +54,12 @@ class NewWarehousePage(ListPage):
     form_class = NewWarehouseForm
     slug, label, icon, submit = "create", "New warehouse", "add", "Create"
 
+    @classmethod
+    def allows(cls, user: Any) -> bool:
+        return super().allows(user) and inventory.scope_of(user.pk) is None
+
     def act(self, given: dict[str, Any]) -> str:
-        created = inventory.create_warehouse(**given)
+        created = inventory.create_warehouse(**given, actor_id=self.actor_id)
         self.made = models.Warehouse.objects.get(pk=created.id)
         return f"Created the warehouse {created.code}."
 
@@ -201,8 +205,12 @@ class ReservationAdmin(ReadOnlyAdmin):
     actions_detail = ("end",)
     end = button(EndHoldPage)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Reservation]:
+        rows: QuerySet[models.Reservation] = super().get_queryset(request)
+        return rows.filter(claims_within(inventory.scope_of(request.user.pk)))
+
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        lines = inventory.get_reservation(row.pk).lines
+        lines = inventory.get_reservation(row.pk, visible_to=request.user.pk).lines
         items = models.Item.objects.in_bulk([line.product_id for line in lines])
         return {
             "lines_title": "What it claims",

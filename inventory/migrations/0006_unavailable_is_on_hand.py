@@ -1,43 +1,15 @@
-"""Units that are unavailable are on hand. Rows that break it stop the upgrade before anything is changed. The
-constraint is added without looking at the rows, and the next migration validates it while the shop goes on."""
-
-import shlex
+"""Units that are unavailable are on hand. The constraint is added without looking at the rows; 0017 does that, once
+the columns are there that the command needs which repairs a row."""
 
 from django.contrib.postgres.operations import AddConstraintNotValid
-from django.core.management.base import CommandError
 from django.db import migrations, models
 from django.db.models import F, Q
-
-BROKEN = """
-SELECT i.sku, w.code, s.on_hand, s.unavailable
-  FROM inventory_stock s JOIN inventory_item i USING (product_id) JOIN inventory_warehouse w ON w.id = s.warehouse_id
- WHERE s.unavailable > s.on_hand ORDER BY i.sku, w.code
-"""
-
-
-def refuse_broken_rows(apps, schema_editor):
-    """Raise CommandError naming each row with more unavailable than on hand, and the command that repairs it."""
-    with schema_editor.connection.cursor() as cursor:
-        cursor.execute(BROKEN)
-        rows = cursor.fetchall()
-    if not rows:
-        return
-    lines = [
-        f"  {sku} in {code}: {unavailable} unavailable, {on_hand} on hand\n"
-        f"    manage.py adjust_stock {shlex.quote(sku)} {shlex.quote(code)} --unavailable={on_hand - unavailable}"
-        for sku, code, on_hand, unavailable in rows
-    ]
-    raise CommandError(
-        "These stock rows have more units unavailable than on hand, which is no longer allowed. Nothing was changed. "
-        "Run the command below each row, then migrate again.\n" + "\n".join(lines)
-    )
 
 
 class Migration(migrations.Migration):
     dependencies = [("inventory", "0005_storage")]
 
     operations = [
-        migrations.RunPython(refuse_broken_rows, migrations.RunPython.noop),
         AddConstraintNotValid(
             model_name="stock",
             constraint=models.CheckConstraint(

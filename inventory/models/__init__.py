@@ -5,6 +5,8 @@ from inventory.models._reservations import OPEN_STATES, Reservation, Reservation
 from inventory.models._stock import (
     AVAILABLE,
     IS_LOW,
+    IS_SHOWN,
+    MANUAL_REASONS,
     MAX_LEVEL,
     MAX_NOTE,
     MAX_REFERENCE,
@@ -20,7 +22,9 @@ from inventory.models._stock import (
 __all__ = [
     "AVAILABLE",
     "IS_LOW",
+    "IS_SHOWN",
     "LOADED",
+    "MANUAL_REASONS",
     "MAX_LEVEL",
     "MAX_NOTE",
     "MAX_REFERENCE",

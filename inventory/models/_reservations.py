@@ -28,9 +28,11 @@ class Reservation(models.Model):
     expires_at = models.DateTimeField(help_text="When a held one stops being good. Of a confirmed one: history.")
     actor_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, help_text="Since when its units are promised.")
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
+        permissions = (("ship_out_of_turn", "Can ship before older promises"),)
         constraints = (
             models.CheckConstraint(condition=Q(state__in=State.values), name="inventory_reservation_state_known"),
             models.CheckConstraint(

@@ -6,6 +6,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest, NullIf
 from django.utils import timezone
 
+from shop.toolkit.skus import MAX_KEY, MAX_SKU
+
 
 class Warehouse(models.Model):
     """A place that holds stock. Allocation prefers the lowest `priority`."""
@@ -40,13 +42,18 @@ class Item(models.Model):
     """Inventory's record of one product; `sku`, `name` and `is_active` are labels kept by products."""
 
     product_id = models.BigIntegerField(primary_key=True)
-    sku = models.CharField("SKU", max_length=64, unique=True)
+    sku = models.CharField("SKU", max_length=MAX_SKU, unique=True)
+    sku_key = models.CharField(max_length=MAX_KEY, db_default="", editable=False, help_text="Of the SKU in any case.")
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True, help_text="Whether the product is on sale.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = "inventory item"
+        constraints = (
+            models.UniqueConstraint(F("sku_key"), name="inventory_item_by_sku_key"),
+            models.CheckConstraint(condition=~Q(sku_key=""), name="inventory_item_has_sku_key"),
+        )
 
     def __str__(self) -> str:
         return self.sku
@@ -62,8 +69,14 @@ AVAILABLE = Greatest(
     0,
     output_field=models.IntegerField(),
 )
-# Which of those rows are low, where AVAILABLE is there as `free`: nothing is sold from an inactive warehouse.
-IS_LOW = Q(free__lte=F("reorder_point")) | Q(warehouse__is_active=False)
+# Which stock rows are low, where AVAILABLE is there as `free`. A row without a reorder point never is.
+IS_LOW = Q(
+    reorder_point__isnull=False, free__lte=F("reorder_point"), warehouse__is_active=True, product__is_active=True
+)
+
+
+# Which stock rows people see.
+IS_SHOWN = ~Q(is_listed=False, on_hand=0, reserved=0, committed=0, unavailable=0)
 
 
 def _level(quantity: str) -> models.CheckConstraint:
@@ -87,7 +100,10 @@ class Stock(models.Model):
     unavailable = models.IntegerField(default=0)
     safety_stock = models.IntegerField(default=0)
     backorder_limit = models.IntegerField(default=0)
-    reorder_point = models.IntegerField(default=0)
+    reorder_point = models.IntegerField(null=True, help_text="At or below it the stock is low; null is none.")
+    is_listed = models.BooleanField(
+        default=True, db_default=True, help_text="False once it was removed: it is shown while it holds units."
+    )
     seq = models.BigIntegerField(default=0, help_text="Of the newest movement; 0 before the first.")
     # Null where there is no movement yet, so that the foreign key to the head of the ledger leaves such a row alone.
     head_seq = models.GeneratedField(
@@ -153,6 +169,15 @@ class Reason(models.TextChoices):
     IMPORT = "import"
     TRANSFER = "transfer"
     SALE = "sale"
+
+
+# Those that people give, by the API, on the screens, by commands and in files; the others come with what is done.
+MANUAL_REASONS: list[str] = [
+    reason.value
+    for reason in (
+        Reason.RECEIVED, Reason.DAMAGED, Reason.LOST, Reason.FOUND, Reason.CORRECTION, Reason.RETURN, Reason.COUNT
+    )
+]  # fmt: skip
 
 
 def _before(quantity: str) -> models.GeneratedField:

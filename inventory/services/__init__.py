@@ -1,8 +1,9 @@
 """Stock: what is there, who has a claim on it, and how it came to be so. The only module that other apps may import."""
 
-from inventory.models import MAX_LEVEL, MAX_NOTE, ImportStatus, Kind, Mode, Reason, State
+from inventory.models import MANUAL_REASONS, MAX_LEVEL, MAX_NOTE, ImportStatus, Kind, Mode, State
 from inventory.services._availability import (
     check,
+    check_one,
     preview,
     shortages,
 )
@@ -47,6 +48,7 @@ from inventory.services._facts import (
     Movement,
     NotCounted,
     NotTheOwner,
+    PolicyChange,
     Preview,
     Promise,
     RecountNeeded,
@@ -60,6 +62,7 @@ from inventory.services._facts import (
     SkuNotFound,
     StaleQuantity,
     Stock,
+    StockInUse,
     StockPromised,
     Warehouse,
     WarehouseExists,
@@ -98,6 +101,7 @@ from inventory.services._ledger import (
     adjust,
     discard,
     receive,
+    remove_stock,
     sell,
     set_apart,
     set_on_hand,
@@ -146,11 +150,6 @@ from shop.toolkit.sheets import RefusedRow
 
 IMPORT_STATUSES: list[str] = list(ImportStatus.values)
 KINDS: list[str] = list(Kind.values)
-# Those that staff may give for an adjustment by hand.
-MANUAL_REASONS: list[str] = [
-    reason.value
-    for reason in (Reason.RECEIVED, Reason.DAMAGED, Reason.LOST, Reason.FOUND, Reason.CORRECTION, Reason.RETURN)
-]
 MODES: list[str] = list(Mode.values)
 STATES: list[str] = list(State.values)
 
@@ -203,6 +202,7 @@ __all__ = [
     "NotCounted",
     "NotTheOwner",
     "NotUndoable",
+    "PolicyChange",
     "Preview",
     "Promise",
     "RecountNeeded",
@@ -220,6 +220,7 @@ __all__ = [
     "Stock",
     "StockFigures",
     "StockImport",
+    "StockInUse",
     "StockPromised",
     "TooManyRows",
     "Warehouse",
@@ -233,6 +234,7 @@ __all__ = [
     "approve_at_once",
     "approve_import",
     "check",
+    "check_one",
     "clear_imports",
     "close_count",
     "confirm",
@@ -276,6 +278,7 @@ __all__ = [
     "relabel_items",
     "release",
     "remove_count_line",
+    "remove_stock",
     "reservations",
     "reserve",
     "review_count",

@@ -5,6 +5,7 @@ from django.db import transaction
 from inventory import sql
 from inventory.services._allocation import Plan, allocate, summed
 from inventory.services._facts import Allocation, Availability, Demand, ItemNotFound, Preview, Shortage
+from inventory.services._scopes import in_scope, scope_of
 from inventory.sql import StockRow
 from shop.toolkit import replicas
 
@@ -13,32 +14,42 @@ def check(demand: Sequence[Demand]) -> list[Availability]:
     """Tell for each line whether a reserve of all of them together would find its product, in one statement.
 
     For display, from a replica where there is one: only `reserve` decides, from locked rows. Lines of one product are
-    judged by their sum. Raises ItemNotFound naming every product that has no inventory item or is not on sale.
+    judged by their sum.
     """
     wanted = summed(demand)
     rows = replicas.read(lambda using: sql.read_sellable(wanted, using=using))
-    _refuse_missing(wanted, rows)
-    free = {product_id: sum(row.available_to_promise for row in rows[product_id]) for product_id in wanted}
+    free = {product_id: sum(row.available_to_promise for row in found) for product_id, found in rows.items()}
     return [
         Availability(
             product_id=line.product_id,
             quantity=line.quantity,
-            available=wanted[line.product_id] <= free[line.product_id],
-            available_quantity=free[line.product_id],
+            available=wanted[line.product_id] <= free.get(line.product_id, 0),
+            available_quantity=free.get(line.product_id, 0),
+            is_on_sale=line.product_id in free,
         )
         for line in demand
     ]
 
 
-def preview(demand: Sequence[Demand]) -> Preview:
+def check_one(demand: Demand) -> Availability:
+    """Tell the same of one product. Raises ItemNotFound when it has no inventory item or is not on sale."""
+    (availability,) = check([demand])
+    if not availability.is_on_sale:
+        raise ItemNotFound([demand.product_id])
+    return availability
+
+
+def preview(demand: Sequence[Demand], *, visible_to: int | None = None) -> Preview:
     """Tell what a reserve would do just now, by the same plan, and write nothing.
 
-    The products that are not short are allocated as they would be without the short ones. Raises ItemNotFound.
+    The products that are not short are allocated as they would be without the short ones. With `visible_to`, out of
+    the warehouses of that user's scope, as if there were no others. Raises ItemNotFound.
     """
     wanted = summed(demand)
     by_product = sql.read_stock(wanted)
-    _refuse_missing(wanted, by_product)
-    rows = [row for found in by_product.values() for row in found]
+    if missing := set(wanted) - set(by_product):
+        raise ItemNotFound(missing)
+    rows = in_scope([row for found in by_product.values() for row in found], scope_of(visible_to))
     plan = _plan_as_reserve_does(wanted, rows)
     codes = {row.warehouse_id: row.warehouse for row in rows}
     return Preview(
@@ -64,8 +75,3 @@ def _plan_as_reserve_does(wanted: Mapping[int, int], rows: Sequence[StockRow]) -
         row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0)) for row in rows
     ]
     return allocate(wanted, reclaimed)
-
-
-def _refuse_missing(wanted: Mapping[int, int], found: Mapping[int, list[StockRow]]) -> None:
-    if missing := set(wanted) - set(found):
-        raise ItemNotFound(missing)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -75,7 +76,7 @@ def sales(*, visible_to: int | None = None) -> Sales:
     With `visible_to`, from the warehouses of that user's scope.
     """
     at = _places(visible_to)
-    by_day = [(day.isoformat(), units) for day, units in sql.sold_by_day(DAYS, at)]
+    by_day = [(day.isoformat(), units) for day, units in sql.sold_by_day(DAYS, at, zone=settings.TIME_ZONE)]
     top, soon_out = sql.movers(DAYS, at, limit=LISTED)
     return Sales(by_day, top, soon_out)
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import Case, QuerySet, When
 
 from inventory import models
 from inventory.services._facts import WarehouseNotFound
 from inventory.services._layouts import FOR_PEOPLE
 from inventory.services._scopes import scope_of, within
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.search import every_word
 from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
 
 READ_AT_ONCE = 5000
@@ -39,8 +40,8 @@ def export_stock(
     """Write the stock rows to a file, all as of one moment, and return how many; memory stays constant.
 
     `kind` is csv or xlsx. `warehouse` keeps the rows of one; `low_stock` those that are low, or are not; `search`
-    matches parts of SKU and name; with `visible_to`, rows outside that user's scope do not exist. The columns are
-    those that an import reads. In a transaction of its own. Raises WarehouseNotFound, TooManyRows.
+    matches words of SKU and name, in any order; with `visible_to`, rows outside that user's scope do not exist. The
+    columns are those that an import reads. In a transaction of its own. Raises WarehouseNotFound, TooManyRows.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -50,7 +51,7 @@ def export_stock(
         known = models.Warehouse.objects.filter(within(scope, "id"))
         if warehouse is not None and not known.filter(code=warehouse).exists():
             raise WarehouseNotFound([warehouse])
-        rows = _rows(warehouse, low_stock, search).filter(within(scope))
+        rows = _rows(warehouse, low_stock, search).filter(within(scope), models.IS_SHOWN)
         if kind == "xlsx" and (count := rows.count()) > MAX_XLSX_ROWS:
             raise TooManyRows(count)
         return write_sheet(path, kind, COLUMNS, rows.iterator(chunk_size=READ_AT_ONCE))
@@ -61,8 +62,7 @@ def _rows(warehouse: str | None, low_stock: bool | None, search: str) -> "QueryS
     rows = models.Stock.objects.alias(free=models.AVAILABLE).annotate(sellable=Case(sold_from, default=0))
     if warehouse is not None:
         rows = rows.filter(warehouse__code=warehouse)
-    if search:
-        rows = rows.filter(Q(product__sku__icontains=search) | Q(product__name__icontains=search))
+    rows = rows.filter(every_word(search, "product__sku", "product__name"))
     if low_stock is not None:
-        rows = rows.filter(models.IS_LOW, product__is_active=True) if low_stock else rows.exclude(models.IS_LOW)
+        rows = rows.filter(models.IS_LOW) if low_stock else rows.exclude(models.IS_LOW)
     return rows.order_by("product__sku", "warehouse__priority", "warehouse_id").values_list(*FIELDS)

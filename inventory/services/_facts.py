@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict
 from uuid import UUID
 
 from shop.toolkit.refusals import Refusal
@@ -21,7 +22,11 @@ class Warehouse:
 
 @dataclass(frozen=True)
 class Stock:
-    """One item's units in one warehouse. `available` is 0 in an inactive warehouse: nothing is sold from there."""
+    """One item's units in one warehouse. `available` is 0 in an inactive warehouse: nothing is sold from there.
+
+    `low_stock` is whether `available` is at or below the reorder point, where one is set, the warehouse is active and
+    the product on sale.
+    """
 
     product_id: int
     warehouse: str
@@ -31,15 +36,23 @@ class Stock:
     unavailable: int
     safety_stock: int
     available: int
-    reorder_point: int
+    reorder_point: int | None
     backorder_limit: int
     low_stock: bool
     is_active: bool
 
 
+class PolicyChange(TypedDict, total=False):
+    """What is to change of a stock row's policy; what is absent stays."""
+
+    safety_stock: int
+    reorder_point: int | None
+    backorder_limit: int
+
+
 @dataclass(frozen=True)
 class Item:
-    """One item with its totals over all warehouses; `low_stock` when any of them is low, or none holds it."""
+    """One item with its totals over all warehouses; `low_stock` when it is low in any of them."""
 
     product_id: int
     sku: str
@@ -82,12 +95,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether `quantity` units of a product can be reserved, out of `available_quantity`."""
+    """Whether `quantity` units of a product can be reserved, out of `available_quantity`.
+
+    Of a product that is archived or unknown, nothing is available.
+    """
 
     product_id: int
     quantity: int
     available: bool
     available_quantity: int
+    is_on_sale: bool
 
 
 @dataclass(frozen=True)
@@ -118,7 +135,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class ReservationLine:
-    """A reservation's claim on one product in one warehouse: quantity = open + fulfilled + released."""
+    """A reservation's claim on one product in one warehouse: quantity = open + fulfilled + released.
+
+    Of a confirmed one, `ready` open units are there once all that was promised before is covered; else it is 0.
+    """
 
     product_id: int
     warehouse: str
@@ -127,6 +147,7 @@ class ReservationLine:
     fulfilled: int
     released: int
     returned: int
+    ready: int
 
 
 @dataclass(frozen=True)
@@ -289,10 +310,13 @@ class WarehouseNotFound(Refusal):
 
 
 class ScopeNotYours(Refusal):
-    """Nobody says where they work themselves, and who works in some warehouses only says it of nobody."""
+    """The actor works in some warehouses only, or would change their own assignment."""
 
-    def __init__(self) -> None:
-        super().__init__("Where somebody works is said by another, who works in all warehouses.")
+    def __init__(
+        self,
+        said: str = "You cannot change your own warehouse assignment. Ask someone with access to all warehouses.",
+    ) -> None:
+        super().__init__(said)
 
 
 class WarehouseExists(Refusal):
@@ -364,10 +388,14 @@ class ExceedsOpen(InvalidTransition):
 
 
 class HoldLimitReached(Refusal):
-    """The hold has reached the greatest age that a hold may have."""
+    """The hold would become older than a hold may; it can last `left` more seconds from now on."""
 
-    def __init__(self) -> None:
-        super().__init__("This hold is as old as a hold may become; it cannot be extended.")
+    def __init__(self, left: int) -> None:
+        super().__init__(
+            f"This hold can last {left:,} more seconds. Ask for at most that."
+            if left > 0
+            else "This hold is as old as a hold may become. Reserve again."
+        )
 
 
 class StaleQuantity(Refusal):
@@ -376,6 +404,15 @@ class StaleQuantity(Refusal):
     def __init__(self, current: int) -> None:
         self.current = current
         super().__init__(f"{current} units are on hand, which is not what was expected; look again.")
+
+
+class StockInUse(Refusal):
+    """The stock row holds units, or promises of them."""
+
+    def __init__(self, warehouse: str, *, on_hand: int, promised: int) -> None:
+        super().__init__(
+            f"In {warehouse}, {on_hand:,} units are on hand and {promised:,} promised. Move them before you remove it."
+        )
 
 
 class StockPromised(Refusal):

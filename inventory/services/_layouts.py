@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from inventory.models import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE, Mode, Reason
-from shop.toolkit import shopify
+from inventory.models import MANUAL_REASONS, MAX_LEVEL, MAX_NOTE, MAX_REFERENCE, Mode
+from shop.toolkit import shopify, skus
 from shop.toolkit.sheets import InvalidNumber, Layout, Sheet, UnreadableFile, by_mapping, by_name, folded, units
 
 REQUIRED = ("sku", "quantity")
@@ -14,7 +14,6 @@ OPTIONAL = ("warehouse", "expected_on_hand", "reason", "note", "reference")
 FOR_PEOPLE = (
     "name", "reserved", "committed", "unavailable", "safety_stock", "available", "reorder_point", "backorder_limit",
 )  # fmt: skip
-REASONS = tuple(value for value in Reason.values if value)
 
 
 class Row(NamedTuple):
@@ -29,6 +28,7 @@ class Row(NamedTuple):
     reason: str = ""
     reference: str = ""
     note: str = ""
+    is_tidied: bool = False  # whether its SKU had characters that nobody sees
     fault_field: str = ""
     fault: str = ""
 
@@ -126,16 +126,18 @@ class _RowReader:
         quantity_text = cells[self._quantity].strip()
         if self._layout.handle is not None and quantity_text.casefold() in ("", shopify.NOT_STOCKED):
             return None
-        sku = cells[self._sku].strip()
-        if not sku:
-            sku = self._stand_in(cells)
+        text = cells[self._sku].strip() or self._stand_in(cells)
+        sku = skus.from_cell(text)
+        if said := skus.fault_of(sku):
+            raise _Fault("sku", said)
         warehouse_id = self._warehouse_id(cells)
         quantity = _level("quantity", quantity_text, self._lowest)
         expected = None
         if self._expected is not None and (text := cells[self._expected].strip()):
             expected = None if text.casefold() == shopify.NOT_STOCKED else _level("expected_on_hand", text, 0)
         reason, reference, note = self._read_texts(cells) if self._has_texts else ("", "", "")
-        return Row(line, cells, sku, warehouse_id, quantity, expected, reason, reference, note)
+        is_tidied = sku is not text and sku != skus.normal(text)
+        return Row(line, cells, sku, warehouse_id, quantity, expected, reason, reference, note, is_tidied)
 
     def _stand_in(self, cells: list[str]) -> str:
         handle = "" if self._layout.handle is None else cells[self._layout.handle].strip()
@@ -154,8 +156,8 @@ class _RowReader:
 
     def _read_texts(self, cells: list[str]) -> tuple[str, str, str]:
         reason, reference, note = ("" if place is None else " ".join(cells[place].split()) for place in self._texts)
-        if reason and reason not in REASONS:
-            raise _Fault("reason", f"a reason is one of {', '.join(REASONS)}")
+        if reason and reason not in MANUAL_REASONS:
+            raise _Fault("reason", f"a reason is one of {', '.join(MANUAL_REASONS)}")
         if len(reference) > MAX_REFERENCE:
             raise _Fault("reference", f"a reference has at most {MAX_REFERENCE} characters")
         if len(note) > MAX_NOTE:

@@ -17,15 +17,17 @@ from inventory.services._facts import (
     Level,
     LevelOutOfRange,
     Movement,
+    PolicyChange,
     SameWarehouse,
     Shortage,
     StaleQuantity,
     Stock,
+    StockInUse,
     StockPromised,
 )
 from inventory.services._items import get_item
 from inventory.services._reading import movements, promises
-from inventory.services._scopes import scope_of
+from inventory.services._scopes import in_scope, scope_of
 from inventory.services._warehouses import warehouse_ids
 from inventory.sql import Change, Key, Levels
 
@@ -140,9 +142,8 @@ def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id:
         raise ItemNotFound([product_id])
     expire_overdue_before([product_id])
     # Only what is there: a unit on backorder cannot be handed over.
-    scope = scope_of(actor_id)
-    locked = sql.lock_stock([product_id])
-    rows = [row._replace(backorder_limit=0) for row in locked if scope is None or row.warehouse_id in scope]
+    locked = in_scope(sql.lock_stock([product_id]), scope_of(actor_id))
+    rows = [row._replace(backorder_limit=0) for row in locked]
     plan = allocate({product_id: quantity}, rows)
     if plan.shortages:
         raise InsufficientStock(plan.shortages)
@@ -196,26 +197,46 @@ def set_policy(
     *,
     product_id: int,
     warehouse: str,
-    safety_stock: int | None = None,
-    reorder_point: int | None = None,
-    backorder_limit: int | None = None,
+    changes: PolicyChange,
     actor_id: int | None,
 ) -> Stock:
-    """Change what is given of a stock row's policy, keep what is None.
+    """Change what is named of a stock row's policy, keep the rest; a reorder point of None takes it away.
 
     Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover what is promised.
     """
     key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    backorder_limit = changes.get("backorder_limit")
     if backorder_limit is not None:
         expire_overdue_before([product_id])
     levels = locked_levels([key])[key]
     if backorder_limit is not None and levels.promised + levels.unavailable > levels.on_hand + backorder_limit:
         raise StockPromised(promises([key]))
-    given = {"safety_stock": safety_stock, "reorder_point": reorder_point, "backorder_limit": backorder_limit}
-    changes = {name: value for name, value in given.items() if value is not None}
-    if changes:
-        models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1]).update(**changes)
+    # Who gives a row a policy keeps the product there, also where the row was removed before.
+    models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1]).update(**changes, is_listed=True)
     return next(stock for stock in get_item(product_id).stocks if stock.warehouse == warehouse)
+
+
+@transaction.atomic(savepoint=False)
+def remove_stock(*, product_id: int, warehouse: str, actor_id: int | None) -> None:
+    """Remove a stock row that holds nothing, with its policy. Repeating it is harmless.
+
+    Its movements stay, and it is shown again while it holds units. Raises WarehouseNotFound, ItemNotFound, StockInUse
+    when there are units or promises.
+    """
+    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    if not models.Item.objects.filter(pk=product_id).exists():
+        raise ItemNotFound([product_id])
+    expire_overdue_before([product_id])
+    levels = sql.lock_levels([key]).get(key)
+    if levels is None:
+        return
+    if levels.on_hand or levels.promised:
+        raise StockInUse(warehouse, on_hand=levels.on_hand, promised=levels.promised)
+    row = models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1])
+    if levels.seq == 0:
+        row.delete()
+    else:
+        row.update(is_listed=False, safety_stock=0, backorder_limit=0, reorder_point=None)
 
 
 def _post_adjustment(

@@ -8,6 +8,7 @@ from inventory import models
 from inventory.services._facts import Item, ItemNotFound, Labels, Level
 from inventory.services._items import get_item
 from inventory.services._ledger import receive
+from shop.toolkit.skus import sku_key
 
 
 @transaction.atomic(savepoint=False)
@@ -18,7 +19,7 @@ def provision_item(
 
     Raises WarehouseNotFound, LevelOutOfRange; IntegrityError when the product has an item already, a caller's bug.
     """
-    models.Item(product_id=product_id, sku=sku, name=name).save(force_insert=True)
+    models.Item(product_id=product_id, sku=sku, sku_key=sku_key(sku), name=name).save(force_insert=True)
     if initial_stock:
         receive(product_id=product_id, levels=initial_stock, actor_id=actor_id, reference="", note="initial stock")
     return get_item(product_id)
@@ -36,15 +37,22 @@ def provision_items(labels: Sequence[Labels]) -> None:
 @transaction.atomic(savepoint=False)
 def relabel_items(labels: Sequence[Labels]) -> None:
     """Give items their products' new labels, in one statement."""
-    models.Item.objects.bulk_update([_item(label) for label in labels], ["sku", "name", "is_active"])
+    models.Item.objects.bulk_update([_item(label) for label in labels], ["sku", "sku_key", "name", "is_active"])
 
 
 def _item(label: Labels) -> models.Item:
-    return models.Item(product_id=label.product_id, sku=label.sku, name=label.name, is_active=label.is_active)
+    return models.Item(
+        product_id=label.product_id,
+        sku=label.sku,
+        sku_key=sku_key(label.sku),
+        name=label.name,
+        is_active=label.is_active,
+    )
 
 
 @transaction.atomic(savepoint=False)
 def relabel_item(*, product_id: int, sku: str, name: str, is_active: bool) -> None:
     """Give an item its product's new labels; an inactive one is off sale for `check` too. Raises ItemNotFound."""
-    if not models.Item.objects.filter(pk=product_id).update(sku=sku, name=name, is_active=is_active):
+    labels = {"sku": sku, "sku_key": sku_key(sku), "name": name, "is_active": is_active}
+    if not models.Item.objects.filter(pk=product_id).update(**labels):
         raise ItemNotFound([product_id])

@@ -8,7 +8,7 @@ from django.db.models import Min
 
 from inventory import models, sql
 from inventory.services._facts import Explanation, Item, ItemNotFound, Movement, Promise, Stock
-from inventory.services._items import get_item, item_of
+from inventory.services._items import get_item, is_low, item_of
 from inventory.services._scopes import scope_of, within
 from shop.toolkit.pages import Page, PageRequest, page_of
 
@@ -64,9 +64,7 @@ def item_as_of(product_id: int, at: datetime, *, visible_to: int | None = None) 
     then = sql.as_of(product_id, at)
     codes = dict(models.Warehouse.objects.filter(pk__in=then).values_list("code", "id"))
     return item_of(
-        item,
-        [_stock_then(stock, then[codes[stock.warehouse]]) for stock in item.stocks if stock.warehouse in codes],
-        scope_of(visible_to),
+        item, [_stock_then(stock, then[codes[stock.warehouse]]) for stock in item.stocks if stock.warehouse in codes]
     )
 
 
@@ -80,7 +78,7 @@ def _stock_then(stock: Stock, row: sql.MovementRow) -> Stock:
         committed=row.committed,
         unavailable=row.unavailable,
         available=available,
-        low_stock=available <= stock.reorder_point,
+        low_stock=is_low(stock.reorder_point, available, is_sold=stock.is_active),
     )
 
 

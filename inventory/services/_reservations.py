@@ -4,6 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 
 from inventory import models, sql
 from inventory.services import _metrics as metrics
@@ -19,13 +20,17 @@ from inventory.services._facts import (
     ItemNotFound,
     LevelOutOfRange,
     NotTheOwner,
+    Promise,
     ReferenceInUse,
     Reservation,
     ReservationLine,
     ReservationNotFound,
     Shortage,
+    StockPromised,
 )
-from inventory.sql import Change, ClaimedLine, Line, LockedReservation
+from inventory.services._reading import LISTED_PROMISES, promises
+from inventory.services._scopes import claims_within, in_scope, scope_codes, scope_of
+from inventory.sql import Change, ClaimedLine, Key, Line, LockedReservation
 from shop.toolkit import transactions
 from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -43,19 +48,21 @@ def reserve(
     demand: Sequence[Demand],
     ttl: timedelta,
     actor_id: int | None,
+    visible_to: int | None = None,
 ) -> Reservation:
     """Hold every line for `ttl`, or none, in two statements whatever the number of lines.
 
     Call it last in a transaction: from here to the commit the stock rows are locked. Lines of one product are summed.
     Where units are short and holds past their deadline claim some, those are expired and the whole transaction is done
     once more; so it must be one that `transactions.run` runs, else AssertionError. Raises InsufficientStock naming
-    every product that is short, ItemNotFound naming every unknown one, ReferenceInUse. Only `owner` can then change the
-    reservation.
+    every product that is short, ItemNotFound naming every unknown or archived one, ReferenceInUse. Only `owner` can
+    then change the reservation. With `visible_to`, the units come from the warehouses of that user's scope, as if there
+    were no others.
     """
     transactions.assert_repeatable("inventory.reserve")
     wanted = summed(demand)
     with metrics.LOCK_SECONDS.time():
-        rows = sql.lock_stock(wanted)
+        rows = in_scope(sql.lock_stock_on_sale(wanted), scope_of(visible_to))
     plan = allocate(wanted, rows)
     if plan.shortages:
         _refuse_unknown(set(wanted) - {row.product_id for row in rows})
@@ -78,7 +85,7 @@ def reserve(
         expires_at=expires_at,
         ended_at=None,
         lines=[
-            ReservationLine(line.product_id, codes[line.warehouse_id], line.quantity, line.quantity, 0, 0, 0)
+            ReservationLine(line.product_id, codes[line.warehouse_id], line.quantity, line.quantity, 0, 0, 0, 0)
             for line in plan.lines
         ],
     )
@@ -86,18 +93,26 @@ def reserve(
 
 @transaction.atomic(savepoint=False)
 def extend(
-    reservation_id: UUID, *, owner: str, ttl: timedelta, max_age: timedelta, visible_to: int | None = None
+    reservation_id: UUID,
+    *,
+    owner: str,
+    ttl: timedelta | None,
+    usual: timedelta,
+    max_age: timedelta,
+    visible_to: int | None = None,
 ) -> Reservation:
-    """Put the deadline of a hold off to `ttl` from now, at most to `max_age` after it was opened.
+    """Put the deadline of a hold off to `ttl` from now; without one to `usual`, as far as `max_age` lets it.
 
-    Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it is
-    too old.
+    Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it would
+    become older than `max_age`.
     """
     state = _locked(reservation_id, owner, visible_to).state
     if state != HELD:
         raise InvalidTransition(state)
-    if not sql.extend_reservation(reservation_id, ttl=ttl, max_age=max_age):
-        raise HoldLimitReached
+    left = sql.time_left(reservation_id, max_age=max_age)
+    if left <= timedelta(0) or (ttl is not None and ttl > left):
+        raise HoldLimitReached(int(left.total_seconds()))
+    sql.extend_reservation(reservation_id, ttl=usual if ttl is None else ttl, max_age=max_age)
     return get_reservation(reservation_id)
 
 
@@ -158,20 +173,29 @@ def release(
 
 @transaction.atomic(savepoint=False)
 def fulfill(
-    reservation_id: UUID, *, owner: str, items: Sequence[Demand] | None = None, actor_id: int | None
+    reservation_id: UUID,
+    *,
+    owner: str,
+    items: Sequence[Demand] | None = None,
+    actor_id: int | None,
+    visible_to: int | None = None,
+    out_of_turn: bool = False,
 ) -> Reservation:
     """Ship units of a confirmed reservation from the warehouses it names: those of `items`, or all that are open.
 
+    Goods go to the oldest promise first: what was confirmed before must stay covered, unless it is `out_of_turn`.
     Raises ReservationNotFound, NotTheOwner, InvalidTransition when there is nothing left to ship, ExceedsOpen,
-    InsufficientStock where fewer units are on hand and not unavailable than would be shipped: promised on backorder and
-    not arrived, or damaged since.
+    InsufficientStock where fewer units are on hand and not unavailable than would be shipped (promised on backorder and
+    not arrived, or damaged since), StockPromised naming the older promises in the way.
     """
-    state, reference, *_ = _locked(reservation_id, owner)
+    state, reference, *_ = _locked(reservation_id, owner, visible_to)
     if state != CONFIRMED:
         raise InvalidTransition(state)
     lines = sql.lock_lines([reservation_id])
     parts = _open_parts(state, lines, items)
     _refuse_absent(lines, parts)
+    if not out_of_turn:
+        _refuse_out_of_turn(reservation_id, lines, parts)
     _take_out(reservation_id, lines, parts, column="fulfilled")
     sql.post_movements(
         [
@@ -226,30 +250,49 @@ def take_back(
     return get_reservation(reservation_id)
 
 
-def get_reservation(reservation_id: UUID) -> Reservation:
-    """Return one reservation. Raises ReservationNotFound."""
-    found = reservations([reservation_id])
+def get_reservation(reservation_id: UUID, *, visible_to: int | None = None) -> Reservation:
+    """Return one reservation; with `visible_to`, its lines in the warehouses of that user's scope.
+
+    Raises ReservationNotFound, also for one without a line there.
+    """
+    found = reservations([reservation_id], visible_to=visible_to)
     if not found:
         raise ReservationNotFound(reservation_id)
     return found[reservation_id]
 
 
 def list_reservations(
-    *, page: PageRequest, state: str | None = None, reference: str | None = None
+    *, page: PageRequest, state: str | None = None, reference: str | None = None, visible_to: int | None = None
 ) -> Page[Reservation]:
-    """Return reservations, newest first, in a constant number of statements. Raises InvalidCursor."""
+    """Return reservations, newest first, in a constant number of statements.
+
+    With `visible_to`, those that claim units of the warehouses of that user's scope, and what they claim there. Raises
+    InvalidCursor.
+    """
     given = {"state": state, "reference": reference}
     rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
+    rows = rows.filter(claims_within(scope_of(visible_to)))
     # By now one of them may be in another state than was asked for; it is shown as it is.
     found = page_of(rows.only("id"), order=["-id"], request=page)
-    complete = reservations([row.pk for row in found.results])
+    complete = reservations([row.pk for row in found.results], visible_to=visible_to)
     return found.map(lambda row: complete[row.pk])
 
 
-def reservations(reservation_ids: Collection[UUID]) -> dict[UUID, Reservation]:
-    """Return reservations by id, in one statement; unknown ids are absent."""
+def _count_lines(rows: Sequence[models.Reservation]) -> dict[UUID, int]:
+    lines = models.ReservationLine.objects.filter(reservation_id__in=[row.pk for row in rows]).order_by()
+    return dict(lines.values_list("reservation_id").annotate(count=Count("product_id")))
+
+
+def reservations(reservation_ids: Collection[UUID], *, visible_to: int | None = None) -> dict[UUID, Reservation]:
+    """Return reservations by id, in one statement; unknown ids are absent.
+
+    With `visible_to`, only their lines in the warehouses of that user's scope; those without any are absent.
+    """
+    codes = scope_codes(visible_to)
     found: dict[UUID, Reservation] = {}
     for key, reference, state, created_at, expires_at, ended_at, *line in sql.read_reservations(reservation_ids):
+        if codes is not None and line[1] not in codes:
+            continue
         if key not in found:
             found[key] = Reservation(key, reference, state, created_at, expires_at, ended_at, [])
         if line[0] is not None:
@@ -285,10 +328,11 @@ def _refuse(shortages: Sequence[Shortage]) -> None:
 
 
 def _refuse_unknown(product_ids: Collection[int]) -> None:
-    """Tell products that are out of stock, and have no stock row, from those that were never there."""
+    """Tell products that are out of stock, and have no stock row, from those that are archived or were never there."""
     if not product_ids:
         return
-    known = set(models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True))
+    on_sale = models.Item.objects.filter(pk__in=product_ids, is_active=True)
+    known = set(on_sale.values_list("product_id", flat=True))
     if unknown := set(product_ids) - known:
         raise ItemNotFound(unknown)
 
@@ -329,14 +373,37 @@ def _parts(state: str, lines: Sequence[Line], items: Sequence[Demand] | None) ->
 
 def _refuse_absent(lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
     """Refuse to ship what is not there, or is there and not for sale, whatever was promised."""
-    sellable = {(line.product_id, line.warehouse_id): line.on_hand - line.unavailable for line in lines}
+    sellable = {line.key: line.sellable for line in lines}
     short = [
-        Shortage(part.product_id, part.quantity, sellable[part.product_id, part.warehouse_id])
+        Shortage(part.product_id, part.quantity, sellable[part.key])
         for part in parts
-        if part.quantity > sellable[part.product_id, part.warehouse_id]
+        if part.quantity > sellable[part.key]
     ]
     if short:
         raise InsufficientStock(short)
+
+
+def _refuse_out_of_turn(reservation_id: UUID, lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
+    """Refuse to ship units that an older promise waits for, where not all that is promised is there."""
+    rows = {line.key: line for line in lines}
+    scarce = [part for part in parts if rows[part.key].committed > rows[part.key].sellable]
+    if not scarce:
+        return
+    older = sql.older_units(reservation_id, [part.key for part in scarce])
+    for part in scarce:
+        promised, there = older.get(part.key, 0), rows[part.key].sellable
+        if part.quantity > there - promised:
+            sku = models.Item.objects.get(pk=part.product_id).sku
+            raise StockPromised(
+                _older_promises(reservation_id, part.key),
+                f"{there:,} units of {sku} are there; {promised:,} were promised to others before. Ship those first.",
+            )
+
+
+def _older_promises(reservation_id: UUID, key: Key) -> list[Promise]:
+    older = sql.older_reservations(reservation_id, key, limit=LISTED_PROMISES)
+    by_id = {promise.reservation_id: promise for promise in promises([key])}
+    return [by_id[found] for found in older if found in by_id]
 
 
 def _take_out(

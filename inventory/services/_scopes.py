@@ -1,14 +1,15 @@
 """In which warehouses somebody works, for the other services of this app.
 
-What is outside of it does not exist for them, neither to see nor to change, whichever way they come. Orders and
-reservations are the whole shop's.
+What is outside of it does not exist for them, neither to see nor to change, whichever way they come. Orders are the
+whole shop's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from inventory import models
+from inventory.sql import StockRow
 
 Scope = Collection[int] | None
 
@@ -19,6 +20,26 @@ def scope_of(user_id: int | None) -> Scope:
         return None
     scoped = models.WarehouseScope.objects.filter(user_id=user_id)
     return list(scoped.order_by("warehouse_id").values_list("warehouse_id", flat=True)) or None
+
+
+def scope_codes(user_id: int | None) -> set[str] | None:
+    """Return the codes of the warehouses that somebody works in; None when these are all."""
+    scope = scope_of(user_id)
+    if scope is None:
+        return None
+    return set(models.Warehouse.objects.filter(pk__in=scope).values_list("code", flat=True))
+
+
+def in_scope(rows: Sequence[StockRow], scope: Scope) -> list[StockRow]:
+    """Return the stock rows of a scope's warehouses."""
+    return [row for row in rows if scope is None or row.warehouse_id in scope]
+
+
+def claims_within(scope: Scope) -> Q:
+    """Return the condition that reservations claim units of a scope's warehouses."""
+    if scope is None:
+        return Q()
+    return Q(Exists(models.ReservationLine.objects.filter(within(scope), reservation_id=OuterRef("pk"))))
 
 
 def within(scope: Scope, field: str = "warehouse_id") -> Q:

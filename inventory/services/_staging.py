@@ -16,6 +16,7 @@ from inventory.services._import_documents import AlreadyImported, StockImport, f
 from inventory.services._layouts import Row, read_rows, recognize
 from inventory.services._scopes import Scope, scope_of, within
 from shop.toolkit import sheets, transactions
+from shop.toolkit.skus import sku_key
 
 STAGED_AT_ONCE, CHARACTERS_AT_ONCE = 5000, 4 << 20
 
@@ -96,7 +97,7 @@ def stage_import(
         _stage(document, found, on_rows)
     if not document.rows:
         raise sheets.UnreadableFile("The file names its columns and has no rows that say anything of stock.")
-    document.save(update_fields=["rows", "skipped"])
+    document.save(update_fields=["rows", "skipped", "understood_as"])
     return fact(document)
 
 
@@ -196,13 +197,18 @@ def save_loaded(document: models.StockImport) -> None:
 
 def _stage(document: models.StockImport, found: Iterator[Row | None], on_rows: OnRows) -> None:
     """Copy rows into the staging table, some thousands at a time, each with the product that its SKU names."""
+    tidied = 0
     for batch in _batches(found):
         rows = [row for row in batch if row is not None]
-        products = sql.find_skus({row.sku for row in rows if not row.fault and "\0" not in row.sku})
+        products = sql.find_skus({sku_key(row.sku) for row in rows if not row.fault})
+        tidied += sum(row.is_tidied for row in rows)
         sql.copy_rows(document.pk, (_staged(row, products) for row in rows))
         document.rows += len(rows)
         document.skipped += len(batch) - len(rows)
         on_rows(document.rows + document.skipped)
+    if tidied:
+        said = f"; {tidied:,} SKUs had invisible characters or double spaces, which were left out"
+        document.understood_as = f"{document.understood_as[: 500 - len(said)]}{said}"
 
 
 def _batches(found: Iterator[Row | None]) -> Iterator[list[Row | None]]:
@@ -222,7 +228,7 @@ def _staged(row: Row, products: Mapping[str, int]) -> tuple[Any, ...]:
     cells = json.dumps(row.cells, ensure_ascii=False)
     if row.fault:
         return row.line, None, None, None, None, "", "", "", cells, row.fault_field, row.fault
-    product_id = products.get(row.sku)
+    product_id = products.get(sku_key(row.sku))
     if product_id is None:
         said = f"there is no product with the SKU {row.sku[:80]}; create it first, or correct the SKU"
         return row.line, None, None, None, None, "", "", "", cells, "sku", said

@@ -6,11 +6,12 @@ from django.db import connection
 # `places` are the warehouses that are looked at, `active` those of them that orders are served from: looking these up
 # for each stock row, and joining the items before the rows are summed, would take half as long again.
 HEALTH = """
-SELECT count(*) FILTER (WHERE stock.is_low IS NOT FALSE), count(*) FILTER (WHERE COALESCE(stock.units, 0) = 0)
+SELECT count(*) FILTER (WHERE stock.is_low), count(*) FILTER (WHERE COALESCE(stock.units, 0) = 0)
   FROM inventory_item i LEFT JOIN (
-    SELECT product_id, bool_or(free <= reorder_point) AS is_low, sum(free) AS units FROM (
-        SELECT product_id, reorder_point, CASE WHEN warehouse_id = ANY(%(active)s) THEN GREATEST(
-               0, on_hand - unavailable - safety_stock - reserved - committed) ELSE 0 END AS free
+    SELECT product_id, bool_or(is_active AND free <= reorder_point) AS is_low,
+           sum(free) FILTER (WHERE is_active) AS units FROM (
+        SELECT product_id, reorder_point, warehouse_id = ANY(%(active)s) AS is_active,
+               GREATEST(0, on_hand - unavailable - safety_stock - reserved - committed) AS free
           FROM inventory_stock WHERE %(everywhere)s OR warehouse_id = ANY(%(places)s)
     ) levels GROUP BY product_id
   ) stock USING (product_id)
@@ -49,7 +50,7 @@ class Places(NamedTuple):
 def health(at: Places) -> tuple[int, int, int]:
     """Return how many items on sale are low, how many are out, and how many holds are past their deadline.
 
-    Everywhere, an item without any stock row is low and out; who looks at some warehouses sees those that are there.
+    Everywhere, an item without any stock row is out; who looks at some warehouses sees those that are there.
     """
     with connection.cursor() as cursor:
         cursor.execute(HEALTH, at._asdict())
@@ -61,19 +62,21 @@ def health(at: Places) -> tuple[int, int, int]:
 
 # A range of the partial index on shipped movements for each day: asking each row for its day would take twice as long.
 SOLD_BY_DAY = """
-SELECT (day AT TIME ZONE 'UTC')::date, (
+SELECT day::date, (
     SELECT sum(-on_hand_delta) FROM inventory_movement
-     WHERE kind = 'ship' AND created_at >= day AND created_at < day + interval '1 day'
+     WHERE kind = 'ship' AND created_at >= day AT TIME ZONE %(zone)s
+       AND created_at < (day + interval '1 day') AT TIME ZONE %(zone)s
        AND (%(everywhere)s OR warehouse_id = ANY(%(places)s)))
-  FROM generate_series(date_trunc('day', now(), 'UTC') - %(days)s * interval '1 day', now(), '1 day') AS day
+  FROM generate_series(date_trunc('day', now() AT TIME ZONE %(zone)s) - %(days)s * interval '1 day',
+                       now() AT TIME ZONE %(zone)s, '1 day') AS day
  ORDER BY day
 """
 
 
-def sold_by_day(days: int, at: Places) -> list[tuple[date, int]]:
-    """Return the units that were shipped on each of the last days, today the last of them, in UTC."""
+def sold_by_day(days: int, at: Places, *, zone: str) -> list[tuple[date, int]]:
+    """Return the units that were shipped on each of the last days, today the last of them, in a time zone."""
     with connection.cursor() as cursor:
-        cursor.execute(SOLD_BY_DAY, {"days": days - 1, **at._asdict()})
+        cursor.execute(SOLD_BY_DAY, {"days": days - 1, "zone": zone, **at._asdict()})
         return [(day, int(units or 0)) for day, units in cursor]
 
 

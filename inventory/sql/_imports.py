@@ -11,13 +11,13 @@ from django.db import connection
 
 from inventory.sql._stock import is_correction
 
-FIND_SKUS = "SELECT sku, product_id FROM inventory_item WHERE sku = ANY(%s)"
+FIND_SKUS = "SELECT sku_key, product_id FROM inventory_item WHERE sku_key = ANY(%s)"
 
 
-def find_skus(skus: Collection[str]) -> dict[str, int]:
-    """Return the product of each SKU that there is."""
+def find_skus(keys: Collection[str]) -> dict[str, int]:
+    """Return by `sku_key` the product of each SKU that there is."""
     with connection.cursor() as cursor:
-        cursor.execute(FIND_SKUS, [list(skus)])
+        cursor.execute(FIND_SKUS, [list(keys)])
         return dict(cursor.fetchall())
 
 
@@ -367,8 +367,8 @@ WITH next AS (
     SELECT %(skips)s OR NOT EXISTS (SELECT FROM judged WHERE fault <> '') AS ok
 ), opened AS (
     INSERT INTO inventory_stock (product_id, warehouse_id, on_hand, seq, reserved, committed, unavailable,
-                                 safety_stock, backorder_limit, reorder_point)
-    SELECT product_id, warehouse_id, delta, (delta <> 0)::int, 0, 0, 0, 0, 0, 0 FROM judged, go
+                                 safety_stock, backorder_limit)
+    SELECT product_id, warehouse_id, delta, (delta <> 0)::int, 0, 0, 0, 0, 0 FROM judged, go
      WHERE go.ok AND is_new AND fault = '' ORDER BY product_id, warehouse_id
         ON CONFLICT DO NOTHING -- somebody was first; locked, the row is the next call's
     RETURNING product_id, warehouse_id, seq, on_hand, reserved, committed, unavailable

@@ -66,11 +66,26 @@ def reserve(
     return created_at, expires_at
 
 
-READ_RESERVATIONS = """
+# Since when a reservation is promised, and a tie-break. While the release before this one runs beside it, that confirms
+# without a time.
+TURN = "(COALESCE({0}.confirmed_at, {0}.created_at), {0}.id)"
+# Nearly everywhere all that is promised is there, and no other promise is looked at.
+READY = f"""
+       CASE WHEN r.state <> 'confirmed' THEN 0
+            WHEN s.committed <= s.on_hand - s.unavailable THEN l.open
+            ELSE GREATEST(0, LEAST(l.open, s.on_hand - s.unavailable - COALESCE((
+                 SELECT sum(before.open) FROM inventory_reservationline before
+                   JOIN inventory_reservation older ON older.id = before.reservation_id AND older.state = 'confirmed'
+                  WHERE before.product_id = l.product_id AND before.warehouse_id = l.warehouse_id AND before.open > 0
+                    AND {TURN.format("older")} < {TURN.format("r")}), 0))) END::int
+"""
+READ_RESERVATIONS = f"""
 SELECT r.id, r.reference, r.state, r.created_at, r.expires_at, r.ended_at,
-       l.product_id, w.code, l.quantity, l.open, l.fulfilled, l.released, l.returned
+       l.product_id, w.code, l.quantity, l.open, l.fulfilled, l.released, l.returned, {READY}
   FROM inventory_reservation r
-  LEFT JOIN (inventory_reservationline l JOIN inventory_warehouse w ON w.id = l.warehouse_id)
+  LEFT JOIN (inventory_reservationline l
+             JOIN inventory_warehouse w ON w.id = l.warehouse_id
+             JOIN inventory_stock s ON s.product_id = l.product_id AND s.warehouse_id = l.warehouse_id)
          ON l.reservation_id = r.id
  WHERE r.id = ANY(%s::uuid[])
  ORDER BY r.id, l.product_id, l.warehouse_id
@@ -79,7 +94,8 @@ SELECT r.id, r.reference, r.state, r.created_at, r.expires_at, r.ended_at,
 
 def read_reservations(reservation_ids: Collection[UUID]) -> list[tuple[Any, ...]]:
     """Return a row for each line of these reservations: id, reference, state, opened, deadline, ended; product,
-    warehouse code, quantity, open, fulfilled, released, returned. One without lines is one row with None for these."""
+    warehouse code, quantity, open, fulfilled, released, returned, and how many open units of a confirmed one are there
+    once older promises are covered. One without lines is one row with None for these."""
     with prepared() as cursor:
         cursor.execute(READ_RESERVATIONS, [list(reservation_ids)])
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -165,10 +181,22 @@ class ClaimedLine(NamedTuple):
     returned: int
     on_hand: int
     unavailable: int
+    committed: int
+
+    @property
+    def key(self) -> Key:
+        """The key of its stock row."""
+        return self.product_id, self.warehouse_id
+
+    @property
+    def sellable(self) -> int:
+        """Units in the warehouse that are not set aside."""
+        return self.on_hand - self.unavailable
 
 
 LOCK_LINES = """
-SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.returned, s.on_hand, s.unavailable
+SELECT l.reservation_id, l.product_id, l.warehouse_id, l.open, l.fulfilled, l.returned, s.on_hand, s.unavailable,
+       s.committed
   FROM inventory_reservationline l
   JOIN inventory_stock s ON s.product_id = l.product_id AND s.warehouse_id = l.warehouse_id
  WHERE l.reservation_id = ANY(%s)
@@ -182,6 +210,35 @@ def lock_lines(reservation_ids: Collection[UUID]) -> list[ClaimedLine]:
     with prepared() as cursor:
         cursor.execute(LOCK_LINES, [list(reservation_ids)])
         return [ClaimedLine(*row) for row in cursor.fetchall()]
+
+
+OLDER = f"""
+  FROM inventory_reservation mine
+ CROSS JOIN unnest(%s::bigint[], %s::bigint[]) AS row (product_id, warehouse_id)
+  JOIN inventory_reservationline l
+    ON l.product_id = row.product_id AND l.warehouse_id = row.warehouse_id AND l.open > 0
+  JOIN inventory_reservation r ON r.id = l.reservation_id AND r.state = 'confirmed'
+ WHERE mine.id = %s AND {TURN.format("r")} < {TURN.format("mine")}
+"""
+OLDER_UNITS = f"""
+SELECT l.product_id, l.warehouse_id, sum(l.open)::int {OLDER} GROUP BY l.product_id, l.warehouse_id
+"""
+OLDER_RESERVATIONS = f"SELECT r.id {OLDER} ORDER BY {TURN.format('r')} LIMIT %s"
+
+
+def older_units(reservation_id: UUID, keys: Collection[Key]) -> dict[Key, int]:
+    """Return the open units by (product, warehouse) key that were promised before those of this reservation."""
+    columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
+    with connection.cursor() as cursor:
+        cursor.execute(OLDER_UNITS, [*columns, reservation_id])
+        return {(product_id, warehouse_id): units for product_id, warehouse_id, units in cursor}
+
+
+def older_reservations(reservation_id: UUID, key: Key, *, limit: int) -> list[UUID]:
+    """Return the reservations that were promised units of a (product, warehouse) row before this one, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(OLDER_RESERVATIONS, [[key[0]], [key[1]], reservation_id, limit])
+        return [found for (found,) in cursor]
 
 
 ADD_TO_LINES = """
@@ -209,7 +266,9 @@ def add_to_lines(parts: Sequence[tuple[UUID, Line]], *, column: str) -> None:
         assert cursor.rowcount == len(parts), "every part is of a line that the caller has locked"
 
 
-CONFIRM_RESERVATION = "UPDATE inventory_reservation SET state = 'confirmed' WHERE id = %s AND state = 'held'"
+CONFIRM_RESERVATION = """
+UPDATE inventory_reservation SET state = 'confirmed', confirmed_at = clock_timestamp() WHERE id = %s AND state = 'held'
+"""
 
 
 def confirm_reservation(reservation_id: UUID) -> None:
@@ -232,17 +291,29 @@ def end_reservations(reservation_ids: Collection[UUID], *, state: str) -> None:
         assert cursor.rowcount == len(reservation_ids), "the caller holds the locks and has seen the states"
 
 
+TIME_LEFT = "SELECT created_at + %s - clock_timestamp() FROM inventory_reservation WHERE id = %s"
+
+
+def time_left(reservation_id: UUID, *, max_age: timedelta) -> timedelta:
+    """Return how long it is until a reservation that the caller has locked is `max_age` old; negative after that."""
+    parameters: list[Any] = [max_age, reservation_id]
+    with connection.cursor() as cursor:
+        cursor.execute(TIME_LEFT, parameters)
+        (left,) = cursor.fetchone()
+    return timedelta(seconds=left.total_seconds())
+
+
 # Never beyond the greatest age, and never to an earlier deadline than it has.
 EXTEND_RESERVATION = """
 UPDATE inventory_reservation
    SET expires_at = GREATEST(expires_at, LEAST(clock_timestamp() + %s, created_at + %s))
- WHERE id = %s AND state = 'held' AND clock_timestamp() < created_at + %s
+ WHERE id = %s AND state = 'held'
 """
 
 
-def extend_reservation(reservation_id: UUID, *, ttl: timedelta, max_age: timedelta) -> bool:
-    """Put the deadline of a hold off; tell whether it was young enough."""
-    parameters: list[Any] = [ttl, max_age, reservation_id, max_age]
+def extend_reservation(reservation_id: UUID, *, ttl: timedelta, max_age: timedelta) -> None:
+    """Put the deadline of a hold off that the caller has locked, at most to `max_age` after it was opened."""
+    parameters: list[Any] = [ttl, max_age, reservation_id]
     with connection.cursor() as cursor:
         cursor.execute(EXTEND_RESERVATION, parameters)
-        return bool(cursor.rowcount)
+        assert cursor.rowcount == 1, "the caller holds the lock and has seen the state"

@@ -37,6 +37,11 @@ class Line(NamedTuple):
     warehouse_id: int
     quantity: int
 
+    @property
+    def key(self) -> Key:
+        """The key of its stock row."""
+        return self.product_id, self.warehouse_id
+
 
 STOCK_COLUMNS = """s.product_id, s.warehouse_id, w.code, w.priority, s.on_hand, s.reserved, s.committed, s.unavailable,
        s.safety_stock, s.backorder_limit"""
@@ -47,7 +52,7 @@ SELECT i.product_id, {STOCK_COLUMNS}
   FROM inventory_item i
   LEFT JOIN (inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active)
          ON s.product_id = i.product_id
- WHERE i.product_id = ANY(%s::bigint[])
+ WHERE i.product_id = ANY(%s::bigint[]) AND i.is_active
  ORDER BY i.product_id, s.warehouse_id
 """
 
@@ -73,12 +78,12 @@ SELECT i.product_id, {STOCK_COLUMNS.replace("s.reserved", "s.reserved - COALESCE
 
 
 def read_stock(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
-    """Return the rows of each product that has an inventory item, in active warehouses, without locking."""
+    """Return the rows of each product that is on sale, in active warehouses, without locking."""
     return _rows_by_product(READ_STOCK, [array(product_ids)], DEFAULT_DB_ALIAS)
 
 
 def read_sellable(product_ids: Collection[int], *, using: str) -> dict[int, list[StockRow]]:
-    """Return the same of products on sale, as a reserve would find it once overdue holds are ended."""
+    """Return the same as a reserve would find it once overdue holds are ended."""
     return _rows_by_product(READ_SELLABLE, [array(product_ids)] * 2, using)
 
 
@@ -104,10 +109,25 @@ SELECT {STOCK_COLUMNS}
 """
 
 
+# The items are read, not locked: who archives a product at this moment does not wait for its buyers.
+LOCK_STOCK_ON_SALE = LOCK_STOCK.replace(
+    " WHERE s.product_id", "  JOIN inventory_item i ON i.product_id = s.product_id AND i.is_active\n WHERE s.product_id"
+)
+
+
 def lock_stock(product_ids: Collection[int]) -> list[StockRow]:
-    """Lock and return the sellable rows of these products, in key order."""
+    """Lock and return the rows of these products in active warehouses, in key order."""
+    return _locked_rows(LOCK_STOCK, product_ids)
+
+
+def lock_stock_on_sale(product_ids: Collection[int]) -> list[StockRow]:
+    """Lock and return the same of those of these products that are on sale."""
+    return _locked_rows(LOCK_STOCK_ON_SALE, product_ids)
+
+
+def _locked_rows(statement: str, product_ids: Collection[int]) -> list[StockRow]:
     with prepared() as cursor:
-        cursor.execute(LOCK_STOCK, [array(product_ids)])
+        cursor.execute(statement, [array(product_ids)])
         return [StockRow(*row) for row in cursor.fetchall()]
 
 

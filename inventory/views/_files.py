@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from inventory import services as inventory
 from inventory.serializers import ExportQuery, ImportShape, UploadShape
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import IsStaff, caller_id, staff_with
+from shop.toolkit.permissions import caller_id, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape, PageQuery
 from shop.toolkit.sheets import fingerprint, write_sheet
@@ -23,7 +23,7 @@ from shop.toolkit.views import ApiView
 
 
 class ImportListView(ApiView):
-    access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_stockimport")]}
+    access = {"GET": [staff_with("inventory.view_stockimport")], "POST": [staff_with("inventory.add_stockimport")]}
     query_shapes = {"GET": PageQuery}
     parser_classes = [UploadParser]
 
@@ -36,7 +36,7 @@ class ImportListView(ApiView):
 
     @extend_schema(
         request={"multipart/form-data": UploadShape},
-        responses=answers(201, ImportShape, "warehouse_not_found", "already_imported", later=ImportShape),
+        responses=answers(201, ImportShape, "not_found", "warehouse_not_found", "already_imported", later=ImportShape),
     )
     def post(self, request: Request) -> HttpResponse:
         """Load stock from a file; 202 when it is large and still being worked on.
@@ -54,7 +54,9 @@ class ImportListView(ApiView):
             limits=inventory.FileLimits.of_upload(settings.MAX_UPLOAD_BYTES),
             actor_id=caller_id(request),
         )
-        return self.command(load, shape=ImportShape, status=_created)
+        return self.command(
+            load, shape=ImportShape, status=_created, may_see=lambda kept: see_import(request, kept.get("id"))
+        )
 
     @property
     def form(self) -> dict[str, Any]:
@@ -65,12 +67,18 @@ class ImportListView(ApiView):
         return {**self.form, "file": fingerprint(Path(self.form["file"].temporary_file_path()))}
 
 
+def see_import(request: Request, import_id: UUID | str | None) -> None:
+    """Refuse a caller who does not see this import; None names none. Raises ImportNotFound."""
+    if import_id is not None:
+        inventory.get_import(UUID(str(import_id)), visible_to=caller_id(request))
+
+
 def _created(document: inventory.StockImport) -> int:
     return 201 if document.is_finished else 202
 
 
 class ImportView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_stockimport")]}
 
     @extend_schema(responses=answers(200, ImportShape))
     def get(self, request: Request, import_id: UUID) -> HttpResponse:
@@ -79,7 +87,7 @@ class ImportView(ApiView):
 
 
 class ImportErrorsView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_stockimport")]}
     content_negotiation_class = AnyAnswer
 
     @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR))
@@ -100,11 +108,16 @@ class ImportUndoView(ApiView):
         """
         self.body(EmptyShape)
         undo = partial(inventory.undo_at_once, import_id, undo_id=new_id(), actor_id=caller_id(request))
-        return self.command(undo, shape=ImportShape, status=lambda document: 200 if document.is_finished else 202)
+        return self.command(
+            undo,
+            shape=ImportShape,
+            status=lambda document: 200 if document.is_finished else 202,
+            may_see=lambda kept: see_import(request, import_id),
+        )
 
 
 class StockCsvView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_stock")]}
     query_shapes = {"GET": ExportQuery}
     content_negotiation_class = AnyAnswer
 
@@ -118,7 +131,7 @@ class StockCsvView(ApiView):
 
 
 class StockXlsxView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_stock")]}
     query_shapes = {"GET": ExportQuery}
     content_negotiation_class = AnyAnswer
 

@@ -1,5 +1,4 @@
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -10,14 +9,15 @@ from rest_framework.request import Request
 from inventory import services as inventory
 from inventory.serializers import (
     ExtendShape,
+    FulfillPartShape,
     NewReservationShape,
-    ReleaseShape,
+    PartShape,
     ReservationListQuery,
     ReservationShape,
 )
 from inventory.views._stock import demand
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import IsStaff, caller_id, staff_with
+from shop.toolkit.permissions import caller_id, require, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape
 from shop.toolkit.views import ApiView
@@ -26,17 +26,21 @@ OWNER = "api"  # of the reservations that these endpoints make, and the only one
 
 
 class ReservationListView(ApiView):
-    access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_reservation")]}
+    access = {"GET": [staff_with("inventory.view_reservation")], "POST": [staff_with("inventory.add_reservation")]}
     query_shapes = {"GET": ReservationListQuery}
 
     @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape)))
     def get(self, request: Request) -> HttpResponse:
         """List reservations, newest first."""
-        return self.page(inventory.list_reservations(**self.parameters), ReservationShape)
+        return self.page(
+            inventory.list_reservations(**self.parameters, visible_to=caller_id(request)), ReservationShape
+        )
 
     @extend_schema(
         request=NewReservationShape,
-        responses=answers(201, ReservationShape, "item_not_found", "insufficient_stock", "reference_in_use"),
+        responses=answers(
+            201, ReservationShape, "item_not_found", "insufficient_stock", "reference_in_use", "reservation_not_found"
+        ),
     )
     def post(self, request: Request) -> HttpResponse:
         """Hold stock for a reference that is no order of this shop."""
@@ -47,21 +51,24 @@ class ReservationListView(ApiView):
                 owner=OWNER,
                 reference=given["reference"],
                 demand=demand(given),
-                ttl=_ttl(given),
+                ttl=timedelta(seconds=given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS)),
                 actor_id=caller_id(request),
+                visible_to=caller_id(request),
             ),
             shape=ReservationShape,
             status=201,
+            may_see=lambda kept: see_reservation(request, kept.get("id")),
         )
 
 
 class ReservationView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_reservation")]}
 
     @extend_schema(responses=answers(200, ReservationShape, "reservation_not_found"))
     def get(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Show one reservation."""
-        return self.answer(inventory.get_reservation(reservation_id), ReservationShape)
+        found = inventory.get_reservation(reservation_id, visible_to=caller_id(request))
+        return self.answer(found, ReservationShape)
 
 
 class ReservationConfirmView(ApiView):
@@ -79,6 +86,43 @@ class ReservationConfirmView(ApiView):
                 reservation_id, owner=OWNER, actor_id=caller_id(request), visible_to=caller_id(request)
             ),
             shape=ReservationShape,
+            may_see=lambda kept: see_reservation(request, reservation_id),
+        )
+
+
+class ReservationFulfillView(ApiView):
+    access = {"POST": [staff_with("inventory.change_reservation")]}
+
+    @extend_schema(
+        request=FulfillPartShape,
+        responses=answers(
+            200,
+            ReservationShape,
+            "permission_denied",
+            "reservation_not_found",
+            "reservation_owned",
+            "invalid_transition",
+            "insufficient_stock",
+            "stock_promised",
+        ),
+    )
+    def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
+        """Ship the named units of a confirmed reservation, or all that are open."""
+        given = self.body(FulfillPartShape)
+        if given["out_of_turn"]:
+            require(request, "inventory.ship_out_of_turn", "You may not ship before older promises.")
+        items = demand(given) if "items" in given else None
+        return self.command(
+            lambda: inventory.fulfill(
+                reservation_id,
+                owner=OWNER,
+                items=items,
+                actor_id=caller_id(request),
+                visible_to=caller_id(request),
+                out_of_turn=given["out_of_turn"],
+            ),
+            shape=ReservationShape,
+            may_see=lambda kept: see_reservation(request, reservation_id),
         )
 
 
@@ -86,18 +130,19 @@ class ReservationReleaseView(ApiView):
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
     @extend_schema(
-        request=ReleaseShape,
+        request=PartShape,
         responses=answers(200, ReservationShape, "reservation_not_found", "reservation_owned", "invalid_transition"),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Give up the named units, or all that are open."""
-        given = self.body(ReleaseShape)
+        given = self.body(PartShape)
         items = demand(given) if "items" in given else None
         return self.command(
             lambda: inventory.release(
                 reservation_id, owner=OWNER, items=items, actor_id=caller_id(request), visible_to=caller_id(request)
             ),
             shape=ReservationShape,
+            may_see=lambda kept: see_reservation(request, reservation_id),
         )
 
 
@@ -117,16 +162,23 @@ class ReservationExtendView(ApiView):
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Put the deadline of a hold off, within the greatest age that a hold may have."""
-        ttl = _ttl(self.body(ExtendShape))
-        max_age = timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS)
+        given = self.body(ExtendShape)
+        ttl = timedelta(seconds=given["ttl_seconds"]) if "ttl_seconds" in given else None
         return self.command(
             lambda: inventory.extend(
-                reservation_id, owner=OWNER, ttl=ttl, max_age=max_age, visible_to=caller_id(request)
+                reservation_id,
+                owner=OWNER,
+                ttl=ttl,
+                usual=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
+                max_age=timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS),
+                visible_to=caller_id(request),
             ),
             shape=ReservationShape,
+            may_see=lambda kept: see_reservation(request, reservation_id),
         )
 
 
-def _ttl(given: dict[str, Any]) -> timedelta:
-    seconds = given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS)
-    return timedelta(seconds=min(seconds, settings.RESERVATION_MAX_AGE_SECONDS))
+def see_reservation(request: Request, reservation_id: UUID | str | None) -> None:
+    """Refuse a caller who does not see this reservation; None names none. Raises ReservationNotFound."""
+    if reservation_id is not None:
+        inventory.get_reservation(UUID(str(reservation_id)), visible_to=caller_id(request))

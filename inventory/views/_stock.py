@@ -1,5 +1,6 @@
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -32,7 +33,7 @@ from inventory.serializers import (
     WarehouseShape,
 )
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import IsStaff, caller_id, staff_with
+from shop.toolkit.permissions import caller_id, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import PageQuery
 from shop.toolkit.views import ApiView
@@ -46,12 +47,11 @@ class CheckView(ApiView):
     @extend_schema(parameters=[CheckQuery], responses=answers(200, AvailabilityShape, "item_not_found"))
     def get(self, request: Request) -> HttpResponse:
         """Check inventory availability of one product."""
-        (availability,) = inventory.check([inventory.Demand(**self.parameters)])
-        return self.answer(availability, AvailabilityShape)
+        return self.answer(inventory.check_one(inventory.Demand(**self.parameters)), AvailabilityShape)
 
-    @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape, "item_not_found"))
+    @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape))
     def post(self, request: Request) -> HttpResponse:
-        """Check many products at once, as one demand."""
+        """Check many products at once, as one demand. Products that are not on sale are answered as such."""
         found = inventory.check([inventory.Demand(**line) for line in self.body(BulkCheckShape)["items"]])
         return self.answer({"available": all(line.available for line in found), "items": found}, BulkAvailabilityShape)
 
@@ -65,8 +65,7 @@ class CheckStockView(ApiView):
     @extend_schema(request=DemandedShape, responses=answers(200, AvailabilityShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Check the stock of one product."""
-        (availability,) = inventory.check([inventory.Demand(**self.body(DemandedShape))])
-        return self.answer(availability, AvailabilityShape)
+        return self.answer(inventory.check_one(inventory.Demand(**self.body(DemandedShape))), AvailabilityShape)
 
 
 class UpdateStockView(ApiView):
@@ -75,7 +74,8 @@ class UpdateStockView(ApiView):
     access = {"POST": [staff_with("inventory.change_stock")]}
 
     @extend_schema(
-        request=DemandedShape, responses=answers(200, PostedMovementsShape, "item_not_found", "insufficient_stock")
+        request=DemandedShape,
+        responses=answers(200, PostedMovementsShape, "item_not_found", "warehouse_not_found", "insufficient_stock"),
     )
     def post(self, request: Request) -> HttpResponse:
         """Take units off that were sold, by allocation priority."""
@@ -83,11 +83,12 @@ class UpdateStockView(ApiView):
         return self.command(
             lambda: {"movements": inventory.sell(**given, note="", reference="", actor_id=caller_id(request))},
             shape=PostedMovementsShape,
+            may_see=lambda kept: see_warehouses(request, [row["warehouse"] for row in kept.get("movements", [])]),
         )
 
 
 class ItemListView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_item")]}
     query_shapes = {"GET": ItemListQuery}
 
     @extend_schema(parameters=[ItemListQuery], responses=answers(200, paged(ItemShape)))
@@ -97,7 +98,7 @@ class ItemListView(ApiView):
 
 
 class ItemView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_item")]}
     query_shapes = {"GET": ItemQuery}
 
     @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, "item_not_found"))
@@ -110,7 +111,7 @@ class ItemView(ApiView):
 
 
 class ExplanationView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_item")]}
 
     @extend_schema(responses=answers(200, ExplanationShape, "item_not_found"))
     def get(self, request: Request, product_id: int) -> HttpResponse:
@@ -119,7 +120,7 @@ class ExplanationView(ApiView):
 
 
 class MovementListView(ApiView):
-    access = {"GET": [IsStaff]}
+    access = {"GET": [staff_with("inventory.view_movement")]}
     query_shapes = {"GET": MovementListQuery}
 
     @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), "item_not_found"))
@@ -129,8 +130,8 @@ class MovementListView(ApiView):
         return self.page(found, MovementShape)
 
 
-class PolicyView(ApiView):
-    access = {"PATCH": [staff_with("inventory.change_stock")]}
+class StockView(ApiView):
+    access = {"PATCH": [staff_with("inventory.change_stock")], "DELETE": [staff_with("inventory.change_stock")]}
 
     @extend_schema(
         request=PolicyShape,
@@ -138,13 +139,29 @@ class PolicyView(ApiView):
     )
     def patch(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
         """Change the safety stock, reorder point or backorder limit of a product in a warehouse."""
-        given = self.body(PolicyShape)
+        given = cast("inventory.PolicyChange", self.body(PolicyShape))
         return self.command(
             lambda: inventory.set_policy(
-                product_id=product_id, warehouse=warehouse, **given, actor_id=caller_id(request)
+                product_id=product_id, warehouse=warehouse, changes=given, actor_id=caller_id(request)
             ),
             shape=StockShape,
+            may_see=lambda kept: see_warehouses(request, [warehouse]),
         )
+
+    @extend_schema(responses=answers(204, None, "item_not_found", "warehouse_not_found", "stock_in_use"))
+    def delete(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
+        """Remove a product that is neither there nor promised from a warehouse. Its ledger stays."""
+        return self.command(
+            lambda: inventory.remove_stock(product_id=product_id, warehouse=warehouse, actor_id=caller_id(request))
+        )
+
+
+ADJUSTMENTS: dict[str, Callable[..., inventory.Movement]] = {
+    "adjust": inventory.adjust,
+    "set": inventory.set_on_hand,
+    "unavailable": inventory.set_apart,
+    "discard": inventory.discard,
+}
 
 
 class AdjustmentView(ApiView):
@@ -165,14 +182,15 @@ class AdjustmentView(ApiView):
     def post(self, request: Request, product_id: int) -> HttpResponse:
         """Adjust what is on hand, or set it by compare-and-set."""
         given = {**self.body(AdjustmentShape), "product_id": product_id, "actor_id": caller_id(request)}
-        mode = given.pop("mode")
-        if mode == "set":
-            return self.command(lambda: inventory.set_on_hand(**given), shape=MovementShape, status=201)
-        if mode == "discard":
-            return self.command(lambda: inventory.discard(**given), shape=MovementShape, status=201)
-        given["delta"] = given.pop("quantity")
-        step = inventory.adjust if mode == "adjust" else inventory.set_apart
-        return self.command(lambda: step(**given), shape=MovementShape, status=201)
+        step = ADJUSTMENTS[given.pop("mode")]
+        if step in (inventory.adjust, inventory.set_apart):
+            given["delta"] = given.pop("quantity")
+        return self.command(
+            lambda: step(**given),
+            shape=MovementShape,
+            status=201,
+            may_see=lambda kept: see_warehouses(request, [given["warehouse"]]),
+        )
 
 
 class TransferView(ApiView):
@@ -192,21 +210,23 @@ class TransferView(ApiView):
             lambda: {"movements": inventory.transfer(transfer_id=new_id(), **given, actor_id=caller_id(request))},
             shape=PostedMovementsShape,
             status=201,
+            may_see=lambda kept: see_warehouses(request, [given["from_warehouse"], given["to_warehouse"]]),
         )
 
 
 class PreviewView(ApiView):
     keeps_answers = False
-    access = {"POST": [IsStaff]}
+    access = {"POST": [staff_with("inventory.view_item")]}
 
     @extend_schema(request=PreviewRequestShape, responses=answers(200, PreviewShape, "item_not_found"))
     def post(self, request: Request) -> HttpResponse:
         """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
-        return self.answer(inventory.preview(demand(self.body(PreviewRequestShape))), PreviewShape)
+        asked = demand(self.body(PreviewRequestShape))
+        return self.answer(inventory.preview(asked, visible_to=caller_id(request)), PreviewShape)
 
 
 class WarehouseListView(ApiView):
-    access = {"GET": [IsStaff], "POST": [staff_with("inventory.add_warehouse")]}
+    access = {"GET": [staff_with("inventory.view_warehouse")], "POST": [staff_with("inventory.add_warehouse")]}
     query_shapes = {"GET": PageQuery}
 
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape)))
@@ -214,16 +234,24 @@ class WarehouseListView(ApiView):
         """List warehouses, the one that is served from first on top."""
         return self.page(inventory.list_warehouses(**self.parameters, visible_to=caller_id(request)), WarehouseShape)
 
-    @extend_schema(request=NewWarehouseShape, responses=answers(201, WarehouseShape, "warehouse_exists"))
+    @extend_schema(
+        request=NewWarehouseShape,
+        responses=answers(201, WarehouseShape, "permission_denied", "warehouse_exists", "warehouse_not_found"),
+    )
     def post(self, request: Request) -> HttpResponse:
         """Create a warehouse."""
         given = self.body(NewWarehouseShape)
-        return self.command(lambda: inventory.create_warehouse(**given), shape=WarehouseShape, status=201)
+        return self.command(
+            lambda: inventory.create_warehouse(**given, actor_id=caller_id(request)),
+            shape=WarehouseShape,
+            status=201,
+            may_see=lambda kept: see_warehouses(request, [given["code"]]),
+        )
 
 
 class WarehouseView(ApiView):
     access = {
-        "GET": [IsStaff],
+        "GET": [staff_with("inventory.view_warehouse")],
         "PATCH": [staff_with("inventory.change_warehouse")],
         "DELETE": [staff_with("inventory.delete_warehouse")],
     }
@@ -238,12 +266,18 @@ class WarehouseView(ApiView):
         """Change a warehouse's name, priority or whether it is active."""
         given = self.body(WarehouseChangeShape)
         change = partial(inventory.update_warehouse, code, **given, actor_id=caller_id(request))
-        return self.command(change, shape=WarehouseShape)
+        return self.command(change, shape=WarehouseShape, may_see=lambda kept: see_warehouses(request, [code]))
 
     @extend_schema(responses=answers(204, None, "warehouse_not_found", "warehouse_in_use"))
     def delete(self, request: Request, code: str) -> HttpResponse:
-        """Delete a warehouse that nothing refers to."""
+        """Delete a warehouse that never held anything."""
         return self.command(lambda: inventory.delete_warehouse(code, actor_id=caller_id(request)))
+
+
+def see_warehouses(request: Request, codes: Iterable[str]) -> None:
+    """Refuse a caller who does not see all of these warehouses. Raises WarehouseNotFound."""
+    for code in set(codes):
+        inventory.get_warehouse(code, visible_to=caller_id(request))
 
 
 def demand(given: dict[str, Any]) -> list[inventory.Demand]:

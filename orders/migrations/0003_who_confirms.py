@@ -1,5 +1,4 @@
-"""Who may confirm orders is a permission of its own, and an expired order may be cancelled. It comes after inventory's
-check of its rows, which must stop an upgrade before anything is changed."""
+"""Who may confirm orders is a permission of its own, and an expired order may be cancelled."""
 
 from django.db import migrations
 

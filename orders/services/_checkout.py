@@ -22,6 +22,7 @@ from orders.services._facts import (
 )
 from orders.services._reading import OWNER, PENDING, shares_of, take_shares
 from products import services as products
+from shop.toolkit.days import day_of
 from shop.toolkit.ids import first_id_at, new_id
 from shop.toolkit.logs import tell_at_commit
 from users import services as users
@@ -92,6 +93,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
                 fulfilled=0,
                 returned=0,
                 cancelled=0,
+                waiting=0,
                 allocations=take_shares(shares[line.product_id], line.quantity),
             )
             for line in lines
@@ -136,9 +138,9 @@ def _new_line(wish: Wish, offer: products.Offer) -> sql.NewLine:
 
 
 def _number(order_id: UUID, now: datetime) -> str:
-    """Return a number that people can read out: the day, and 50 of the id's random bits in base32.
+    """Return a number that people can read out: the shop's day, and 50 of the id's random bits in base32.
 
     No counter behind it, which every checkout would queue for, and nobody can tell from it how much is sold.
     """
     text = base64.b32encode(((order_id.int & ((1 << 50) - 1)) << 6).to_bytes(7)).decode()[:10]
-    return f"{now:%y%m%d}-{text[:5]}-{text[5:]}"
+    return f"{day_of(now):%y%m%d}-{text[:5]}-{text[5:]}"

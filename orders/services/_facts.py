@@ -29,7 +29,10 @@ class Share:
 
 @dataclass(frozen=True)
 class OrderLine:
-    """One line as ordered, and what became of its units."""
+    """One line as ordered, and what became of its units.
+
+    `waiting` are promised and not there yet, or there for older promises; of orders that are not confirmed, none are.
+    """
 
     product_id: int
     sku: str
@@ -40,17 +43,24 @@ class OrderLine:
     fulfilled: int
     returned: int
     cancelled: int
+    waiting: int
     allocations: list[Share]
 
 
 @dataclass(frozen=True)
 class Pick:
-    """Units of a product that are still to be fetched from a warehouse."""
+    """Units of a product that are still to be fetched from a warehouse; `ready` of them are there for this order."""
 
     warehouse: str
     sku: str
     name: str
     quantity: int
+    ready: int
+
+    @property
+    def waiting(self) -> int:
+        """Units that are not there yet, or there for older promises."""
+        return self.quantity - self.ready
 
 
 @dataclass(frozen=True)

@@ -101,11 +101,19 @@ def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: 
 
 
 @transaction.atomic(savepoint=False)
-def fulfill_order(order_id: UUID, *, items: Sequence[inventory.Demand] | None, actor_id: int, now: datetime) -> Order:
+def fulfill_order(
+    order_id: UUID,
+    *,
+    items: Sequence[inventory.Demand] | None,
+    actor_id: int,
+    now: datetime,
+    out_of_turn: bool = False,
+) -> Order:
     """Ship units of a confirmed order from the warehouses that its reservation names: `items`, or all that is open.
 
     Lines of one product are shipped in their order. Raises OrderNotFound, InvalidTransition when nothing is left to
-    ship, inventory.ExceedsOpen, inventory.InsufficientStock.
+    ship, inventory.ExceedsOpen, inventory.InsufficientStock, and inventory.StockPromised where older promises wait for
+    the units, unless it is `out_of_turn`.
     """
     row = _locked(order_id, None)
     if row.status not in (CONFIRMED, PARTLY):
@@ -117,7 +125,9 @@ def fulfill_order(order_id: UUID, *, items: Sequence[inventory.Demand] | None, a
     _move(row, status, event=status.value, actor_id=actor_id, reason="", now=now)
     events = events_of([row])[row.pk]
     # Last, since it locks stock; if it refuses, all of the above is undone.
-    reservation = inventory.fulfill(row.reservation_id, owner=OWNER, items=items, actor_id=actor_id)
+    reservation = inventory.fulfill(
+        row.reservation_id, owner=OWNER, items=items, actor_id=actor_id, out_of_turn=out_of_turn
+    )
     return order_of(row, lines, events, reservation)
 
 

@@ -37,7 +37,7 @@ def pick_list(order_id: UUID) -> list[Pick]:
         return []
     names = {line.product_id: (line.sku, line.name) for line in lines_of([row])[row.pk]}
     claims = inventory.get_reservation(row.reservation_id).lines
-    picks = [Pick(claim.warehouse, *names[claim.product_id], claim.open) for claim in claims if claim.open]
+    picks = [Pick(claim.warehouse, *names[claim.product_id], claim.open, claim.ready) for claim in claims if claim.open]
     return sorted(picks, key=lambda pick: (pick.warehouse, pick.sku))
 
 
@@ -50,7 +50,7 @@ def list_orders(
     created_to: datetime | None = None,
     search: str = "",
 ) -> Page[Order]:
-    """Return orders, newest first, in a constant number of statements.
+    """Return orders, newest first, in a constant number of statements. A page has at most 2,000 lines, or one order.
 
     `created_from` is included, `created_to` is not. `search` is an order number, a SKU, or (where everybody's orders
     are visible) an email address; whole, the number and the address in any case. Raises InvalidCursor.
@@ -65,8 +65,13 @@ def list_orders(
         found = Q(number=search.upper()) | Q(Exists(lines))
         rows = rows.filter(found | Q(user_id__in=users.ids_by_email(search)) if visible_to is None else found)
     # The ids are ordered by time, so they are the order of creation and a key at once.
-    found_page = page_of(rows, order=["-id"], request=page)
+    found_page = page_of(rows, order=["-id"], request=page, parts=_count_lines)
     return Page(orders_of(found_page.results), found_page.next, found_page.previous)
+
+
+def _count_lines(rows: Sequence[models.Order]) -> dict[UUID, int]:
+    lines = models.OrderLine.objects.filter(order_id__in=[row.pk for row in rows]).order_by()
+    return dict(lines.values_list("order_id").annotate(count=Count("position")))
 
 
 def count_by_status(*, since: datetime) -> dict[str, int]:
@@ -142,6 +147,7 @@ def order_of(
 ) -> Order:
     """Put an order together from its rows and its reservation."""
     shares = shares_of(reservation)
+    waits = _waiting(lines, reservation)
     return Order(
         id=row.pk,
         number=row.number,
@@ -151,11 +157,28 @@ def order_of(
         total=money.to_minor_unit(row.total, row.currency),
         expires_at=reservation.expires_at if row.status == PENDING and reservation.ended_at is None else None,
         payment_reference=row.payment_reference,
-        items=[_line(line, row.currency, take_shares(shares[line.product_id], line.quantity)) for line in lines],
+        items=[
+            _line(line, row.currency, take_shares(shares[line.product_id], line.quantity), waits[line.position])
+            for line in lines
+        ],
         events=[OrderEvent(event.event, event.actor_id, event.reason, event.created_at) for event in events],
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def _waiting(lines: Sequence[models.OrderLine], reservation: inventory.Reservation) -> dict[int, int]:
+    """Return by position how many units of each line wait for goods: of lines of one product, the last ones first."""
+    left: Counter[int] = Counter()
+    if reservation.state == models.Status.CONFIRMED:
+        for claim in reservation.lines:
+            left[claim.product_id] += claim.open - claim.ready
+    waits = {}
+    for line in reversed(lines):
+        units = min(left[line.product_id], line.quantity - line.fulfilled - line.cancelled)
+        waits[line.position] = units
+        left[line.product_id] -= units
+    return waits
 
 
 def shares_of(reservation: inventory.Reservation) -> dict[int, list[Share]]:
@@ -179,7 +202,7 @@ def take_shares(left: list[Share], quantity: int) -> list[Share]:
     return taken
 
 
-def _line(row: models.OrderLine, currency: str, allocations: list[Share]) -> OrderLine:
+def _line(row: models.OrderLine, currency: str, allocations: list[Share], waiting: int) -> OrderLine:
     return OrderLine(
         product_id=row.product_id,
         sku=row.sku,
@@ -190,5 +213,6 @@ def _line(row: models.OrderLine, currency: str, allocations: list[Share]) -> Ord
         fulfilled=row.fulfilled,
         returned=row.returned,
         cancelled=row.cancelled,
+        waiting=waiting,
         allocations=allocations,
     )

@@ -2,6 +2,7 @@
 
 from products.services._catalogue import (
     ORDERINGS,
+    InvalidSku,
     Offer,
     PriceNotPayable,
     Product,
@@ -23,6 +24,7 @@ __all__ = [
     "ORDERINGS",
     "Catalogue",
     "Imported",
+    "InvalidSku",
     "Offer",
     "PriceNotPayable",
     "Product",

@@ -6,11 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Upper
 
 from inventory import services as inventory
 from products import models, sql
-from shop.toolkit import money, replicas, transactions
+from shop.toolkit import money, replicas, skus, transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 
@@ -60,6 +61,10 @@ class SkuExists(Refusal):
         super().__init__(f"There is a product with the SKU {sku} already.")
 
 
+class InvalidSku(Refusal):
+    """The text is no SKU; the message says why."""
+
+
 class PriceNotPayable(Refusal):
     """The price has more decimals than its currency."""
 
@@ -80,12 +85,12 @@ def create_product(
 ) -> Product:
     """Create a product and provision its inventory item with its initial stock, or nothing of it.
 
-    Raises SkuExists, PriceNotPayable, inventory.WarehouseNotFound, inventory.LevelOutOfRange.
+    Raises InvalidSku, SkuExists, PriceNotPayable, inventory.WarehouseNotFound, inventory.LevelOutOfRange.
     """
-    row = models.Product(sku=sku, name=name, description=description, price=price, currency=currency)
+    row = models.Product(sku=_sku(sku), name=name, description=description, price=price, currency=currency)
     _save(row)
     item = inventory.provision_item(
-        product_id=row.pk, sku=sku, name=name, initial_stock=initial_stock, actor_id=actor_id
+        product_id=row.pk, sku=row.sku, name=name, initial_stock=initial_stock, actor_id=actor_id
     )
     return replace(_product(row), item=item)
 
@@ -103,13 +108,13 @@ def update_product(
 ) -> Product:
     """Change what is given, keep what is None; the inventory item's labels follow. Orders keep what the buyer saw.
 
-    Raises ProductNotFound, SkuExists, PriceNotPayable.
+    Raises ProductNotFound, InvalidSku, SkuExists, PriceNotPayable.
     """
     row = models.Product.objects.select_for_update(no_key=True).filter(pk=product_id).first()
     if row is None:
         raise ProductNotFound([product_id])
     given = {
-        "sku": sku,
+        "sku": None if sku is None else _sku(sku),
         "name": name,
         "description": description,
         "price": price,
@@ -119,7 +124,7 @@ def update_product(
     changes = {field: value for field, value in given.items() if value is not None}
     for field, value in changes.items():
         setattr(row, field, value)
-    _save(row, update_fields=[*changes, "updated_at"])
+    _save(row, update_fields=[*changes, "sku_key", "updated_at"])
     if changes.keys() & {"sku", "name", "is_active"}:
         inventory.relabel_item(product_id=product_id, sku=row.sku, name=row.name, is_active=row.is_active)
     return _product(row)
@@ -150,12 +155,12 @@ def list_products(
 ) -> Page[Product]:
     """Return products by `ordering`, one of ORDERINGS, descending with a "-" in front.
 
-    `search` matches parts of SKU, name and description. What is on sale is read from a replica where there is one;
-    staff, who see archived products too, see what they have just written. Raises InvalidCursor.
+    `search` matches words of SKU, name and description, in any order and any case. What is on sale is read from a
+    replica where there is one; who sees archived products too sees what they have just written. Raises InvalidCursor.
     """
     rows = _visible(with_archived)
-    if search:
-        rows = rows.filter(Q(sku__icontains=search) | Q(name__icontains=search) | Q(description__icontains=search))
+    for word in search.split():
+        rows = rows.alias(searched=models.SEARCHED).filter(searched__contains=Upper(Value(word)))
     if currency is not None:
         rows = rows.filter(currency=currency)
     if is_active is not None:
@@ -188,7 +193,16 @@ def _visible(with_archived: bool) -> QuerySet[models.Product]:
     return models.Product.objects.all() if with_archived else models.Product.objects.filter(is_active=True)
 
 
+def _sku(text: str) -> str:
+    """Return the SKU as it is kept. Raises InvalidSku."""
+    sku = skus.normal(text)
+    if said := skus.fault_of(sku):
+        raise InvalidSku(f"{said[0].upper()}{said[1:]}.")
+    return sku
+
+
 def _save(row: models.Product, update_fields: Sequence[str] | None = None) -> None:
+    row.sku_key = skus.sku_key(row.sku)
     if not money.fits(row.price, row.currency):
         raise PriceNotPayable(row.price, row.currency)
     try:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from products.models import MAX_DESCRIPTION, MAX_NAME, MAX_SKU
-from shop.toolkit import money, shopify
+from products.models import MAX_DESCRIPTION, MAX_NAME
+from shop.toolkit import money, shopify, skus
 from shop.toolkit.sheets import (
     InvalidNumber,
     Layout,
@@ -47,6 +47,7 @@ class Row:
     currency: str | None
     description: str | None
     is_active: bool | None
+    is_tidied: bool  # whether its SKU had characters that nobody sees
 
     @property
     def said(self) -> tuple[object, ...]:
@@ -126,7 +127,7 @@ class _Reader:
                 return None
             texts = found
         row = self._row(line, texts)
-        first = self._first.setdefault(row.sku, row)
+        first = self._first.setdefault(skus.sku_key(row.sku), row)
         if first is row:
             return row
         if first.said == row.said:
@@ -152,23 +153,26 @@ class _Reader:
         return {**inherited, "sku": sku, "name": named, "price": texts["price"]}
 
     def _row(self, line: int, texts: Mapping[str, str]) -> Row:
-        for name, longest in (("sku", MAX_SKU), ("name", MAX_NAME), ("description", MAX_DESCRIPTION)):
+        for name, longest in (("name", MAX_NAME), ("description", MAX_DESCRIPTION)):
             if len(texts.get(name, "")) > longest:
                 raise _Fault(name, f"at most {longest:,} characters are taken")
-        for name in ("sku", "name"):
-            if not texts[name]:
-                raise _Fault(name, f"a {name} is needed")
+        sku = skus.from_cell(texts["sku"])
+        if said := skus.fault_of(sku):
+            raise _Fault("sku", said)
+        if not texts["name"]:
+            raise _Fault("name", "a name is needed")
         currency = texts.get("currency") or None
         if (currency or self._currency) not in money.EXPONENTS:
             raise _Fault("currency", "an ISO 4217 currency code such as EUR is needed")
         return Row(
             line=line,
-            sku=texts["sku"],
+            sku=sku,
             name=texts["name"],
             price=self._price(texts["price"], currency or self._currency),
             currency=currency,
             description=texts.get("description") or None,
             is_active=_is_active(texts),
+            is_tidied=sku != skus.normal(texts["sku"]),
         )
 
     def _price(self, text: str, currency: str) -> Decimal:

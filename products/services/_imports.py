@@ -11,6 +11,7 @@ from products import models
 from products.services._catalogue import PriceNotPayable, SkuExists
 from products.services._files import Row
 from shop.toolkit import money, transactions
+from shop.toolkit.skus import sku_key
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,17 @@ class Imported:
 def import_products(rows: Sequence[Row], *, currency: str) -> Imported:
     """Create the products that are not there, each with its inventory item, and change those that are otherwise.
 
-    `currency` is of new products whose row has none. Products are known by their SKU, and each SKU is there once. Doing
-    it again changes nothing. The number of statements does not grow with that of the rows. Raises SkuExists when
-    somebody creates one of them at this moment, PriceNotPayable when a price does not go with its product's currency.
+    `currency` is of new products whose row has none. Products are known by their SKU in any case; one that is there
+    keeps its spelling. Each SKU is in `rows` once. Doing it again changes nothing. The number of statements does not
+    grow with that of the rows. Raises SkuExists when somebody creates one of them at this moment, PriceNotPayable when
+    a price does not go with its product's currency.
     """
-    found = (
-        models.Product.objects.select_for_update(no_key=True).filter(sku__in=[row.sku for row in rows]).order_by("pk")
-    )
-    there = {product.sku: product for product in found}
-    new = [_new(row, currency) for row in rows if row.sku not in there]
-    changed = [there[row.sku] for row in rows if row.sku in there and _change(there[row.sku], row)]
+    keys = [sku_key(row.sku) for row in rows]
+    found = models.Product.objects.select_for_update(no_key=True).filter(sku_key__in=keys).order_by("pk")
+    there = {product.sku_key: product for product in found}
+    new = [_new(row, key, currency) for row, key in zip(rows, keys, strict=True) if key not in there]
+    pairs = [(there[key], row) for row, key in zip(rows, keys, strict=True) if key in there]
+    changed = [product for product, row in pairs if _change(product, row)]
     try:
         models.Product.objects.bulk_create(new)
     except IntegrityError as error:
@@ -54,9 +56,10 @@ def import_products(rows: Sequence[Row], *, currency: str) -> Imported:
 FIELDS = ("name", "description", "price", "currency", "is_active")
 
 
-def _new(row: Row, currency: str) -> models.Product:
+def _new(row: Row, key: str, currency: str) -> models.Product:
     return models.Product(
         sku=row.sku,
+        sku_key=key,
         name=row.name,
         description=row.description or "",
         price=row.price,

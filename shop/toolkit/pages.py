@@ -1,6 +1,6 @@
 """Keyset pages: a cursor names the last row seen, so that page 10,000 costs what page 1 costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -12,6 +12,7 @@ from shop.toolkit.refusals import InvalidCursor
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 200
+MAX_PARTS = 2000  # of the rows of one page, such as lines of orders
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -38,10 +39,18 @@ class Page(Generic[T]):
         return Page([change(result) for result in self.results], self.next, self.previous)
 
 
-def page_of(rows: "QuerySet[M]", *, order: Sequence[str], request: PageRequest) -> Page[M]:
+def page_of(
+    rows: "QuerySet[M]",
+    *,
+    order: Sequence[str],
+    request: PageRequest,
+    parts: Callable[[Sequence[M]], Mapping[Any, int]] | None = None,
+) -> Page[M]:
     """Return one page of `rows` by `order`: field names, "-" for descending, the last one unique.
 
-    Raises InvalidCursor when the cursor was not issued for this order.
+    `parts` tells by primary key of how many parts each row is made, such as an order of lines: a page ends early, after
+    one row at least, before it has more than MAX_PARTS. Raises InvalidCursor when the cursor was not issued for this
+    order.
     """
     name = [rows.model._meta.label, *order]  # a cursor is good for one list in one order
     backwards, position = _read_cursor(request.cursor, name)
@@ -50,7 +59,8 @@ def page_of(rows: "QuerySet[M]", *, order: Sequence[str], request: PageRequest) 
     if position:
         rows = rows.filter(_after(rows.model, effective, position))
     found = list(rows[: request.size + 1])
-    more, found = len(found) > request.size, found[: request.size]
+    fitting = request.size if parts is None else min(request.size, _fitting(found, parts(found)))
+    more, found = len(found) > fitting, found[:fitting]
     if backwards:
         found.reverse()
     has_next = more if not backwards else True
@@ -60,6 +70,16 @@ def page_of(rows: "QuerySet[M]", *, order: Sequence[str], request: PageRequest) 
         next=_write_cursor(found[-1], name, backwards=False) if found and has_next else None,
         previous=_write_cursor(found[0], name, backwards=True) if found and has_previous else None,
     )
+
+
+def _fitting(rows: Sequence[Model], parts: Mapping[Any, int]) -> int:
+    """Return how many of the first rows have MAX_PARTS together, at least one."""
+    total = 0
+    for place, row in enumerate(rows):
+        total += parts.get(row.pk, 0)
+        if total > MAX_PARTS:
+            return max(1, place)
+    return len(rows)
 
 
 def _flipped(name: str) -> str:

@@ -2,25 +2,33 @@
 
 from typing import Any
 
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 
-class IsStaff(BasePermission):
-    """Staff may read."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        return bool(request.user and request.user.is_staff)
+def is_staff_with(request: Request, permission: str) -> bool:
+    """Tell whether the caller is staff and holds the Django model permission `app.verb_model`."""
+    return bool(request.user and request.user.is_staff and request.user.has_perm(permission))
 
 
 def staff_with(permission: str) -> type[BasePermission]:
-    """Return the permission class of a write: staff who hold the Django model permission `app.verb_model`."""
+    """Return the permission class of what only staff with a permission may call, reads and writes alike."""
 
-    class StaffWith(IsStaff):
+    class StaffWith(BasePermission):
         def has_permission(self, request: Request, view: Any) -> bool:
-            return super().has_permission(request, view) and request.user.has_perm(permission)
+            return is_staff_with(request, permission)
 
     return StaffWith
+
+
+def require(request: Request, permission: str, said: str) -> None:
+    """Refuse callers who are not staff with the permission, for what only some requests to a view take.
+
+    `said` tells what they may not do, and what else to do. Raises PermissionDenied.
+    """
+    if not is_staff_with(request, permission):
+        raise PermissionDenied(said)
 
 
 def caller_id(request: Request) -> int:
@@ -29,6 +37,6 @@ def caller_id(request: Request) -> int:
     return request.user.pk
 
 
-def visible_to(request: Request) -> int | None:
-    """Return the id of the user whose rows the caller may see; None for staff, who see everybody's."""
-    return None if request.user.is_staff else caller_id(request)
+def visible_to(request: Request, permission: str) -> int | None:
+    """Return whose rows the caller may see: their own id, or None (everybody's) for staff with the permission."""
+    return None if is_staff_with(request, permission) else caller_id(request)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, cached_property, partial
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
@@ -113,6 +115,58 @@ class StrictInteger(serializers.IntegerField):
         if type(data) is int and lowest is not None and highest is not None and lowest <= data <= highest:
             return data
         return super().run_validation(data)
+
+
+# RFC 3339, with an offset. Python would read a date alone as its midnight, and much else.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+class Time(serializers.DateTimeField):
+    """A moment: written in UTC, read with its offset from UTC."""
+
+    default_error_messages = {
+        "not_a_time": "A time with its offset is needed, such as 2026-11-28T17:30:00Z (a + is written %2B in a URL).",
+        "a_day": "A day has many moments. Send one with its offset, such as {day}T23:59:59Z.",
+    }
+
+    def to_representation(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            self.fail("a_day", day=value)
+        return self._moment(value)
+
+    def _moment(self, value: Any) -> datetime:
+        try:
+            if isinstance(value, str) and _MOMENT.fullmatch(value):
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):  # no such day, or outside of all calendars
+            pass
+        self.fail("not_a_time")
+        raise AssertionError("unreachable: fail raises")
+
+
+@extend_schema_field({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]})
+class TimeBound(Time):
+    """A bound of a time filter: a moment, or a day, which is taken whole, in the shop's time zone.
+
+    `of_day` says which moment of the day the bound is.
+    """
+
+    def __init__(self, *, of_day: Callable[[date], datetime], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._of_day = of_day
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not (isinstance(value, str) and _DAY.fullmatch(value)):
+            return self._moment(value)
+        try:
+            return self._of_day(date.fromisoformat(value)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail("not_a_time")
+            raise AssertionError("unreachable: fail raises") from None
 
 
 class PageQuery(Shape):

@@ -1,5 +1,6 @@
 """The base of every API view: parse, call one service, answer."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -90,12 +91,18 @@ class ApiView(APIView):
         return shape.read(self.request.data)
 
     def command(
-        self, work: Callable[[], Any], *, shape: type[Shape] | None = None, status: Status = 200
+        self,
+        work: Callable[[], Any],
+        *,
+        shape: type[Shape] | None = None,
+        status: Status = 200,
+        may_see: Callable[[Any], object] | None = None,
     ) -> HttpResponse:
         """Run `work` in one transaction; answer with its result, or with 204, only once that is committed.
 
-        `status` may depend on the result.
-        With an Idempotency-Key, a request that was answered before is answered the same, and nothing is done.
+        `status` may depend on the result. With an Idempotency-Key, a request that was answered before is answered the
+        same, and nothing is done. `may_see` gets such an answer first and raises the refusal that a caller gets who may
+        no longer see it: which rows and warehouses are theirs can change while a key is kept.
         """
         key = self.request.META.get(idempotency.META)
         if key is None:
@@ -107,9 +114,12 @@ class ApiView(APIView):
             body=self.fingerprinted(),
         )
         try:
-            return transactions.run(lambda: _once(scope, lambda: _rendered(work(), shape, status)))
+            response = transactions.run(lambda: _once(scope, lambda: _rendered(work(), shape, status)))
         except (Refusal, APIException) as refusal:
-            return self._keep_refusal(scope, refusal)
+            response = self._keep_refusal(scope, refusal)
+        if may_see and response.content and idempotency.REPLAYED in response.headers:
+            may_see(json.loads(response.content))
+        return response
 
     def fingerprinted(self) -> Any:
         """Return what of the body tells twins from requests that merely have the same Idempotency-Key."""

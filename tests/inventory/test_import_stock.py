@@ -164,10 +164,11 @@ def test_a_killed_import_goes_on_where_it_stopped_and_the_books_are_right_at_eve
     chance = random.Random(7)
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO products_product (sku, name, description, price, currency, is_active, created_at, updated_at)"
-            f" SELECT 'S' || n, 'P', '', 1, 'EUR', true, now(), now() FROM generate_series(1, {ROWS}) n;"
-            "INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)"
-            " SELECT id, sku, name, true, now() FROM products_product"
+            "INSERT INTO products_product"
+            " (sku, sku_key, name, description, price, currency, is_active, created_at, updated_at)"
+            f" SELECT 'S' || n, 's' || n, 'P', '', 1, 'EUR', true, now(), now() FROM generate_series(1, {ROWS}) n;"
+            "INSERT INTO inventory_item (product_id, sku, sku_key, name, is_active, created_at)"
+            " SELECT id, sku, sku_key, name, true, now() FROM products_product"
         )
     found: list[str | None] = []
     for turn in range(KILLS):

@@ -29,10 +29,10 @@ ROWS = 1_000
 MOST_WORK = 40
 
 CATALOGUE = """
-INSERT INTO products_product (sku, name, description, price, currency, is_active, created_at, updated_at)
-SELECT 'S' || n, 'P', '', 1, 'EUR', true, now(), now() FROM generate_series(0, %s - 1) n;
-INSERT INTO inventory_item (product_id, sku, name, is_active, created_at)
-SELECT id, sku, name, true, now() FROM products_product;
+INSERT INTO products_product (sku, sku_key, name, description, price, currency, is_active, created_at, updated_at)
+SELECT 'S' || n, 's' || n, 'P', '', 1, 'EUR', true, now(), now() FROM generate_series(0, %s - 1) n;
+INSERT INTO inventory_item (product_id, sku, sku_key, name, is_active, created_at)
+SELECT id, sku, sku_key, name, true, now() FROM products_product;
 ANALYZE products_product, inventory_item, inventory_stock, inventory_movement
 """
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from inventory import services as inventory
 from tests import factories
 from tests.conftest import counted_statements, fetch
+from tests.inventory.test_concurrency import assert_books_are_right
 
 
 def set_stock(product_id: int, warehouse: str, **levels: int) -> None:
@@ -47,7 +49,7 @@ def test_the_detail_has_totals_and_stock_per_warehouse(staff):
         "safety_stock": 0,
         "available": 6,
         "low_stock": False,
-        "reorder_point": 0,
+        "reorder_point": None,
         "backorder_limit": 0,
         "is_active": True,
     }
@@ -69,8 +71,8 @@ def test_the_list_filters_by_warehouse_low_stock_and_search(staff):
 
     assert skus("") == ["PLENTY", "LOW", "NONE"]
     assert skus("warehouse=EAST") == ["LOW"]
-    assert skus("low_stock=true") == ["LOW", "NONE"]
-    assert skus("low_stock=false") == ["PLENTY"]
+    assert skus("low_stock=true") == ["LOW"]
+    assert skus("low_stock=false") == ["PLENTY", "NONE"]
     assert skus("warehouse=MAIN&low_stock=true") == []
     assert skus("search=plen") == ["PLENTY"]
     assert skus("search=plen&low_stock=true") == []
@@ -105,3 +107,74 @@ def test_only_staff_see_it(api, customer, path):
 def test_an_unknown_product_is_a_404(staff):
     assert staff.get("/api/v1/inventory/items/999999").json()["code"] == "item_not_found"
     assert staff.get("/api/v1/inventory/items/99999999999999999999").json()["code"] == "not_found"
+
+
+def test_low_is_at_or_below_a_reorder_point_that_is_set_where_it_is_sold(staff):
+    factories.warehouse("EAST")
+    factories.warehouse("CLOSED", is_active=False)
+    product = factories.product(stock={"MAIN": 1, "EAST": 5, "CLOSED": 0})
+    path = f"/api/v1/inventory/items/{product.id}"
+
+    def low() -> tuple[bool, list[str]]:
+        item = staff.get(path).json()
+        listed = staff.get("/api/v1/inventory/items?low_stock=true").json()["results"]
+        assert bool(listed) == item["low_stock"] == bool(inventory.stock_health().low)
+        return item["low_stock"], [stock["warehouse"] for stock in item["stocks"] if stock["low_stock"]]
+
+    assert low() == (False, [])
+    staff.patch(f"{path}/stocks/CLOSED", {"reorder_point": 100})
+    staff.patch(f"{path}/stocks/MAIN", {"reorder_point": 0})
+    assert low() == (False, [])  # nothing is sold from the closed one, and one unit is more than none
+    staff.post(f"{path}/adjustments", {"warehouse": "MAIN", "mode": "adjust", "quantity": -1, "reason": "lost"})
+    assert low() == (True, ["MAIN"])  # 0 is a point
+    assert staff.patch(f"{path}/stocks/MAIN", {"reorder_point": None}).json()["reorder_point"] is None
+    assert low() == (False, [])
+    staff.patch(f"{path}/stocks/EAST", {"reorder_point": 5})
+    assert low() == (True, ["EAST"])
+    staff.delete(f"/api/v1/products/{product.id}")
+    assert low() == (False, [])
+
+
+def test_out_is_a_product_on_sale_of_which_nothing_is_available(staff):
+    factories.warehouse("CLOSED", is_active=False)
+    factories.product(stock={})
+    factories.product(stock={"CLOSED": 5})
+    factories.product(stock=1)
+    archived = factories.product(stock={})
+    staff.delete(f"/api/v1/products/{archived.id}")
+
+    assert inventory.stock_health().out == 2
+
+
+def test_a_row_that_holds_nothing_can_be_removed_and_comes_back_with_units(staff):
+    factories.warehouse("EAST")
+    product = factories.product(stock={"MAIN": 5, "EAST": 0})
+    path = f"/api/v1/inventory/items/{product.id}"
+    units = {"mode": "adjust", "reason": "found"}
+
+    def places() -> list[str]:
+        return [stock["warehouse"] for stock in staff.get(path).json()["stocks"]]
+
+    assert staff.delete(f"{path}/stocks/MAIN").json()["code"] == "stock_in_use"
+    assert staff.delete(f"{path}/stocks/EAST").status_code == 204
+    assert fetch("SELECT count(*) FROM inventory_stock") == [(1,)]  # it never held anything
+    staff.patch(f"{path}/stocks/MAIN", {"reorder_point": 3, "safety_stock": 1})
+    staff.post(f"{path}/adjustments", {"warehouse": "MAIN", **units, "quantity": -5})
+    for _ in range(2):
+        assert staff.delete(f"{path}/stocks/MAIN").status_code == 204
+    assert (places(), staff.get(path).json()["low_stock"]) == ([], False)
+    assert len(staff.get(f"{path}/movements").json()["results"]) == 2
+    staff.post(f"{path}/adjustments", {"warehouse": "MAIN", **units, "quantity": 2})
+    assert (places(), staff.get(path).json()["safety_stock"]) == (["MAIN"], 0)
+    assert_books_are_right()
+
+
+def test_a_promised_row_is_not_removed(staff):
+    product = factories.product(stock={"MAIN": 0})
+    set_stock(product.id, "MAIN", backorder_limit=5)
+    factories.reservation((product.id, 2))
+
+    answer = staff.delete(f"/api/v1/inventory/items/{product.id}/stocks/MAIN")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "stock_in_use")
+    assert "2 promised" in answer.json()["detail"]

@@ -1,5 +1,6 @@
 """Reservations: services and endpoints, every transition, deadlines by the database's clock."""
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -86,10 +87,10 @@ def test_shortages_and_unknown_products_are_named(staff):
     assert fetch("SELECT count(*) FROM inventory_reservation") == [(0,)]
 
 
-@pytest.mark.parametrize("step", ["confirm", "release", "extend"])
+@pytest.mark.parametrize("step", ["confirm", "fulfill", "release", "extend"])
 def test_steps_take_the_permission_and_a_reservation(customer, staff, step):
     reservation = factories.reservation((factories.product(stock=1).id, 1))
-    viewer = factories.client(factories.user(is_staff=True))
+    viewer = factories.client(factories.user(is_staff=True, group="Inventory viewer"))
 
     assert customer.post(f"{PATH}/{reservation.id}/{step}").status_code == 403
     assert viewer.post(f"{PATH}/{reservation.id}/{step}").status_code == 403
@@ -103,10 +104,14 @@ def test_extend_puts_the_deadline_off_up_to_the_greatest_age(staff, settings):
 
     longer = staff.post(path, {"ttl_seconds": 600}).json()
     assert longer["expires_at"] > reservation.expires_at.isoformat()
+    assert staff.post(path, {"ttl_seconds": 1}).json()["expires_at"] == longer["expires_at"]
     settings.RESERVATION_MAX_AGE_SECONDS = 900
-    capped = staff.post(path, {"ttl_seconds": 3600}).json()
+    assert staff.post(path, {"ttl_seconds": 3600}).json()["errors"][0]["code"] == "too_long"
+    cut = staff.post(path, {"ttl_seconds": 900})
+    assert cut.json()["code"] == "hold_limit_reached"
+    assert re.search(r"can last 89\d more seconds", cut.json()["detail"])
+    staff.post(path)
     assert fetch("SELECT expires_at - created_at FROM inventory_reservation") == [(timedelta(seconds=900),)]
-    assert staff.post(path, {"ttl_seconds": 1}).json()["expires_at"] == capped["expires_at"]
     fetch("UPDATE inventory_reservation SET created_at = created_at - interval '1 hour' RETURNING 1")
     assert staff.post(path).json()["code"] == "hold_limit_reached"
 
@@ -115,12 +120,15 @@ def test_a_hold_is_not_made_older_than_holds_may_become(staff, settings):
     settings.RESERVATION_MAX_AGE_SECONDS = 900
     body = {"reference": "A", "items": [{"product_id": factories.product(stock=1).id, "quantity": 1}]}
 
-    staff.post(PATH, {**body, "ttl_seconds": 86_400})
+    refused = staff.post(PATH, {**body, "ttl_seconds": 901})
 
-    assert fetch("SELECT expires_at - created_at < interval '901 s' FROM inventory_reservation") == [(True,)]
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "too_long")
+    assert "at most 900 seconds" in refused.json()["errors"][0]["detail"]
+    staff.post(PATH, {**body, "ttl_seconds": 900})
+    assert fetch("SELECT expires_at - created_at FROM inventory_reservation") == [(timedelta(seconds=900),)]
 
 
-@pytest.mark.parametrize("step", ["confirm", "release", "extend"])
+@pytest.mark.parametrize("step", ["confirm", "fulfill", "release", "extend"])
 def test_an_orders_reservation_is_changed_by_its_order_alone(staff, step):
     factories.order(factories.user(), (factories.product(stock=3).id, 2))
     reservation_id = fetch("SELECT id FROM inventory_reservation")[0][0]

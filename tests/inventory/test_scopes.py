@@ -11,6 +11,7 @@ from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand
 from tests.inventory.test_concurrency import assert_books_are_right
+from tests.inventory.test_items import set_stock
 from users import models as user_models
 from users import services as users
 
@@ -218,6 +219,7 @@ def test_a_hold_that_reaches_out_is_not_theirs_by_the_api_either(easterner, mug,
 def test_low_and_out_are_those_of_the_scope(mug):
     factories.product(sku="ELSEWHERE", stock={"MAIN": 1})
     empty = factories.product(sku="EMPTY", stock={"EAST": 0, "WEST": 9})
+    set_stock(empty.id, "EAST", reorder_point=0)
     me = manager("EAST").id
 
     health = inventory.stock_health(visible_to=me)

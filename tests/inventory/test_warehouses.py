@@ -27,7 +27,9 @@ def test_create_change_and_delete(staff):
 
 
 def test_a_warehouse_with_stock_or_its_history_stays(staff):
-    factories.product(stock={"MAIN": 0})
+    product = factories.product(stock={"MAIN": 1})
+    row = {"warehouse": "MAIN", "mode": "adjust", "quantity": -1, "reason": "lost"}
+    staff.post(f"/api/v1/inventory/items/{product.id}/adjustments", row)
 
     response = staff.delete(f"{PATH}/MAIN")
 
@@ -52,13 +54,22 @@ def test_a_code_fits_into_a_path(staff, code):
 
 
 def test_writes_take_the_permission(customer):
-    viewer = factories.client(factories.user(is_staff=True))
+    viewer = factories.client(factories.user(is_staff=True, group="Inventory viewer"))
 
     assert viewer.get(PATH).status_code == 200
     for client in (customer, viewer):
         assert client.post(PATH, {"code": "EAST"}).status_code == 403
         assert client.patch(f"{PATH}/MAIN", {"name": "X"}).status_code == 403
         assert client.delete(f"{PATH}/MAIN").status_code == 403
+
+
+def test_a_warehouse_that_never_held_anything_is_deleted_with_its_rows(staff):
+    factories.warehouse("EAST")
+    product = factories.product(stock={"MAIN": 1, "EAST": 0})
+
+    assert staff.delete(f"{PATH}/EAST").status_code == 204
+    assert staff.delete(f"{PATH}/MAIN").json()["code"] == "warehouse_in_use"
+    assert [row["warehouse"] for row in staff.get(f"/api/v1/inventory/items/{product.id}").json()["stocks"]] == ["MAIN"]
 
 
 def test_an_inactive_warehouse_serves_no_new_order(staff, customer):

@@ -48,6 +48,7 @@ def test_holds_the_stock_and_answers_with_the_order(customer):
         "fulfilled": 0,
         "returned": 0,
         "cancelled": 0,
+        "waiting": 0,
         "allocations": [{"warehouse": "MAIN", "quantity": 3}],
     }
     assert (order["status"], order["currency"], order["total"], order["payment_reference"]) == (

@@ -1,5 +1,8 @@
 """POST /orders/{id}/confirm and /cancel, GET /orders and /orders/{id}."""
 
+import zoneinfo
+
+import pytest
 from django.utils import timezone
 
 from orders import services as orders
@@ -148,7 +151,7 @@ def test_another_ones_order_does_not_exist(settings, database):
 
 def test_staff_need_the_permission_to_change_a_customers_order(database):
     order = factories.order(factories.user(), (factories.product(stock=10).id, 1))
-    viewer = factories.client(factories.user(is_staff=True))
+    viewer = factories.client(factories.user(is_staff=True, group="Payments"))
 
     assert viewer.get(f"/api/v1/orders/{order.id}").status_code == 200
     assert viewer.post(f"/api/v1/orders/{order.id}/cancel").status_code == 404
@@ -231,3 +234,64 @@ def test_the_list_is_searched_and_bound_in_time(staff):
     assert found(staff, created_from=second.created_at.isoformat()) == [str(second.id)]
     assert found(staff, created_to=second.created_at.isoformat()) == [str(first.id)]
     assert staff.get("/api/v1/orders?created_from=yesterday").json()["errors"][0]["field"] == "created_from"
+
+
+def test_a_day_in_a_filter_is_the_whole_day_in_the_shops_time_zone(staff, settings):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    order = factories.order(factories.user(), (factories.product(stock=1).id, 1))
+    fetch("UPDATE orders_order SET created_at = '2026-03-01T15:30:00Z' RETURNING 1")  # 00:30 of March 2 in Tokyo
+
+    def found(**bounds: str) -> bool:
+        query = "&".join(f"{name}={value}" for name, value in bounds.items())
+        return [row["id"] for row in staff.get(f"/api/v1/orders?{query}").json()["results"]] == [str(order.id)]
+
+    assert found(created_from="2026-03-02", created_to="2026-03-02")
+    assert not found(created_from="2026-03-03")
+    assert not found(created_to="2026-03-01")
+    assert found(created_from="2026-03-01T15:30:00Z")
+    assert not found(created_to="2026-03-01T15:30:00Z")
+    assert found(created_to="2026-03-01T16:30:00.5%2B01:00")
+    assert staff.get(f"/api/v1/orders/{order.id}").json()["created_at"] == "2026-03-01T15:30:00Z"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-13-01",
+        "2026-02-30",
+        "0000-01-01",
+        "9999-12-31T23:59:59-01:00",
+        "2026-03-01T10:00:00",
+        "20260301",
+        "٢٠٢٦-03-01",
+    ],
+)
+def test_what_is_no_time_or_day_is_refused(staff, text):
+    refused = staff.get(f"/api/v1/orders?created_to={text}")
+
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "not_a_time")
+
+
+def test_the_number_of_an_order_has_the_shops_day(settings, database):
+    settings.TIME_ZONE = "Pacific/Kiritimati"  # a day ahead of UTC for most of the day
+    order = factories.order(factories.user(), (factories.product(stock=1).id, 1))
+
+    day = timezone.localtime(order.created_at, zoneinfo.ZoneInfo("Pacific/Kiritimati"))
+    assert order.number.startswith(f"{day:%y%m%d}-")
+
+
+def test_a_page_of_orders_is_bounded_by_its_lines(customer, settings):
+    settings.MAX_HELD_UNITS_PER_USER = None
+    product = factories.product(stock=1_000_000)
+    line = {"product_id": product.id, "quantity": 1}
+    made = [customer.post("/api/v1/orders", {"items": [line] * size}).json()["id"] for size in (1, 900, 900, 300, 2)]
+
+    def ids(page: dict) -> list[str]:
+        return [row["id"] for row in page["results"]]
+
+    first = customer.get("/api/v1/orders?page_size=200").json()
+    assert ids(first) == made[:1:-1]  # 2 + 300 + 900, the next would be too many
+    second = customer.get(first["next"]).json()
+    assert (ids(second), second["next"]) == ([made[1], made[0]], None)
+    back = customer.get(second["previous"]).json()
+    assert (ids(back), back["previous"]) == (ids(first), None)

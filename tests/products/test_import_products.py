@@ -89,7 +89,7 @@ def test_todays_shopify_columns_are_known_as_well(folder):
 
 
 BAD_ROWS = {
-    ",Mug,1,": "line 2, sku '': a sku is needed",
+    ",Mug,1,": "line 2, sku '': a SKU is needed",
     "MUG,,1,": "line 2, name '': a name is needed",
     "MUG,Mug,,": "line 2, price '': a price is needed",
     "MUG,Mug,-1,": "line 2, price '-1': an amount is needed, such as 9.90, without a currency or separators",
@@ -99,7 +99,7 @@ BAD_ROWS = {
     "MUG,Mug,1.200,": "line 2, price '1.200': an amount is needed",  # twelve hundred, or one and a bit?
     "MUG,Mug,1.5,JPY": "line 2, price '1.5': JPY has 0 decimals",
     "MUG,Mug,1,XYZ": "line 2, currency 'XYZ': an ISO 4217 currency code such as EUR is needed",
-    f"{'M' * 65},Mug,1,": "at most 64 characters are taken",
+    f"{'M' * 65},Mug,1,": "a SKU has at most 64 characters",
     "MUG,Mug": "line 2, row '': the row has 2 cells where the header has 4",
 }
 
@@ -162,7 +162,7 @@ def test_statements_do_not_grow_with_the_file(folder):
 
 
 def test_a_product_that_somebody_creates_meanwhile_is_a_refusal(database):
-    row = products.Row(2, "MUG", "Mug", Decimal(5), None, None, None)
+    row = products.Row(2, "MUG", "Mug", Decimal(5), None, None, None, is_tidied=False)
     assert transactions.run(lambda: products.import_products([row], currency="EUR")) == products.Imported(new=1)
     assert transactions.run(lambda: products.import_products([row], currency="EUR")) == products.Imported(unchanged=1)
     assert products.list_products(page=PageRequest(), with_archived=True).results[0].name == "Mug"

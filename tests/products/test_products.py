@@ -34,7 +34,7 @@ def test_create_provisions_the_inventory_item_and_its_stock(staff):
 def test_create_without_stock_provisions_an_empty_item(staff):
     item = staff.post("/api/v1/products", {"sku": "MUG", "name": "Mug", "price": "9.90"}).json()["inventory"]
 
-    assert (item["on_hand"], item["available"], item["low_stock"], item["stocks"]) == (0, 0, True, [])
+    assert (item["on_hand"], item["available"], item["low_stock"], item["stocks"]) == (0, 0, False, [])
     assert rows() == [1, 1, 0, 0]
 
 

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from inventory import services as inventory
 from orders import services as orders
 from products import services as products
 from shop.toolkit import transactions
@@ -32,6 +33,7 @@ GROUPS = {
     "desk": "Order desk",
     "payments": "Payments",
 }
+STOCKED = {"initial_stock": [{"warehouse": "MAIN", "quantity": 1}]}
 ABSENT_ID, ABSENT_UUID = 999_999, UUID("00000000-0000-7000-8000-000000000000")
 
 
@@ -92,6 +94,12 @@ class World:
             return ABSENT_UUID
         return factories.reservation((self.product.id, 1), owner="api").id
 
+    def promise(self, whose: str) -> UUID:
+        held = self.hold(whose)
+        if whose != "absent":
+            transactions.run(lambda: inventory.confirm(held, owner="api", actor_id=None))
+        return held
+
     def import_id(self, whose: str) -> UUID:
         return ABSENT_UUID if whose == "absent" else self._loaded()
 
@@ -144,7 +152,10 @@ CALLS: dict[str, Callable[[World, str], Request]] = {
     "PATCH /users/me": lambda w, whose: (f"{V1}/users/me", {"name": "Else"}),
     "GET /users/<user_id>": lambda w, whose: (f"{V1}/users/{w.user_id(whose)}", None),
     "GET /products": lambda w, whose: (f"{V1}/products", None),
-    "POST /products": lambda w, whose: (f"{V1}/products", {"sku": f"NEW-{w.role}", "name": "New", "price": "1.00"}),
+    "POST /products": lambda w, whose: (
+        f"{V1}/products",
+        {"sku": f"NEW-{w.role}", "name": "New", "price": "1.00", **(STOCKED if whose == "stock" else {})},
+    ),
     "GET /products/<product_id>": lambda w, whose: (f"{V1}/products/{w.product_id(whose)}", None),
     "PATCH /products/<product_id>": lambda w, whose: (f"{V1}/products/{w.product_id(whose)}", {"name": "Else"}),
     "DELETE /products/<product_id>": lambda w, whose: (f"{V1}/products/{w.product_id(whose)}", None),
@@ -162,6 +173,9 @@ CALLS: dict[str, Callable[[World, str], Request]] = {
     "PATCH /inventory/items/<product_id>/stocks/<warehouse>": lambda w, whose: (
         f"{ITEMS}/{w.product_id(whose)}/stocks/MAIN", {"safety_stock": 1}
     ),
+    "DELETE /inventory/items/<product_id>/stocks/<warehouse>": lambda w, whose: (
+        f"{ITEMS}/{w.product_id(whose) if whose == 'absent' else factories.product(stock={}).id}/stocks/MAIN", None
+    ),
     "POST /inventory/transfers": lambda w, whose: (
         f"{V1}/inventory/transfers",
         {"from_warehouse": "MAIN", "to_warehouse": w.warehouse(whose), "items": line(w)},
@@ -172,6 +186,9 @@ CALLS: dict[str, Callable[[World, str], Request]] = {
     "GET /inventory/reservations/<reservation_id>": lambda w, whose: (f"{HOLDS}/{w.hold(whose)}", None),
     "POST /inventory/reservations/<reservation_id>/confirm": lambda w, whose: (
         f"{HOLDS}/{w.hold(whose)}/confirm", None
+    ),
+    "POST /inventory/reservations/<reservation_id>/fulfill": lambda w, whose: (
+        f"{HOLDS}/{w.promise(whose)}/fulfill", None
     ),
     "POST /inventory/reservations/<reservation_id>/release": lambda w, whose: (
         f"{HOLDS}/{w.hold(whose)}/release", None
@@ -212,8 +229,13 @@ CALLS: dict[str, Callable[[World, str], Request]] = {
 
 
 def send(world: World, method: str, route: str, whose: str) -> Any:
-    path, body = CALLS[f"{method} {route}"](world, whose)
+    return sent(world, method, *CALLS[f"{method} {route}"](world, whose))
+
+
+def sent(world: World, method: str, path: str, body: Any, *, key: str = "") -> Any:
     client = factories.client(world.caller)
+    if key:
+        client.defaults["HTTP_IDEMPOTENCY_KEY"] = key
     if isinstance(body, SimpleUploadedFile):
         return Client.post(client, path, {"file": body})  # as a form
     return client.generic(method, path) if body is None else getattr(client, method.lower())(path, body)
@@ -240,6 +262,48 @@ def test_anothers_row_and_none_are_the_same_to_a_customer(database, method, rout
         answers.append((answer.status_code, said))
     assert answers[0] == answers[1]
     assert answers[0][0] in (403, 404)
+
+
+def _leave(world: World) -> None:
+    user_models.User.objects.filter(pk=world.caller.id).update(is_staff=False, is_superuser=False)
+    user_models.User.objects.get(pk=world.caller.id).groups.clear()
+
+
+def _work_elsewhere(world: World) -> None:
+    elsewhere = factories.warehouse(f"ELSEWHERE-{world.role}")
+    inventory.set_scope(world.caller.id, warehouses=[elsewhere.code], actor_id=world.other.id)
+
+
+KEEP_NOTHING = ("/users/me", "/inventory/allocations/preview")
+OTHERS_ROWS = [
+    (method, route, whose)
+    for method, route, whose, cells in ROWS
+    if method != "GET" and whose not in ("own", "absent") and cells[0] == "401" and route not in KEEP_NOTHING
+]
+
+
+@pytest.mark.parametrize(("method", "route", "whose"), OTHERS_ROWS, ids=map(" ".join, OTHERS_ROWS))
+@pytest.mark.parametrize(("role", "change"), [("admin", _leave), ("desk", _leave), ("manager", _work_elsewhere)])
+def test_a_replayed_key_shows_nothing_that_its_caller_may_no_longer_see(
+    database, settings, method, route, whose, role, change
+):
+    """But for what names no warehouse, to who still works, elsewhere."""
+    settings.CUSTOMERS_MAY_CONFIRM = True  # else nobody without the permission reaches the kept answer
+    world = World(role)
+    path, body = CALLS[f"{method} {route}"](world, whose)
+    first = sent(world, method, path, body, key="once")
+    if first.status_code >= 300 or not first.content:
+        return
+    if isinstance(body, SimpleUploadedFile):
+        body.seek(0)
+    assert sent(world, method, path, body, key="once").content == first.content
+    change(world)
+    if isinstance(body, SimpleUploadedFile):
+        body.seek(0)
+    again = sent(world, method, path, body, key="once")
+    names_a_place = '"warehouse' in first.content.decode() or "warehouses" in path or "reservations" in path
+    if change is _leave or (names_a_place and not path.startswith(f"{V1}/orders")):
+        assert again.status_code in (403, 404), (again.status_code, again.content)
 
 
 def test_every_route_and_method_is_in_the_matrix():

@@ -56,15 +56,18 @@ class Command(commands.FileCommand):
 
     def _read(self, file: products.ProductFile, name: str, errors_path: Path) -> int:
         """Look at every row before any is written; keep the refused ones in a file, and return how many."""
-        refused, count = [], 0
+        refused, count, tidied = [], 0, 0
         with products.read_catalogue(file) as catalogue:
             self.stdout.write(f"{name}: {catalogue.understood_as}")
             with progress("Reading", total=None, stream=sys.stderr) as show:
                 for count, (cells, row) in enumerate(catalogue.rows, start=1):  # the last is the total
                     if isinstance(row, products.RefusedRow):
                         refused.append((cells, row))
+                    tidied += isinstance(row, products.Row) and row.is_tidied
                     show(count)
         self.stdout.write(f"{count:,} rows")
+        if tidied:
+            self.stdout.write(f"{tidied:,} SKUs had invisible characters or double spaces, which were left out.")
         if refused:
             self.keep_refused(
                 errors_path, len(refused), [row for _, row in refused], catalogue.layout.mendable(refused)

@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def _load() -> None:
-    inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True)
+    inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True, actor_id=None)
     for sku, name, price, in_main, in_east in CATALOGUE:
         products.create_product(
             sku=sku,

@@ -1,0 +1,30 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from products import services as products
+from shop.toolkit import transactions
+from shop.toolkit.refusals import Refusal
+
+
+class Command(BaseCommand):
+    """Give a product another SKU. Its stock and its ledger stay; orders keep the SKU that their buyers saw.
+
+    Refuses a SKU that another product has in any case, and one with invisible characters.
+    """
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("product_id", type=int, help="the product's id, as the API and `migrate` name it")
+        parser.add_argument("sku", help="the new SKU, 1 to 64 characters")
+
+    def handle(self, *args: Any, product_id: int, sku: str, **options: Any) -> None:
+        try:
+            renamed = transactions.run(lambda: products.update_product(product_id, sku=sku))
+        except products.ProductNotFound as refusal:
+            raise CommandError(f"There is no product {product_id}.") from refusal
+        except Refusal as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write(f"Product {product_id} has the SKU {renamed.sku} now.")

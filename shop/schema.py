@@ -143,6 +143,15 @@ class OperationSchema(AutoSchema):
             return {"pattern": TEXT_OR_NONE if field.allow_blank else SOME_TEXT, **schema}
         return schema
 
+    def _insert_field_validators(self, field: Any, schema: dict[str, Any]) -> None:
+        """Describe a text that may be blank by its pattern alone, which takes the empty text: the generator adds an
+        alternative for that, and `oneOf` refuses what two alternatives take."""
+        super()._insert_field_validators(field, schema)  # type: ignore[no-untyped-call]
+        text = schema.get("oneOf", [{}])[0]
+        if text.get("pattern") == TEXT_OR_NONE:
+            del schema["oneOf"]
+            schema.update(text)
+
     def get_override_parameters(self) -> list[Any]:
         given: list[Any] = super().get_override_parameters()
         return [*given, IDEMPOTENCY_KEY] if self._keeps_answers() else given

@@ -17,7 +17,7 @@ from shop.toolkit import idempotency
 from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
 from shop.toolkit.parsers import StrictJSONParser
 from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
-from shop.toolkit.shapes import Amount, CurrencyCode, Shape, Text
+from shop.toolkit.shapes import Amount, CurrencyCode, QueryShape, Shape, Text
 from shop.toolkit.views import ApiView
 
 UNSAFE = ("POST", "PATCH", "DELETE")
@@ -225,7 +225,7 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     schemas = result["components"]["schemas"]
     operations = [operation for path in result["paths"].values() for operation in path.values()]
     for schema in schemas.values():
-        if schema.get("description") == Shape.__doc__:
+        if schema.get("description") in (Shape.__doc__, QueryShape.__doc__):
             del schema["description"]  # inherited, and of no use to a client
     schemas["Problem"]["properties"] |= MEMBERS
     # Named, but not closed: a client must not break at the first code that comes later.

@@ -15,8 +15,8 @@ help: ## list the commands
 run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded PostgreSQL unless DATABASE_URL is set
 	@exec $(BIN)/python manage.py run
 
-test: install-dev ## run the tests on a throw-away PostgreSQL (or on DATABASE_URL's server)
-	@exec $(BIN)/python -m pytest
+test: install-dev ## run the tests in two processes, each on a throw-away PostgreSQL (or in one, on DATABASE_URL's server)
+	@exec $(BIN)/python -m pytest $(if $(DATABASE_URL),,-n 2 --dist worksteal)
 
 test-pooled: install-dev ## run the tests through PgBouncer in transaction mode (needs pgbouncer). ARGS=tests/orders
 	@exec $(BIN)/python -m tests.pooled $(ARGS)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import SuspiciousOperation
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions
@@ -17,7 +18,7 @@ from orders import services as orders
 from products import services as products
 from shop.toolkit import idempotency, refusals, sheets, transactions
 from shop.toolkit.parsers import PayloadTooLarge
-from shop.toolkit.problems import problem
+from shop.toolkit.problems import bad_request, problem
 from shop.toolkit.uploads import UploadTooLarge
 from users import services as users
 
@@ -197,6 +198,8 @@ def answer(exception: Exception, context: Mapping[str, Any]) -> HttpResponse | N
         return _refusal(exception)
     if isinstance(exception, exceptions.ValidationError):
         return _invalid(exception)
+    if isinstance(exception, SuspiciousOperation):
+        return bad_request(context["request"], exception)
     if isinstance(exception, Http404):
         exception = exceptions.NotFound()
     elif isinstance(exception, DjangoPermissionDenied):

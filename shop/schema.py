@@ -17,7 +17,7 @@ from shop.toolkit import idempotency
 from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
 from shop.toolkit.parsers import StrictJSONParser
 from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
-from shop.toolkit.shapes import Amount, CurrencyCode, Shape, Text
+from shop.toolkit.shapes import Amount, CurrencyCode, QueryShape, Shape, Text
 from shop.toolkit.views import ApiView
 
 UNSAFE = ("POST", "PATCH", "DELETE")
@@ -143,6 +143,15 @@ class OperationSchema(AutoSchema):
             return {"pattern": TEXT_OR_NONE if field.allow_blank else SOME_TEXT, **schema}
         return schema
 
+    def _insert_field_validators(self, field: Any, schema: dict[str, Any]) -> None:
+        """Describe a text that may be blank by its pattern alone, which takes the empty text: the generator adds an
+        alternative for that, and `oneOf` refuses what two alternatives take."""
+        super()._insert_field_validators(field, schema)  # type: ignore[no-untyped-call]
+        text = schema.get("oneOf", [{}])[0]
+        if text.get("pattern") == TEXT_OR_NONE:
+            del schema["oneOf"]
+            schema.update(text)
+
     def get_override_parameters(self) -> list[Any]:
         given: list[Any] = super().get_override_parameters()
         return [*given, IDEMPOTENCY_KEY] if self._keeps_answers() else given
@@ -216,7 +225,7 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     schemas = result["components"]["schemas"]
     operations = [operation for path in result["paths"].values() for operation in path.values()]
     for schema in schemas.values():
-        if schema.get("description") == Shape.__doc__:
+        if schema.get("description") in (Shape.__doc__, QueryShape.__doc__):
             del schema["description"]  # inherited, and of no use to a client
     schemas["Problem"]["properties"] |= MEMBERS
     # Named, but not closed: a client must not break at the first code that comes later.

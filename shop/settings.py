@@ -456,6 +456,14 @@ if METRICS_TOKEN:
 # --- Logs ------------------------------------------------------------------------------------------------------------
 
 LOG_FORMAT = choice("LOG_FORMAT", default="json", choices=("json", "line"))
+# What a client alone causes: refused in the answer, and else a traceback in the log for whoever likes to write one.
+REFUSED_BY_DJANGO = (
+    "DisallowedHost",
+    "RequestDataTooBig",
+    "SuspiciousMultipartForm",
+    "TooManyFieldsSent",
+    "TooManyFilesSent",
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -474,6 +482,6 @@ LOGGING = {
         "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
         # It tells of each job that it begins and ends; what fails it tells above that.
         "procrastinate": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},
+        **{f"django.security.{kind}": {"handlers": ["nowhere"], "propagate": False} for kind in REFUSED_BY_DJANGO},
     },
 }

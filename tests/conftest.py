@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import hypothesis
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
 
 from benchmarks import production_server
 from tests import factories
 
-TRIGGER_GUARDED = ("inventory_movement",)
+KEPT = ("django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions")
+GROWN_BYTES = 1 << 20
 
 
 # Two profiles: the tests' own, and `make fuzz` for a long run.
@@ -41,14 +42,29 @@ def database(_database) -> Iterator[None]:
 
 
 def empty_tables() -> None:
-    kept = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
-    with connection.cursor() as cursor:
-        tables = [name for name in connection.introspection.table_names(cursor) if name not in kept]
-        for name in TRIGGER_GUARDED:
-            cursor.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
-        cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")
-        for name in TRIGGER_GUARDED:
-            cursor.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+    """Remove all rows but those of migrations, and start the sequences anew.
+
+    DELETE takes a fifth of TRUNCATE's time, which gives every table and index a new file, and has every connection plan
+    its statements anew. It leaves dead rows behind: a table that has grown by them is truncated.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        tables = [name for name in connection.introspection.table_names(cursor) if name not in KEPT]
+        cursor.execute(f"LOCK TABLE {', '.join(tables)}")  # whatever is still at work for the last test ends first
+        filled = " UNION ALL ".join(
+            f"SELECT '{name}', pg_relation_size('{name}') WHERE EXISTS (SELECT FROM {name})" for name in tables
+        )
+        cursor.execute(filled)
+        sizes = dict(cursor.fetchall())
+        cursor.execute("SET LOCAL session_replication_role = replica")  # the ledger refuses both, and there is no order
+        if max(sizes.values(), default=0) > GROWN_BYTES:
+            cursor.execute(f"TRUNCATE {', '.join(tables)}")
+        else:
+            cursor.execute("; ".join(f"DELETE FROM {name}" for name in sizes) or "SELECT")
+        cursor.execute(
+            "SELECT setval(format('%%I', sequencename)::regclass, 1, false) FROM pg_sequences"
+            " WHERE last_value IS NOT NULL AND sequencename <> ALL (%s)",
+            [[f"{name}_id_seq" for name in KEPT]],
+        )
         cursor.execute(
             "INSERT INTO inventory_warehouse (code, name, priority, is_active)"
             " VALUES ('MAIN', 'Main warehouse', 100, true)"

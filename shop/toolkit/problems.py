@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
@@ -64,10 +66,24 @@ def method_not_allowed(allowed: str) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what Django refuses before any view runs: a foreign Host header, a broken upload."""
+    """Answer what Django refuses, before a view runs or when one first reads a parameter or a form: a foreign Host
+    header, a broken upload, more of something than DATA_UPLOAD_* allows."""
+    if isinstance(exception, RequestDataTooBig):
+        said = f"The fields of a form may have at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes; send less."
+        return problem(413, "payload_too_large", "Payload too large", said)
+    if isinstance(exception, TooManyFieldsSent):
+        return _too_many("fields", settings.DATA_UPLOAD_MAX_NUMBER_FIELDS, "parameters or fields")
+    if isinstance(exception, TooManyFilesSent):
+        return _too_many("files", settings.DATA_UPLOAD_MAX_NUMBER_FILES, "files")
     return problem(
         400, "invalid", "Bad request", "The request is not one that this server accepts.", members={"errors": []}
     )
+
+
+def _too_many(kind: str, limit: int, named: str) -> HttpResponse:
+    said = f"A request may have at most {limit:,} {named}; send fewer."
+    errors = [{"field": "", "code": f"too_many_{kind}", "detail": said}]
+    return problem(400, "invalid", "Invalid request", said, members={"errors": errors})
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:

@@ -216,14 +216,18 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+# As Python's libraries write a flag in forms and query strings, too.
+_FLAGS = {"true": True, "True": True, "false": False, "False": False}
+
+
 class Flag(serializers.BooleanField):
-    """A JSON boolean; in a query string, `true` or `false`."""
+    """A JSON boolean; in a query string or a form, `true` or `false`, or Python's `True` or `False`."""
 
     default_error_messages = {"not_boolean": "true or false is needed."}
 
     def to_internal_value(self, data: Any) -> bool:
         if isinstance(self.root, PageQuery | QueryShape):
-            data = {"true": True, "false": False}.get(data)
+            data = _FLAGS.get(data)
         if not isinstance(data, bool):
             self.fail("not_boolean")
         return data

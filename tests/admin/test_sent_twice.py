@@ -210,7 +210,10 @@ def test_a_form_that_is_older_than_the_kept_keys_asks_for_a_reload(root, mug, ag
     assert on_hand(mug.id) == {"MAIN": 10}
 
 
-@pytest.mark.parametrize("key", ["", "made up", "1:abc:def:ghi", TimestampSigner(salt="other").sign("1:x")])
+@pytest.mark.parametrize(
+    "key",
+    ["", "made up", "1:abc:def:ghi", pytest.param(TimestampSigner(salt="other").sign("1:x"), id="of another salt")],
+)
 def test_a_key_that_is_not_ours_does_nothing(root, mug, key):
     response = root.post(f"{ITEMS}{mug.id}/receive/", {"form_key": key, "warehouse": "MAIN", "quantity": 5})
 

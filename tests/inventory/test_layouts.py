@@ -116,7 +116,7 @@ TEXT = "sku;warehouse;quantity\r\nMÜG;Köln;5\r\n"
         (TEXT.replace(";", ",").encode(), "CSV, UTF-8, separated by comma"),
         (b"sep=;\r\n" + TEXT.encode(), "CSV, UTF-8, separated by semicolon"),
         (b"\r\n\r\n" + TEXT.replace("\r\n", "\r").encode(), "CSV, UTF-8, separated by semicolon"),
-        (gzip.compress(TEXT.encode("cp1252")), "CSV, gzip, Windows-1252, separated by semicolon"),
+        (gzip.compress(TEXT.encode("cp1252"), mtime=0), "CSV, gzip, Windows-1252, separated by semicolon"),
     ],
 )
 def test_encoding_and_separator_are_found_out_and_said(database, content, said):

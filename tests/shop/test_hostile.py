@@ -8,7 +8,7 @@ from tests import factories
 from tests.conftest import fetch
 
 ORDERS, CHECK, PRODUCTS, USERS = "/api/v1/orders", "/api/v1/inventory/check", "/api/v1/products", "/api/v1/users"
-TOKEN = "/api/v1/auth/token"
+TOKEN, ITEMS = "/api/v1/auth/token", "/api/v1/inventory/items"
 
 
 def order(quantity: str) -> bytes:
@@ -57,6 +57,7 @@ REFUSED = [
     ("GET", f"{PRODUCTS}?user__password__startswith=a", None, 400, "invalid", "user__password__startswith"),
     ("GET", f"{PRODUCTS}?search=a&search=b", None, 400, "invalid", "search"),
     ("GET", f"{PRODUCTS}?search=%00", None, 400, "invalid", "search"),
+    *(("GET", f"{ITEMS}?low_stock={text}", None, 400, "invalid", "low_stock") for text in ("", "1", "TRUE", "on")),
     ("GET", f"{CHECK}?product_id=1&quantity=1.0", None, 400, "invalid", "quantity"),
     ("GET", f"{CHECK}?product_id={2**64}", None, 400, "invalid", "product_id"),
     ("GET", f"{PRODUCTS}/{2**63}", None, 404, "not_found", None),
@@ -84,6 +85,14 @@ def test_it_is_refused_for_what_it_is(staff, method, path, body, status, code, f
         fields = [error["field"] for error in answer.json()["errors"]]
         assert any(found == field or (not field) for found in fields), fields
     assert fetch("SELECT (SELECT count(*) FROM orders_order), (SELECT count(*) FROM products_product)") == before
+
+
+@pytest.mark.parametrize(("text", "found"), [("true", "LOW"), ("True", "LOW"), ("false", "FULL"), ("False", "FULL")])
+def test_a_flag_is_read_as_javascript_and_python_write_it(staff, text, found):
+    low = factories.product(sku="LOW", stock=1)
+    factories.product(sku="FULL", stock=10)
+    staff.patch(f"{ITEMS}/{low.id}/stocks/MAIN", {"reorder_point": 5})
+    assert [item["sku"] for item in staff.get(f"{ITEMS}?low_stock={text}").json()["results"]] == [found]
 
 
 @pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, "a\tb"])

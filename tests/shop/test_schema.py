@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,18 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
+WHOLE = plain(document())
+
+
+def faults(schema: Any, value: Any) -> list[str]:
+    whole = {**schema, "components": WHOLE["components"]}
+    validator = jsonschema.Draft202012Validator(whole, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+    return [error.message for error in validator.iter_errors(value)]
+
+
 def test_the_document_is_openapi_3_1():
     assert document()["openapi"].startswith("3.1")
-    assert [error.message for error in OpenAPIV31SpecValidator(plain(document())).iter_errors()] == []
+    assert [error.message for error in OpenAPIV31SpecValidator(WHOLE).iter_errors()] == []
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=NAMES)
@@ -65,17 +75,63 @@ def contents() -> list[Any]:
 def test_an_example_is_what_its_schema_says(content):
     examples = [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
     assert examples
-    whole = plain({**content["schema"], "components": document()["components"]})
-    validator = jsonschema.Draft202012Validator(whole)
     for example in plain(examples):
-        assert [error.message for error in validator.iter_errors(example)] == []
+        assert faults(plain(content["schema"]), example) == []
 
 
 def test_parameters_have_examples_that_their_schemas_take():
     for _, _, operation in OPERATIONS:
         for parameter in operation.get("parameters", ()):
-            whole = plain({**parameter["schema"], "components": document()["components"]})
-            jsonschema.validate(plain(parameter["example"]), whole)
+            assert faults(plain(parameter["schema"]), plain(parameter["example"])) == []
+
+
+ALTERNATIVES = ("allOf", "oneOf", "anyOf")
+
+
+def places(part: Any, where: str = "#") -> Iterator[tuple[str, Any]]:
+    """Yield each schema that stands for a value of its own, with its place: components, parameters, headers, bodies and
+    answers, and every property and item in them."""
+    if isinstance(part, list):
+        for index, inner in enumerate(part):
+            yield from places(inner, f"{where}/{index}")
+    elif isinstance(part, dict):
+        for name, inner in part.items():
+            is_named = where.endswith(("/properties", "/components/schemas"))
+            if isinstance(inner, dict) and (is_named or name in ("schema", "items", "additionalProperties")):
+                yield f"{where}/{name}", inner
+            yield from places(inner, f"{where}/{name}")
+
+
+def told(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the defaults and examples of one value; one that stands in an alternative is the whole value's."""
+    if "default" in schema:
+        yield "default", schema["default"]
+    examples = [schema["example"]] if "example" in schema else []
+    yield from (("example", example) for example in [*examples, *schema.get("examples", ())])
+    for inner in (found for kind in ALTERNATIVES for found in schema.get(kind, ())):
+        yield from told(inner)
+
+
+PLACES = list(places({"components": WHOLE["components"], "paths": WHOLE["paths"]}))
+
+
+def test_a_default_is_a_value_that_its_schema_takes():
+    found = [(where, kind, value, schema) for where, schema in PLACES for kind, value in told(schema)]
+    assert len([kind for _, kind, *_ in found if kind == "default"]) > 10
+    assert len([kind for _, kind, *_ in found if kind == "example"]) > 10
+    wrong = [(where, kind, value, faults(schema, value)) for where, kind, value, schema in found]
+    assert [row for row in wrong if row[-1]] == []
+
+
+def test_of_alternatives_exactly_one_takes_a_value():
+    """Where two do, `oneOf` takes none: an empty note would be refused by whoever checks it before it is sent."""
+    overlapping = [
+        (where, value)
+        for where, schema in PLACES
+        for value in ("", "text", "MUG", 0, True, None, [], {})
+        if sum(not faults(one, value) for one in schema.get("oneOf", ())) > 1
+    ]
+    assert overlapping == []
 
 
 JSON = [

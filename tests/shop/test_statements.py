@@ -170,13 +170,29 @@ def many_movements(world: World) -> None:
         client.post(f"{ITEMS}/{world.product.id}/adjustments", ADJUSTMENT)
 
 
+def many_orders(world: World) -> None:
+    pair = two_for_all()
+    for _ in range(ROWS_OF_A_PAGE[1]):
+        factories.order(world.caller, *pair)
+
+
+def many_reservations(world: World) -> None:
+    pair = two_for_all()
+    for _ in range(ROWS_OF_A_PAGE[1]):
+        factories.reservation(*pair, owner="api")
+
+
+def two_for_all() -> list[tuple[int, int]]:
+    return [(factories.product(stock=ROWS_OF_A_PAGE[1]).id, 1) for _ in range(2)]
+
+
 BY_ROWS = {
     "GET /users": (f"{V1}/users", many_users),
     "GET /products": (f"{V1}/products", lambda w: lines_of(w, ROWS_OF_A_PAGE[1])),
-    "GET /orders": (f"{V1}/orders", lambda w: [order_in(w, 2) for _ in range(ROWS_OF_A_PAGE[1])]),
+    "GET /orders": (f"{V1}/orders", many_orders),
     "GET /inventory/items": (ITEMS, lambda w: lines_of(w, ROWS_OF_A_PAGE[1])),
     "GET /inventory/items/<product_id>/movements": (f"{ITEMS}/{{product_id}}/movements", many_movements),
-    "GET /inventory/reservations": (HOLDS, lambda w: [hold_of(w, 2) for _ in range(ROWS_OF_A_PAGE[1])]),
+    "GET /inventory/reservations": (HOLDS, many_reservations),
     "GET /inventory/warehouses": (f"{V1}/inventory/warehouses", many_warehouses),
     "GET /inventory/imports": (IMPORTS, many_imports),
 }

@@ -1,6 +1,7 @@
 """Bounds on the parts of a workbook, kept while they are unpacked bit by bit, before the reader sees any of them."""
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
 from functools import cache
 from xml.parsers import expat
@@ -21,6 +22,7 @@ MAX_TOKEN = 1 << 20  # bytes
 MAX_ELEMENTS = 8_000_000  # four for each cell, and the texts; they cost time only
 MAX_LISTED = 100_000  # of what the reader keeps a list of
 LISTED = frozenset({"sheet", "definedName", "Relationship", "numFmt", "xf", "mergeCell"})
+UTF16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 STRINGS = "sharedstrings.xml"
 AGAIN = "Save it again, or as CSV."
 AS_CSV = "Save it as CSV, which has no such limit."
@@ -43,7 +45,7 @@ class Measure:
     def read(self, blocks: Iterable[bytes], name: str) -> None:
         """Parse a part that comes in blocks and count what is in it."""
         self._start_part(name.casefold())
-        # As the reader takes it, whatever the part says: else each of the two would read other elements.
+        # As the reader takes it, and nothing else: else each of the two would read other elements.
         parser = expat.ParserCreate("UTF-8")
         parser.buffer_text = True
         parser.XmlDeclHandler = _refuse_encoding
@@ -54,6 +56,8 @@ class Measure:
         fed = 0
         try:
             for block in blocks:
+                if not fed and (block.startswith(UTF16) or b"\0" in block[:4]):
+                    _refuse_encoding("", "utf-16", 0)
                 parser.Parse(block)
                 fed += len(block)
                 # A token without end is parsed from its beginning with each block.

@@ -324,7 +324,7 @@ class UploadShape(QueryShape):
     on_error = serializers.ChoiceField(
         choices=["abort", "skip"], default="abort", help_text="Whether one refused row refuses all."
     )
-    dry_run = Flag(default=False, help_text="Say what would change, and change nothing.")
+    dry_run = Flag(default=False, help_text="Say what would change, and change nothing. Large ones are answered 202.")
     again = Flag(default=False, help_text="Load a file that was loaded before.")
     warehouse = Text(max_length=32, required=False, help_text="For a file without a column of warehouses.")
     map = MappingField(required=False, max_length=10_000, help_text="Which column is which field, as a JSON object.")

@@ -33,7 +33,7 @@ def _stock(user: Any) -> dict[str, Any]:
         cards.append(("Overdue holds", health.overdue_holds, f"{holds}?overdue=1"))
     if user.has_perm("inventory.view_stockimport"):
         imports = reverse("admin:inventory_stockimport_changelist")
-        unfinished = "status__in=staged,applying,aborting,undoing&is_dry_run__exact=0"
+        unfinished = "status__in=staged,applying,aborting,undoing"
         cards.append(("Stale imports", health.stale_imports, f"{imports}?{unfinished}"))
     return {
         "cards": cards,

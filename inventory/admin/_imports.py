@@ -9,8 +9,9 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.views.generic import View
 from unfold.decorators import display
 from unfold.widgets import (
@@ -34,6 +35,15 @@ MODES = [
     ("adjust", "What is to be added"),
     ("count", "What was counted"),
 ]
+
+REFRESH_SECONDS = 3
+# What the page of an import says while a worker has it.
+UNDER_WAY = {
+    "staged": "The rows are being checked. Nothing is written yet.",
+    "applying": "The rows are being written.",
+    "aborting": "A row became wrong while the file was written. What was written is being taken back.",
+    "undoing": "The import is being taken back.",
+}
 
 
 class UploadForm(forms.Form):
@@ -86,7 +96,9 @@ class UploadPage(WarehousesPage, ListPage):
                 request, import_id=new_id(), path=path, limits=limits, actor_id=self.actor_id
             )
         self.made = models.StockImport.objects.get(pk=document.id)
-        return f"Checked {document.rows:,} rows; nothing is written yet."
+        if document.is_finished:
+            return f"Checked {document.rows:,} rows; nothing is written yet."
+        return f"{document.rows:,} rows are being checked; nothing is written yet. This page shows when it is done."
 
     def done_at(self) -> str:
         return self.address("change", self.history_object().pk)
@@ -106,7 +118,7 @@ class ApprovePage(ServicePage):
         document = inventory.approve_at_once(self.row.pk, actor_id=self.actor_id)
         if document.status == "refused":
             return f"Nothing was written: {document.refused:,} rows are refused as the stock is now."
-        return "Written." if document.is_finished else f"{document.rows:,} rows are being written; reload this page."
+        return "Written." if document.is_finished else f"{document.rows:,} rows are being written."
 
 
 class UndoPage(ServicePage):
@@ -121,7 +133,7 @@ class UndoPage(ServicePage):
     def act(self, given: dict[str, Any]) -> str:
         document = inventory.undo_at_once(self.row.pk, undo_id=new_id(), actor_id=self.actor_id)
         if not document.is_finished or document.undone_by is None:
-            return "It is being taken back; reload this page."
+            return "It is being taken back."
         undo = inventory.get_import(document.undone_by)
         return f"Taken back: {undo.changed:,} rows; {undo.refused:,} whose units are gone are refused."
 
@@ -186,11 +198,19 @@ class StockImportAdmin(ReadOnlyAdmin):
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return _detail(inventory.get_import(row.pk))
 
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Have the page of an import that is being worked on ask again until it is done."""
+        response = super().change_view(request, *args, **kwargs)
+        if isinstance(response, TemplateResponse) and (response.context_data or {}).get("under_way"):
+            response.headers["Refresh"] = str(REFRESH_SECONDS)
+        return response
+
 
 def _detail(document: inventory.StockImport) -> dict[str, Any]:
     """Return what the page of an import shows: the diff that it made, or would make."""
     figures = [(name, getattr(document, name)) for name in ("rows", "new", "changed", "unchanged", "refused")]
     return {
+        "under_way": UNDER_WAY.get(document.status),
         "must_be_mended": document.status == "checked" and document.on_error == "abort" and document.refused > 0,
         "figures": figures,
         "units": {

@@ -19,7 +19,7 @@ from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
 
 LISTED_ERRORS = 20
 READ_AT_ONCE = 5000
-ABANDONED, UNAPPROVED, KEPT = timedelta(hours=1), timedelta(days=1), timedelta(days=30)
+UNAPPROVED, KEPT = timedelta(days=1), timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -141,25 +141,23 @@ def list_imports(*, page: PageRequest, visible_to: int | None = None) -> Page[St
 
 
 def unfinished_imports() -> list[UUID]:
-    """Return the imports that wait to be advanced, oldest first."""
-    rows = models.StockImport.objects.filter(status__in=models.UNFINISHED, is_dry_run=False, undoes__isnull=True)
+    """Return the imports and dry runs that wait to be advanced, oldest first."""
+    rows = models.StockImport.objects.filter(status__in=models.UNFINISHED, undoes__isnull=True)
     return list(rows.order_by("created_at").values_list("pk", flat=True))
 
 
 @transaction.atomic(savepoint=False)
 def clear_imports(*, now: datetime) -> int:
-    """Forget what nobody will ask for: dry runs that were cut off or not approved, and
-    refused rows after KEPT; return how many rows.
+    """Forget rows that nobody will ask for: of dry runs that were not approved, and refused ones after KEPT; return
+    how many.
 
     The documents of what was loaded stay, and so do the rows that an undo could not take back.
     """
-    dry_runs = models.StockImport.objects.filter(is_dry_run=True)
-    cut_off = dry_runs.filter(status=models.ImportStatus.STAGED, created_at__lt=now - ABANDONED)
-    unapproved = dry_runs.filter(is_reviewed=True, finished_at__lt=now - UNAPPROVED)
+    reviewed = models.StockImport.objects.filter(is_dry_run=True, is_reviewed=True)
+    unapproved = reviewed.filter(finished_at__lt=now - UNAPPROVED)
     old = models.StockImport.objects.filter(finished_at__lt=now - KEPT, undoes__isnull=True)
-    rows, _ = models.ImportRow.objects.filter(stock_import__in=cut_off | unapproved).delete()
+    rows, _ = models.ImportRow.objects.filter(stock_import__in=unapproved).delete()
     unapproved.update(is_reviewed=False)
-    cut_off.delete()
     more, _ = models.ImportRow.objects.filter(stock_import__in=old).delete()
     return rows + more
 

@@ -37,7 +37,7 @@ OnStep = Callable[[StockImport], None]
 def load_import(
     request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, actor_id: int | None
 ) -> StockImport:
-    """Stage a file, and finish it at once when it is a dry run or one chunk; else a worker will.
+    """Stage a file, and finish it at once when it is one chunk, dry run or not; else a worker will.
 
     Shapes and refusals are those of `stage_import`.
     """
@@ -46,7 +46,7 @@ def load_import(
 
 
 def _finish_if_small(document: StockImport) -> StockImport:
-    if document.dry_run or document.rows <= CHUNK_ROWS:
+    if document.rows <= CHUNK_ROWS:
         while not document.is_finished:
             document = advance_import(document.id)
     else:

@@ -39,10 +39,11 @@ class ImportListView(ApiView):
         responses=answers(201, ImportShape, "not_found", "warehouse_not_found", "already_imported", later=ImportShape),
     )
     def post(self, request: Request) -> HttpResponse:
-        """Load stock from a file; 202 when it is large and still being worked on.
+        """Load stock from a file, or say what it would change (`dry_run`); 202 while a large one is being worked on.
 
         CSV, CSV in gzip, or .xlsx, in the own layout, Shopify's, or any other with a `map`. What was refused is in
         `refused_rows`, and as a file of the same layout at `/errors`. Nothing was written when `status` is `refused`.
+        More than 1,000 rows are checked and applied after the answer: ask for the import until `finished_at` is there.
         """
         given = UploadShape.read(self.form)
         file = given.pop("file")

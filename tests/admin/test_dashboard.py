@@ -80,8 +80,9 @@ def test_the_last_verdict_on_the_books_is_said(database):
     assert re.search(r"The books were right at [-0-9]+ [0-9:]+ UTC: 18 checks", page)
 
 
-def test_an_import_that_is_unfinished_for_long_is_stale(database):
-    import_id = staged("sku,quantity\n" + factories.product().sku + ",1\n").id
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_import_that_is_unfinished_for_long_is_stale(database, dry_run):
+    import_id = staged("sku,quantity\n" + factories.product().sku + ",1\n", dry_run=dry_run).id
     client = signed_in(is_superuser=True)
     assert cards(client.get("/admin/").content.decode())["Stale imports"] == 0
     with connection.cursor() as cursor:

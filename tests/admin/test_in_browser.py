@@ -5,6 +5,8 @@ Skipped where there is no Chromium; `apt install chromium` brings one.
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,13 +16,14 @@ from django.db import connections
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks import ROOT
 from inventory import services as inventory
 from orders import services as orders
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin.test_sent_twice import slugs_of_pages
-from tests.conftest import fetch, wait_until
+from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand
 from users import models as user_models
 
@@ -93,6 +96,22 @@ def test_stock_is_received_from_the_list_to_the_message(page):
     page.get_by_text("Received 5 into MAIN.").wait_for()
     assert page.get_by_role("cell", name="DN-7").is_visible()
     assert on_hand(mug.id) == {"MAIN": 15}
+
+
+def test_the_page_of_a_large_file_shows_what_it_would_change_once_the_worker_has_checked_it(page, tmp_path):
+    factories.product(sku="MUG", stock=10)
+    path = tmp_path / "levels.csv"
+    path.write_text("sku,quantity\nMUG,25\n" + "".join(f"NONE-{number},1\n" for number in range(1_000)))
+    page.goto("/admin/inventory/stockimport/upload/")
+    page.locator("input[type=file]").set_input_files(path)
+    page.get_by_role("button", name="Check it").click()
+    page.get_by_role("status").get_by_text("The rows are being checked.").wait_for()
+    assert page.get_by_role("cell", name="+15").count() == 0
+
+    subprocess.run([sys.executable, "manage.py", "work", "--once"], cwd=ROOT, env=environment(), check=True)
+
+    page.get_by_role("cell", name="+15").wait_for()  # without a click
+    assert page.get_by_role("status").count() == 0
 
 
 def test_a_file_is_loaded_by_what_it_would_change(page, tmp_path):

@@ -9,11 +9,13 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from inventory import services as inventory
+from inventory.services import _imports
 from shop.toolkit import form_keys, transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -249,6 +251,34 @@ def test_a_file_is_checked_looked_at_written_and_taken_back(manager, mug):
     again = manager.post(f"{base}approve/")
     assert (again.status_code, "only a dry run that waits" in again.content.decode()) == (422, True)
     assert_books_are_right()
+
+
+def test_a_large_file_is_checked_by_the_worker_and_its_page_asks_until_it_is(manager, mug, monkeypatch):
+    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    factories.product(sku="POT", stock=1)
+
+    checked = upload(manager, "sku,quantity\nMUG,25\nPOT,1\n")
+    address = checked.headers["Location"]
+    waiting = manager.get(address)
+    assert waiting.headers["Refresh"] == "3"
+    page = waiting.content.decode()
+    assert "2 rows are being checked" in page
+    assert "The rows are being checked. Nothing is written yet." in page
+    assert "Write these changes" not in page
+    assert manager.post(address.replace("change/", "approve/")).status_code == 422
+
+    call_command("work", "--once")
+    shown = manager.get(address)
+    assert "Refresh" not in shown.headers
+    assert "+15" in shown.content.decode()
+    assert on_hand(mug.id) == {"MAIN": 10}
+
+    manager.post(address.replace("change/", "approve/"))
+    waiting = manager.get(address)
+    assert (waiting.headers["Refresh"], on_hand(mug.id)) == ("3", {"MAIN": 10})
+    call_command("work", "--once")
+    assert "Refresh" not in manager.get(address).headers
+    assert on_hand(mug.id) == {"MAIN": 25}
 
 
 def test_refused_rows_are_shown_and_keep_the_file_from_being_written(manager, mug):

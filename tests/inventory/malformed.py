@@ -5,6 +5,7 @@ import io
 import random
 import struct
 import zipfile
+from collections.abc import Callable
 
 HEADER = b"sku,quantity\n"
 GOOD = HEADER + b"MUG,5\n"
@@ -196,8 +197,126 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "no xml": (workbook(more={"xl/worksheets/sheet1.xml": b"not xml"}), "broken"),
     "no sheet": (workbook(more={"xl/workbook.xml": b"<workbook><sheets/></workbook>"}), "workbook"),
     "empty sheet": (workbook(""), "empty"),
+    "sheet in a folder of its own": (
+        workbook(
+            more={
+                "xl/_rels/workbook.xml.rels": WORKBOOK_RELS.replace(b"worksheets", b"elsewhere"),
+                "xl/elsewhere/sheet1.xml": sheet(WIDE),
+            }
+        ),
+        "cannot be read",
+    ),
+    "rows that are text in another encoding": (
+        workbook(
+            more={
+                "xl/worksheets/sheet1.xml": f"<a>{('<row/>' * 1000).encode().decode('utf-16-le')}</a>".encode("utf-16")
+            }
+        ),
+        "broken",
+    ),
+    "a column with a long name": (b"sku,quantity," + b"x" * 256 + b"\nMUG,5,\n", "a name has at most 255 characters"),
     "sheet in a strange place": (
         workbook(more={"xl/_rels/workbook.xml.rels": WORKBOOK_RELS.replace(b"sheet1.xml", b"sheet1.bin")}),
         "no part of that kind",
+    ),
+}
+
+
+# The parts that the reader of workbooks opens, and where more can be put into each.
+_MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+PARTS = {
+    "[Content_Types].xml": (CONTENT_TYPES, b"</Types>"),
+    "_rels/.rels": (RELS, b"</Relationships>"),
+    "xl/workbook.xml": (WORKBOOK, b"</workbook>"),
+    "xl/_rels/workbook.xml.rels": (WORKBOOK_RELS, b"</Relationships>"),
+    "xl/styles.xml": (f"<styleSheet {_MAIN}></styleSheet>".encode(), b"</styleSheet>"),
+    "xl/sharedStrings.xml": (f"<sst {_MAIN}></sst>".encode(), b"</sst>"),
+    "xl/worksheets/sheet1.xml": (sheet(GOOD_ROWS), b"</worksheet>"),
+}
+SHEET, BOOK = "xl/worksheets/sheet1.xml", "xl/workbook.xml"
+
+
+def with_more(part: str, content: bytes) -> bytes:
+    whole, end = PARTS[part]
+    return workbook(more={part: whole.replace(end, content + end)})
+
+
+def numbered(pattern: bytes, count: int) -> bytes:
+    return b"".join(pattern % number for number in range(count))
+
+
+def cells(cell: str) -> bytes:
+    return workbook(f'{HEADER_ROW}<row r="2">{cell}</row>')
+
+
+MILLION = 1_000_000
+# Files of mostly some kilobytes that would take hundreds of megabytes, or minutes, if all of each were read.
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    **{
+        f"nested elements in {part}": (lambda part=part: with_more(part, b"<a>" * 5 * MILLION), "deeper than 100")
+        for part in PARTS
+    },
+    **{
+        f"attributes of one element in {part}": (
+            lambda part=part: with_more(part, b"<a " + numbered(b"b%x='' ", 90_000) + b"/>"),
+            "more than 128 attributes",
+        )
+        for part in PARTS
+    },
+    "names of elements without end": (lambda: with_more(SHEET, numbered(b"<a%x/>", 3 * MILLION)), "10,000 names"),
+    "names of attributes without end": (
+        lambda: with_more(SHEET, numbered(b"<a b%x=''/>", 2 * MILLION)),
+        "10,000 names",
+    ),
+    "long names": (
+        lambda: with_more(SHEET, numbered(b"<a%d" + b"x" * 60_000 + b"/>", 1500)),
+        "an element with more than 255 characters",
+    ),
+    "elements without end": (lambda: with_more(SHEET, b"<a/>" * 9 * MILLION), "8,000,000 elements"),
+    "text without end": (lambda: with_more(SHEET, b"<a>" + b"x" * 100 * MILLION + b"</a>"), "a text of more than"),
+    "a text of a cell without end": (lambda: cells(text_cell("A2", "x" * 100 * MILLION)), "a text of more than"),
+    "a text of a cell in pieces": (
+        lambda: cells('<c r="A2" t="inlineStr"><is>' + "<r><t>x</t></r>" * 2 * MILLION + "</is></c>"),
+        "a text of more than",
+    ),
+    "a number without end": (lambda: cells('<c r="A2"><v>' + "9" * 100 * MILLION + "</v></c>"), "a text of more than"),
+    "a shared text in pieces": (
+        lambda: with_more("xl/sharedStrings.xml", b"<si>" + b"<r><t>x</t></r>" * 2 * MILLION + b"</si>"),
+        "a text of more than",
+    ),
+    "a cell again and again": (lambda: cells('<c r="A2"><v>1</v></c>' * 3 * MILLION), "cells are read"),
+    "sheets without end": (
+        lambda: with_more(BOOK, b'<sheet name="s" sheetId="1" r:id="rId1"/>' * 380_000),
+        "more than 100,000 sheets",
+    ),
+    "names of places without end": (
+        lambda: with_more(BOOK, b'<definedName name="a">A</definedName>' * 400_000),
+        "more than 100,000 sheets",
+    ),
+    "a book of names": (
+        lambda: with_more(BOOK, (b'<definedName name="a">' + b"A" * 100_000 + b"</definedName>") * 1200),
+        "at most 16,777,216 are read",
+    ),
+    "links without end": (
+        lambda: with_more(
+            "xl/_rels/workbook.xml.rels", numbered(b'<Relationship Id="r%x" Type="a/b" Target="x"/>', 300_000)
+        ),
+        "more than 100,000 sheets",
+    ),
+    "merged cells without end": (
+        lambda: with_more(SHEET, b"<mergeCells>" + b'<mergeCell ref="A1:B2"/>' * 4 * MILLION + b"</mergeCells>"),
+        "more than 100,000 sheets",
+    ),
+    "an archive of empty parts": (
+        lambda: archive({f"{number}": b"" for number in range(60_000)}),
+        "more than 1,000 parts",
+    ),
+    "a row over lines without end": (
+        lambda: gzip.compress(HEADER + (b"," * MILLION + b'"\n"') * 150 + b"\n"),
+        "row of more than",
+    ),
+    "members of gzip without end": (
+        lambda: gzip.compress(GOOD) + gzip.compress(b"") * 900_000,
+        "more than 100,000 members",
     ),
 }

@@ -147,7 +147,7 @@ BAD_ROWS = {
     "MUG,MAIN,99999999999999999999,,,,": f"quantity '99999999999999999999': {NO_NUMBER}",
     "MUG,MAIN,5,-1,,,": f"expected_on_hand '-1': {NO_LEVEL}",
     "MUG,MAIN,5,,whim,,": "reason 'whim': a reason is one of received, damaged, lost, found, correction, return, count",
-    f"MUG,MAIN,5,,,{'n' * 501},": f"note '{'n' * 501}': a note has at most 500 characters",
+    f"MUG,MAIN,5,,,{'n' * 501},": f"note '{'n' * 200}...': a note has at most 500 characters",
     f"MUG,MAIN,5,,,,{'r' * 101}": f"reference '{'r' * 101}': a reference has at most 100 characters",
     "MUG,MAIN,5": "row '': the row has 3 cells where the header has 7; empty cells count as well",
     "MUG,MAIN,5,,,,,x": "row '': the row has 8 cells where the header has 7; empty cells count as well",
@@ -599,19 +599,22 @@ def test_the_same_file_that_somebody_is_still_reading_is_being_loaded(database):
     assert isinstance(other, inventory.AlreadyImported)
 
 
-def test_old_refused_rows_and_dry_runs_that_were_cut_off_are_forgotten(database):
+def test_old_refused_rows_and_dry_runs_that_nobody_approved_are_forgotten(database):
     factories.product(sku="MUG", stock=5)
     refused = loaded("sku,quantity\nNONE,1\n")
     undo = undone_with_refusals()
-    staged("sku,quantity\nMUG,9\n", dry_run=True)
+    waiting = staged("sku,quantity\nMUG,8\n", dry_run=True, review=True)
+    loaded("sku,quantity\nMUG,9\n", dry_run=True, review=True)
     now = timezone.now()
     assert inventory.clear_imports(now=now) == 0
 
-    assert inventory.clear_imports(now=now + timedelta(hours=2)) == 1
+    assert inventory.clear_imports(now=now + timedelta(days=2)) == 1
     assert inventory.clear_imports(now=now + timedelta(days=31)) == 1
 
     assert inventory.get_import(refused.id).refused_rows == []
     assert len(inventory.get_import(undo.id).refused_rows) == 1
+    # However long the worker was away, a file that was taken is checked.
+    assert finished(waiting).changed == 1
 
 
 def undone_with_refusals() -> inventory.StockImport:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client
 
@@ -96,6 +97,28 @@ def test_a_dry_run_writes_nothing(staff, mug):
     document = upload(staff, dry_run="true").json()
     assert (document["status"], document["dry_run"], document["changed"]) == ("checked", True, 1)
     assert on_hand(mug.id) == {"MAIN": 2}
+
+
+def test_a_large_dry_run_is_accepted_and_finished_by_the_worker(staff, mug, monkeypatch):
+    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    text, key = "sku,quantity\nMUG,5\nNONE,6\n", {"idempotency-key": str(uuid4())}
+
+    response = upload(staff, text, dry_run="true", headers=key)
+    again = upload(staff, text, dry_run="true", headers=key)
+    waiting = response.json()
+    assert (response.status_code, waiting["status"], waiting["dry_run"], waiting["finished_at"]) == (
+        202, "staged", True, None,
+    )  # fmt: skip
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (response.content, "true")
+    assert fetch("SELECT task_name, args->>'import_id' FROM procrastinate_jobs") == [("finish_import", waiting["id"])]
+
+    call_command("work", "--once")
+
+    checked = staff.get(f"{URL}/{waiting['id']}").json()
+    assert (checked["status"], checked["changed"], checked["refused"]) == ("checked", 1, 1)
+    assert checked["refused_rows"][0]["value"] == "NONE"
+    assert on_hand(mug.id) == {"MAIN": 2}
+    assert upload(staff, "sku,quantity\nMUG,5\n", dry_run="true").status_code == 201  # one chunk
 
 
 def test_refused_rows_are_in_the_answer_and_a_file(staff, mug):

@@ -207,7 +207,12 @@ def test_it_has_a_connection_for_each_job(database):
     assert int(size) >= int(at_once)
 
 
-def test_a_dry_run_is_nobodys_to_finish(database):
-    factories.product(sku="MUG", stock=5)
-    staged("sku,quantity\nMUG,9\n", dry_run=True)
-    assert inventory.unfinished_imports() == []
+def test_it_finishes_a_dry_run_that_nobody_else_did_and_writes_nothing(database):
+    mug = factories.product(sku="MUG", stock=5)
+    document = staged("sku,quantity\nMUG,9\n", dry_run=True)
+
+    call_command("work", "--once")
+
+    assert (inventory.get_import(document.id).status, inventory.get_import(document.id).changed) == ("checked", 1)
+    assert on_hand(mug.id) == {"MAIN": 5}
+    assert waiting() == []

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from shop.toolkit.sheets._text import UnreadableFile, fold
 
+# Of a cell, in what is said of it: with all of it beside the row, the file of refused rows could not be read again.
+MAX_VALUE = 200
+MAX_LISTED = 20  # columns that a message names
 ERROR = "error"  # what is wrong with a row, in the files of refused rows; a file that is loaded may have it
 
 
@@ -51,7 +54,9 @@ class Layout:
         place = self.places.get(field)
         if place is None or place >= len(cells):
             return RefusedRow(line, field, "", detail)
-        return RefusedRow(line, self.columns[place], cells[place], detail)
+        value = cells[place]
+        said = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}..."
+        return RefusedRow(line, self.columns[place], said, detail)
 
     def mendable(self, refused: Iterable[tuple[list[str], RefusedRow]]) -> tuple[list[str], Iterator[list[str]]]:
         """Return refused rows as a table of this layout, with the error beside each, to be mended and loaded again."""
@@ -67,6 +72,11 @@ def _with_errors(refused: Iterable[tuple[list[str], RefusedRow]], width: int, pl
         mendable[place] = row.sentence
         # Behind everything else, where they are refused again as long as they are there.
         yield mendable + surplus
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = len(columns) - MAX_LISTED
+    return ", ".join(columns[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def folded(columns: Iterable[str]) -> dict[str, int]:
@@ -89,7 +99,7 @@ def by_name(
         return Layout("own layout", list(columns), places)
     said = f"there is no column {missing[0]}" if missing else f"the column {unknown[0]!r} is not known"
     raise UnreadableFile(
-        f"The file has the columns {', '.join(columns)}: {said}. The own layout has {' and '.join(required)}, and may "
+        f"The file has the columns {_listed(columns)}: {said}. The own layout has {' and '.join(required)}, and may "
         f"have {', '.join(optional)}; Shopify's files are known by their columns; for any other, say which column is "
         "which field (map)."
     )
@@ -109,7 +119,7 @@ def by_mapping(
         if field not in fields:
             raise UnreadableFile(f"There is no field {field!r} to map {column!r} to; there are {', '.join(fields)}.")
         if place is None:
-            raise UnreadableFile(f"The file has no column {column!r}; it has {', '.join(columns)}.")
+            raise UnreadableFile(f"The file has no column {column!r}; it has {_listed(columns)}.")
         if field in places:
             raise UnreadableFile(f"Two columns are mapped to {field}; which of them counts?")
         places[field] = place
@@ -119,5 +129,5 @@ def by_mapping(
             places[field] = place
     missing = [field for field in required if field not in places]
     if missing:
-        raise UnreadableFile(f"No column is mapped to {missing[0]}; the file has {', '.join(columns)}.")
+        raise UnreadableFile(f"No column is mapped to {missing[0]}; the file has {_listed(columns)}.")
     return Layout("mapped", list(columns), places)

@@ -13,12 +13,12 @@ from typing import IO, cast
 from zlib import error as ZlibError  # noqa: N812  # an exception
 
 from shop.toolkit.sheets import _xlsx
-from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, fold, plain
+from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, fold, occurrences, plain
 
 BLOCK = 1 << 20
 MAX_LINE = 1 << 20  # characters
 MAX_LINES = 10_000_000
-MAX_COLUMNS = 200
+MAX_COLUMNS, MAX_NAME = 200, 255
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 1 << 20
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ENCODINGS = {
@@ -29,6 +29,7 @@ ENCODINGS = {
     "utf-16-be": "UTF-16",
     "cp1252": "Windows-1252",
 }
+MEMBER, MAX_MEMBERS = b"\x1f\x8b\x08", 100_000  # of gzip
 GZIP, ZIP, OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 
 Row = tuple[int, list[str]]  # the line it begins on, its cells
@@ -65,6 +66,9 @@ def open_sheet(path: Path, *, max_bytes: int, max_lines: int = MAX_LINES) -> Ite
         if kind.startswith(ZIP):
             yield _workbook(path)
         elif kind.startswith(GZIP):
+            # Each costs the time of thousands of bytes, and may hold nothing.
+            if occurrences(path, MEMBER, most=MAX_MEMBERS) > MAX_MEMBERS:
+                raise UnreadableFile(f"The archive has more than {MAX_MEMBERS:,} members; pack the file as one.")
             with gzip.open(file) as unpacked:
                 yield _csv(_Bounded(unpacked, max_bytes, max_lines), "gzip, ")
         else:
@@ -208,20 +212,47 @@ def _width(head: str, separator: str) -> int:
 
 def _csv_rows(lines: Iterator[str], separator: str, *, before: int) -> Iterator[Row]:
     """Yield rows that say something, numbered from the line behind `before`."""
-    reader, first = csv.reader(lines, delimiter=separator, strict=True), before
+    bounded = _BoundedRows(lines)
+    reader, first = csv.reader(bounded, delimiter=separator, strict=True), before
     try:
         for cells in reader:
+            bounded.characters = 0
             line, before = before + 1, first + reader.line_num
             if len(cells) > MAX_COLUMNS:
                 raise UnreadableFile(f"Line {line} has {len(cells):,} columns; at most {MAX_COLUMNS} are read.")
-            if before > line and sum(map(len, cells)) > MAX_LINE:
-                raise UnreadableFile(f"Line {line} begins a row of more than {MAX_LINE:,} characters: it is no table.")
             if any(cells) and not (line == first + 1 and _SEP.fullmatch(separator.join(cells))):
                 yield line, [plain(cell) if cell[:1] == "'" else cell for cell in cells]
+    except _RowTooLong as error:
+        said = f"Line {before + 1} begins a row of more than {MAX_LINE:,} characters: it is no table."
+        raise UnreadableFile(said) from error
     except csv.Error as error:
         raise UnreadableFile(
             f"Line {before + 1}: {error}. A cell with quotes is written in quotes, each of its own doubled."
         ) from error
+
+
+class _RowTooLong(Exception):
+    pass
+
+
+class _BoundedRows:
+    """Lines for the csv module, which makes all cells of a row before it shows any, over as many lines as it takes.
+
+    Whoever takes a row from it sets `characters`, those of the row that is being read, back to 0.
+    """
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self.characters = lines, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.characters += len(line)
+        if self.characters > MAX_LINE:
+            raise _RowTooLong
+        return line
 
 
 _SEP = re.compile(r"sep=.?", re.IGNORECASE)
@@ -244,6 +275,8 @@ def _columns(header: list[str]) -> list[str]:
         raise UnreadableFile("The first line names no columns.")
     if len(columns) > MAX_COLUMNS:
         raise UnreadableFile(f"The file has {len(columns):,} columns; at most {MAX_COLUMNS} are read.")
+    if long := next((name for name in columns if len(name) > MAX_NAME), None):
+        raise UnreadableFile(f"A column is named {long[:40]!r} and so on; a name has at most {MAX_NAME} characters.")
     names = [fold(name) for name in columns]
     twice = sorted(column for column, name in zip(columns, names, strict=True) if name and names.count(name) > 1)
     if twice:

@@ -2,12 +2,13 @@
 
 import re
 from decimal import Decimal
+from pathlib import Path
 
 from shop.toolkit.refusals import Refusal
 
 NO_TEXT = "This is no text: it has NUL characters. Save the table as CSV or .xlsx."
-# The first characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV injection").
-_DANGEROUS = frozenset("=+-@\t\r")
+# The first characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV injection"), also in full width.
+_DANGEROUS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 _UNITS = re.compile(r"[+-]?[0-9]{1,18}")
 # One or two zeros after a point or a comma are a fraction that says nothing; three may be thousands.
@@ -20,6 +21,20 @@ class UnreadableFile(Refusal):
 
 class InvalidNumber(ValueError):
     """The text is no number of the kind; str() says what would be."""
+
+
+def occurrences(path: Path, signature: bytes, *, most: int) -> int:
+    """Return how often a signature occurs in a file; counting ends once it is more than `most`.
+
+    Archives have one before each of their parts, so this bounds how many there are without opening one.
+    """
+    count, rest = 0, b""
+    with path.open("rb") as file:
+        while count <= most and (block := file.read(1 << 20)):
+            block = rest + block
+            count += block.count(signature)
+            rest = block[1 - len(signature) :]
+    return count
 
 
 def defused(text: str) -> str:

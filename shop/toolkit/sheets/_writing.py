@@ -13,7 +13,7 @@ Cell = str | int | None
 def write_sheet(path: Path, kind: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> int:
     """Write a table to a file, row by row; `kind` is one of FORMATS. Return the number of rows.
 
-    Integers are written as numbers, text is defused, None is an empty cell.
+    Integers are written as numbers, text is defused, also in the names of columns; None is an empty cell.
     """
     return FORMATS[kind](path, columns, rows)
 
@@ -22,7 +22,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(columns)
+        writer.writerow([defused(name) for name in columns])
         for count, row in enumerate(rows, start=1):  # noqa: B007  # the last one is the result
             writer.writerow([defused(cell) if isinstance(cell, str) else cell for cell in row])
     return count
@@ -35,7 +35,7 @@ def _write_xlsx(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell
         sheet = book.add_worksheet("stock")
         sheet.freeze_panes(1, 0)
         for column, name in enumerate(columns):
-            sheet.write_string(0, column, name)
+            sheet.write_string(0, column, defused(name))
         for count, row in enumerate(rows, start=1):
             for column, cell in enumerate(row):
                 if isinstance(cell, int):

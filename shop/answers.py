@@ -2,20 +2,21 @@
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError, InterfaceError, OperationalError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from inventory import services as inventory
 from orders import services as orders
 from products import services as products
-from shop.toolkit import idempotency, refusals, sheets, transactions
+from shop.toolkit import idempotency, problems, refusals, sheets, transactions
 from shop.toolkit.parsers import PayloadTooLarge
 from shop.toolkit.problems import problem
 from shop.toolkit.uploads import UploadTooLarge
@@ -202,6 +203,13 @@ def answer(exception: Exception, context: Mapping[str, Any]) -> HttpResponse | N
     if isinstance(exception, exceptions.APIException):
         return _framework(exception)
     return _database(exception)
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    """Answer what was raised outside of the API's views and caught by nobody: by the database, or by a bug."""
+    # Django calls its handler while it handles the exception, which it does not hand over.
+    error = sys.exception()
+    return (_database(error) if isinstance(error, Exception) else None) or problems.crash()
 
 
 def _refusal(refusal: refusals.Refusal) -> HttpResponse:

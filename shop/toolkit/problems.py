@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
@@ -64,15 +66,29 @@ def method_not_allowed(allowed: str) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what Django refuses before any view runs: a foreign Host header, a broken upload."""
+    """Answer what Django refuses before any view runs: a foreign Host header, a broken upload, a form without end."""
+    if isinstance(exception, RequestDataTooBig):
+        said = f"The fields of a form may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes, its files not counted."
+        return problem(413, "payload_too_large", "Payload too large", said)
+    if isinstance(exception, TooManyFieldsSent | TooManyFilesSent):
+        fields, files = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS, settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        said = f"A form may have {fields:,} fields and {files:,} files."
+        return problem(400, "invalid", "Bad request", said, members={"errors": []})
     return problem(
         400, "invalid", "Bad request", "The request is not one that this server accepts.", members={"errors": []}
     )
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
-    """Answer what Django refuses: a permission, or (with a reason) a form without its token."""
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what somebody has no permission for."""
     return problem(403, "permission_denied", "Permission denied", "You may not do this.")
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form whose token is missing, or from before its sender signed in last."""
+    return problem(
+        403, "csrf_failed", "Form token refused", "The form's token is missing or out of date. Open the form again."
+    )
 
 
 def unknown_path(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -80,6 +96,6 @@ def unknown_path(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem(404, "not_found", "Not found", f"There is nothing at {request.path}.")
 
 
-def crash(request: HttpRequest) -> HttpResponse:
+def crash() -> HttpResponse:
     """Answer an uncaught bug; the traceback is in the log and nowhere else."""
     return problem(500, "internal_error", "Internal error", "Something went wrong on our side; it is in our log.")

@@ -4,81 +4,23 @@ Skipped where there is no Chromium; `apt install chromium` brings one.
 """
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth.models import Group
-from django.db import connections
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from inventory import services as inventory
 from orders import services as orders
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
+from tests.admin import browsing
+from tests.admin.browsing import DESKTOP, PHONE, faults_of, latency_of, member_of, open_count, scan, sign_in
 from tests.admin.test_sent_twice import slugs_of_pages
 from tests.conftest import fetch, wait_until
 from tests.inventory.imports import on_hand
-from users import models as user_models
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1300, "height": 900}
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look at the screens with"),
-    pytest.mark.argon2,  # the server is a process of its own and knows the hashes of production only
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(autouse=True)
-def _database_beside_the_browser(monkeypatch) -> Iterator[None]:
-    """The browser's driver keeps an event loop in this thread; the tests' own queries are no part of it."""
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    yield
-    connections.close_all()  # those of this loop; other tests have others
-
-
-@pytest.fixture
-def manager(server) -> str:
-    return member_of("Inventory manager")
-
-
-def member_of(group: str) -> str:
-    account = factories.user(is_staff=True)
-    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name=group))
-    return account.email
-
-
-@pytest.fixture
-def page(browser, server, manager) -> Iterator[Page]:
-    """A page of somebody who has signed in."""
-    context = browser.new_context(viewport=DESKTOP, base_url=server)
-    page = context.new_page()
-    sign_in(page, manager)
-    yield page
-    context.close()
-
-
-def sign_in(page: Page, email: str) -> None:
-    page.set_default_timeout(10_000)
-    page.goto("/admin/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(factories.PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "login" not in url)
+pytestmark = browsing.MARKS
 
 
 def test_stock_is_received_from_the_list_to_the_message(page):
@@ -147,30 +89,6 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     page.get_by_role("button", name="Set").click()
     page.get_by_text("Set to 3 in MAIN").wait_for()
     assert on_hand(mug.id) == {"MAIN": 3, "EAST": 4}
-
-
-def latency_of(page: Page) -> Callable[[int], None]:
-    """Return a function that sets how many milliseconds each request of a page takes, as in a far corner."""
-    session = page.context.new_cdp_session(page)
-
-    def let_take(milliseconds: int) -> None:
-        conditions = {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1}
-        session.send("Network.emulateNetworkConditions", conditions)
-
-    return let_take
-
-
-def open_count(page: Page) -> None:
-    """Open a count of the only warehouse, and wait until a scanner may begin."""
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
-
-
-def scan(page: Page, code: str) -> None:
-    """Type a code and Enter as scanners do, at once and without looking."""
-    page.keyboard.type(code)
-    page.keyboard.press("Enter")
 
 
 def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_in_the_middle(page):
@@ -632,12 +550,3 @@ def rows_to_look_at() -> dict[str, object]:
     count = inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
     inventory.record_count(count.id, product_id=mug.id, counted=6, actor_id=None)
     return {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id, "order_user": buyer.id}
-
-
-def faults_of(page: Page) -> list[tuple[str, str, str]]:
-    found = Axe().run(page).response["violations"]
-    return [(page.url, fault["id"], fault["nodes"][0]["html"][:150]) for fault in found if is_serious(fault)]
-
-
-def is_serious(fault: dict) -> bool:
-    return fault["impact"] in ("serious", "critical")

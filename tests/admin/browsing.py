@@ -1,4 +1,4 @@
-"""What tests in a real browser share. They are skipped where there is no Chromium; `apt install chromium` brings one."""
+"""What tests in a real browser share; they are skipped where there is no Chromium (`apt install chromium`)."""
 
 import shutil
 from collections.abc import Callable

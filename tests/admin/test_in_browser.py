@@ -7,7 +7,6 @@ import re
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page
 
 from inventory import services as inventory
 from orders import services as orders

@@ -52,6 +52,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     idempotency.KeyReused: Answer(422, "idempotency_key_reused", "Idempotency key reused"),
     users.UserNotFound: Answer(404, "user_not_found", "User not found"),
     users.OwnAccess: Answer(403, "permission_denied", "Permission denied"),
+    users.NotSuperuser: Answer(403, "permission_denied", "Permission denied"),
     users.EmailExists: Answer(409, "email_exists", "Email exists"),
     users.WeakPassword: Answer(
         400,

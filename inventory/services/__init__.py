@@ -114,6 +114,7 @@ from inventory.services._reading import (
     HistoryPoint,
     explain,
     item_as_of,
+    last_change,
     list_movements,
     stock_history,
 )
@@ -257,6 +258,7 @@ __all__ = [
     "get_warehouse",
     "is_within_scope",
     "item_as_of",
+    "last_change",
     "list_imports",
     "list_items",
     "list_movements",

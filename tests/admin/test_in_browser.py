@@ -90,6 +90,57 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     assert on_hand(mug.id) == {"MAIN": 3, "EAST": 4}
 
 
+def test_the_quantity_until_now_is_that_of_the_warehouse_that_is_chosen_by_keyboard(page):
+    factories.warehouse("EAST")
+    factories.warehouse("WEST")
+    mug = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 7})
+    page.goto(f"/admin/inventory/item/{mug.id}/set/")
+    until_now = page.get_by_label("Units on hand until now")
+    page.get_by_label(re.compile(r"Units on hand\W*$")).fill("4")
+    assert until_now.input_value() == "10"
+    place = page.get_by_label("Warehouse")
+    place.focus()
+    for key, units in (("ArrowDown", "7"), ("ArrowDown", "0"), ("ArrowUp", "7"), ("ArrowUp", "10"), ("E", "7")):
+        page.keyboard.press(key)
+        assert until_now.input_value() == units, key
+    assert page.get_by_label(re.compile(r"Units on hand\W*$")).input_value() == "4"
+    page.get_by_role("button", name="Set").click()
+    page.get_by_text("Set to 4 in EAST").wait_for()
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
+
+
+def test_a_set_form_without_its_script_or_after_back_compares_with_no_other_warehouse(page):
+    factories.warehouse("EAST")
+    mug = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 7})
+    path = f"/admin/inventory/item/{mug.id}/set/"
+
+    def set_in_east() -> None:
+        page.get_by_label("Warehouse").select_option("EAST")
+        page.get_by_label(re.compile(r"Units on hand\W*$")).fill("4")
+
+    page.goto(path)
+    set_in_east()
+    page.goto("/admin/")
+    page.go_back()  # the browser fills in what was chosen
+    page.wait_for_function(
+        "document.getElementById('id_expected_for').value === document.getElementById('id_warehouse').value"
+    )
+    assert (
+        page.get_by_label("Units on hand until now").input_value()
+        == {"EAST": "7", "MAIN": "10"}[page.get_by_label("Warehouse").input_value()]
+    )
+
+    page.context.route("**/inventory/set.js", lambda route: route.abort())
+    page.goto(path)
+    set_in_east()
+    page.get_by_role("button", name="Set").click()
+    page.get_by_role("alert").get_by_text("In EAST there are 7.").wait_for()
+    assert page.get_by_label("Units on hand until now").input_value() == "7"
+    page.get_by_role("button", name="Set").click()
+    page.get_by_text("Set to 4 in EAST").wait_for()
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
+
+
 def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_in_the_middle(page):
     skus = [f"SHELF-{number:02}" for number in range(40)]
     products = {sku: factories.product(sku=sku, stock=1).id for sku in skus}

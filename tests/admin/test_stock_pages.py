@@ -64,7 +64,7 @@ STEPS = {
     "receive": ({"warehouse": "MAIN", "quantity": 5, "reference": "DN-7"}, {"MAIN": 15}, "receive", "received"),
     "adjust": ({"warehouse": "MAIN", "delta": -3, "reason": "lost", "note": "shelf 4"}, {"MAIN": 7}, "adjust", "lost"),
     "set": (
-        {"warehouse": "MAIN", "quantity": 4, "expected_on_hand": 10, "reason": "count"},
+        {"warehouse": "MAIN", "quantity": 4, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
         {"MAIN": 4},
         "adjust",
         "count",
@@ -112,7 +112,7 @@ REFUSED = [
     ("set", {"warehouse": "MAIN", "quantity": 1, "reason": "count"}, "This field is required"),
     (
         "set",
-        {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "reason": "count"},
+        {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
         "7 units of MUG were to go, and at most 6 may",
     ),
 ]
@@ -135,13 +135,51 @@ def test_a_stale_form_says_what_changed_and_by_whom(clerk, mug):
     other.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
 
     response = clerk.post(
-        f"{ITEMS}{mug.id}/set/", {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "reason": "count"}
+        f"{ITEMS}{mug.id}/set/",
+        {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
     )
 
     said = response.content.decode()
     assert "15 units are on hand, which is not what was expected" in said
     assert f"The last change was receive (+5) by {other.email}" in said
     assert on_hand(mug.id) == {"MAIN": 15}
+
+
+def test_a_stale_form_names_who_changed_the_quantity_and_not_who_reserved_last(clerk, mug):
+    other = signed_in("Inventory clerk")
+    other.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
+    factories.reservation((mug.id, 1))
+    factories.order(factories.user(), (mug.id, 1))
+    given = {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"}
+
+    said = clerk.post(f"{ITEMS}{mug.id}/set/", given).content.decode()
+
+    assert f"The last change was receive (+5) by {other.email}" in said
+
+
+def test_a_quantity_is_never_compared_with_that_of_another_warehouse(clerk, mug):
+    """As from a browser without scripts, where another warehouse was chosen and its units were not filled in."""
+    factories.warehouse("EAST")
+    factories.warehouse("WEST", priority=1)
+    east = {"product_id": mug.id, "levels": [inventory.Level("EAST", 10)], "reference": "", "note": ""}
+    transactions.run(lambda: inventory.receive(**east, actor_id=None))
+    path = f"{ITEMS}{mug.id}/set/"
+    form = html.unescape(clerk.get(path).content.decode())
+    assert '{"MAIN": 10, "EAST": 10}' in form
+    assert re.search(r'name="expected_for" value="MAIN"', form)
+    given = {"warehouse": "EAST", "quantity": 3, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"}
+
+    refused = clerk.post(path, given)
+
+    again = refused.content.decode()
+    assert refused.status_code == 422
+    assert "the units until now were those of MAIN. In EAST there are 10" in again
+    assert re.search(r'name="expected_for" value="EAST"', again)
+    assert re.search(r'name="quantity" value="3"', again), "what was typed stays"
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 10}
+    assert "In WEST there are 0" in clerk.post(path, {**given, "warehouse": "WEST"}).content.decode()
+    assert clerk.post(path, {**given, "expected_for": "EAST"}).status_code == 302
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 3}
 
 
 def test_the_list_has_totals_filters_search_and_order(clerk, mug):

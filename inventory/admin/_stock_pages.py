@@ -5,7 +5,12 @@ from functools import cached_property
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from inventory import models
 from inventory import services as inventory
@@ -122,6 +127,28 @@ class WriteOffForm(_NoteForm):
     reason = _reason_field("damaged", "lost")
 
 
+class SetApartForm(_NoteForm):
+    field_order = ("warehouse", "what", "quantity", "reason")
+    warehouse = WarehouseField(label="Warehouse")
+    what = forms.ChoiceField(
+        label="What to do",
+        choices=[
+            ("aside", "Set aside: units on hand become unavailable"),
+            ("back", "Put back: they can be sold again"),
+        ],
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    quantity = _units_field("Units", 1)
+    reason = _reason_field(*inventory.MANUAL_REASONS)
+
+
+class DiscardForm(_NoteForm):
+    field_order = ("warehouse", "quantity", "reason")
+    warehouse = WarehouseField(label="Warehouse")
+    quantity = _units_field("Unavailable units that are thrown away", 1)
+    reason = _reason_field(*inventory.MANUAL_REASONS)
+
+
 class TransferForm(forms.Form):
     from_warehouse = WarehouseField(label="From")
     to_warehouse = WarehouseField(label="To")
@@ -173,6 +200,45 @@ class WriteOffPage(_StockPage):
         quantity = given.pop("quantity")
         movement = inventory.adjust(product_id=self.product_id, delta=-quantity, actor_id=self.actor_id, **given)
         return f"Wrote off {quantity} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
+
+
+class _UnavailablePage(_StockPage):
+    """A page about units that are on hand and cannot be sold; it shows how many there are."""
+
+    template_name = "inventory/unavailable.html"
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"reason": "damaged"}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        stocks = inventory.get_item(self.product_id, visible_to=self.actor_id).stocks
+        levels = {
+            "headers": ["warehouse", "on hand", "unavailable", "available"],
+            "rows": [[stock.warehouse, stock.on_hand, stock.unavailable, stock.available] for stock in stocks],
+        }
+        return super().get_context_data(levels=levels, **kwargs)
+
+
+class SetApartPage(_UnavailablePage):
+    form_class = SetApartForm
+    slug, label, icon, submit = "set-apart", "Set aside or put back", "inventory", "Do it"
+
+    def act(self, given: dict[str, Any]) -> str:
+        quantity, is_aside = given.pop("quantity"), given.pop("what") == "aside"
+        delta = quantity if is_aside else -quantity
+        movement = inventory.set_apart(product_id=self.product_id, delta=delta, actor_id=self.actor_id, **given)
+        done = f"{'Set aside' if is_aside else 'Put back'} {quantity} in {given['warehouse']} ({given['reason']})"
+        return f"{done}: {movement.unavailable} of {movement.on_hand} on hand are unavailable."
+
+
+class DiscardPage(_UnavailablePage):
+    form_class = DiscardForm
+    slug, label, icon = "discard", "Discard", "delete_forever"
+
+    def act(self, given: dict[str, Any]) -> str:
+        movement = inventory.discard(product_id=self.product_id, actor_id=self.actor_id, **given)
+        done = f"Discarded {given['quantity']} in {given['warehouse']} ({given['reason']})"
+        return f"{done}: {movement.on_hand} on hand, {movement.unavailable} of them unavailable."
 
 
 class TransferPage(_StockPage):

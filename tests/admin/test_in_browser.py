@@ -337,6 +337,8 @@ def forms(mug: int, hold: object, order: object, pending: object, counts: list, 
         f"{item}/set/": {"quantity": "20"},
         f"{item}/write-off/": {"quantity": "1"},
         f"{item}/transfer/": {"quantity": "1", "to_warehouse": "EAST"},
+        f"{item}/set-apart/": {"quantity": "2", "what": "aside"},
+        f"{item}/discard/": {"quantity": "1"},
         "/admin/inventory/stockimport/upload/": {"file": "sku,quantity\nMUG,25\n", "warehouse": "MAIN"},
         "IMPORT/approve/": {},
         "IMPORT/undo/": {},
@@ -392,6 +394,8 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
             if name == "file":
                 (tmp_path / "levels.csv").write_text(value)
                 field.set_input_files(tmp_path / "levels.csv")
+            elif field.get_attribute("type") == "radio":
+                page.locator(f"form[method=post] [name={name}][value={value}]").check()
             elif field.evaluate("field => field.tagName") == "SELECT":
                 field.select_option(value)
             else:
@@ -409,7 +413,7 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
             document = page.url.replace("change/", "")
     context.close()
     assert done == slugs_of_pages()
-    assert on_hand(mug.id) == {"MAIN": 17, "EAST": 1}
+    assert on_hand(mug.id) == {"MAIN": 16, "EAST": 1}
     assert fetch("SELECT sum(counted) FROM inventory_countline WHERE count_id = %s", counts[0]) == [(4,)]
 
 
@@ -453,6 +457,32 @@ def test_back_and_submit_again_is_one_change_and_a_new_visit_is_another(page):
     receive()
     page.get_by_text("Received 5 into MAIN.", exact=True).wait_for()
     assert on_hand(mug.id) == {"MAIN": 25}
+
+
+def test_a_damaged_return_is_put_back_or_discarded(page):
+    mug = factories.product(sku="MUG", stock=10)
+    order = factories.order(factories.user(), (mug.id, 3))
+    done = {"actor_id": factories.user().id, "now": timezone.now()}
+    units = [inventory.Demand(mug.id, 3)]
+    transactions.run(lambda: orders.confirm_order(order.id, visible_to=None, payment_reference="", **done))
+    transactions.run(lambda: orders.fulfill_order(order.id, items=units, **done))
+    transactions.run(lambda: orders.return_items(order.id, items=units, resalable=False, note="", **done))
+    page.goto(f"/admin/inventory/item/{mug.id}/change/")
+    page.get_by_role("link", name="Set aside or put back").click()
+    assert page.get_by_role("row", name="MAIN 10 3 7").is_visible()
+    page.get_by_label("Put back: they can be sold again").check()
+    page.get_by_label(re.compile(r"Units\W*$")).fill("1")
+    page.get_by_label("Reason").select_option("found")
+    page.get_by_role("button", name="Do it").click()
+    page.get_by_text("Put back 1 in MAIN (found): 2 of 10 on hand are unavailable.").wait_for()
+
+    page.get_by_role("link", name="Discard").click()
+    page.get_by_label("Unavailable units that are thrown away").fill("2")
+    page.get_by_label("Note").fill("broken handle")
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_text("Discarded 2 in MAIN (damaged): 8 on hand, 0 of them unavailable.").wait_for()
+    assert page.get_by_role("cell", name="-2 → 0").is_visible(), "the ledger shows what is unavailable"
+    assert on_hand(mug.id) == {"MAIN": 8}
 
 
 def test_a_hold_is_released_from_the_item_with_a_reason(page):
@@ -530,6 +560,8 @@ PAGES = (
     "/admin/inventory/item/",
     "/admin/inventory/item/{item}/change/",
     "/admin/inventory/item/{item}/set/",
+    "/admin/inventory/item/{item}/set-apart/",
+    "/admin/inventory/item/{item}/discard/",
     "/admin/inventory/item/{item}/movements/",
     "/admin/inventory/stockimport/",
     "/admin/inventory/stockimport/upload/",

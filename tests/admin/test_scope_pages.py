@@ -46,10 +46,11 @@ def test_they_see_theirs(easterner, mug):
     assert "WEST" not in easterner.get("/admin/inventory/warehouse/").content.decode()
 
 
-@pytest.mark.parametrize("step", ["receive", "adjust", "write-off", "set", "transfer"])
+@pytest.mark.parametrize("step", ["receive", "adjust", "write-off", "set", "transfer", "set-apart", "discard"])
 def test_they_are_offered_theirs_and_others_are_refused(easterner, mug, step):
     assert "WEST" not in easterner.get(f"{ITEMS}{mug.id}/{step}/").content.decode()
     given = {"quantity": 1, "delta": 1, "expected_on_hand": 404, "reason": "damaged", "warehouse": "WEST"}
+    given |= {"expected_for": "WEST", "what": "aside"}
     legs = {"from_warehouse": "WEST", "to_warehouse": "EAST"}
     refused = easterner.post(f"{ITEMS}{mug.id}/{step}/", given | legs)
     assert (refused.status_code, "Select a valid choice" in refused.content.decode()) == (422, True)

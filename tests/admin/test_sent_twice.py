@@ -77,6 +77,8 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
             "expected_for": "MAIN",
             "reason": "found",
         },
+        f"{ITEMS}{mug.id}/set-apart/": {**place, "what": "aside", "quantity": 2, "reason": "damaged"},
+        f"{ITEMS}{mug.id}/discard/": {**place, "quantity": 1, "reason": "damaged"},
         f"{IMPORTS}upload/": upload,
         f"{count_path}open/": place,
         f"{count_path}{counts[0].id}/enter/": {"sku": "MUG"},

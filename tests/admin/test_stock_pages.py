@@ -101,7 +101,37 @@ def test_a_step_is_in_stock_ledger_and_history_with_who_and_why(clerk, mug, step
     assert_books_are_right()
 
 
+def test_units_are_set_aside_put_back_and_discarded_and_the_ledger_shows_it(clerk, mug):
+    """Each is in stock, ledger and history, and shown as what is unavailable."""
+    place, path = {"warehouse": "MAIN", "reason": "damaged"}, f"{ITEMS}{mug.id}"
+    for step, given, levels, delta in (
+        ("set-apart", {"what": "aside", "quantity": 4}, (10, 4), "+4 → 4"),
+        ("set-apart", {"what": "back", "quantity": 1}, (10, 3), "-1 → 3"),
+        ("discard", {"quantity": 2}, (8, 1), "-2 → 1"),
+    ):
+        assert clerk.get(f"{path}/{step}/").status_code == 200
+        done = clerk.post(f"{path}/{step}/", {**place, **given, "note": f"why {delta}"})
+        assert (done.status_code, done.headers["Location"]) == (302, f"{path}/change/")
+        assert fetch("SELECT on_hand, unavailable FROM inventory_stock") == [levels]
+        ledger = clerk.get(f"{path}/movements/").content.decode()
+        row = re.sub(r"<[^>]*>|\s+", " ", ledger[ledger.index("adjust (damaged)") : ledger.index(f"why {delta}")])
+        assert delta in row
+        assert clerk.email in row
+    assert LogEntry.objects.count() == 3
+    assert_books_are_right()
+
+
 REFUSED = [
+    ("set-apart", {"warehouse": "MAIN", "quantity": 1, "reason": "damaged"}, "This field is required"),
+    (
+        "set-apart",
+        {"warehouse": "MAIN", "what": "back", "quantity": 1, "reason": "found"},
+        "1 unavailable units of MUG were asked for, and there are 0",
+    ),
+    ("set-apart", {"warehouse": "MAIN", "what": "aside", "quantity": 7, "reason": "damaged"}, "4 for "),
+    ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "damaged"}, "there are 0"),
+    ("discard", {"warehouse": "MAIN", "quantity": -1, "reason": "damaged"}, "greater than or equal to 1"),
+    ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "sale"}, "Select a valid choice"),
     ("receive", {"warehouse": "MAIN", "quantity": 0}, "greater than or equal to 1"),
     ("receive", {"warehouse": "NONE", "quantity": 1}, "Select a valid choice"),
     ("adjust", {"warehouse": "MAIN", "delta": 0, "reason": "lost"}, "changes nothing"),
@@ -330,7 +360,7 @@ def test_what_a_group_may_not_do_has_no_button_and_is_refused_when_posted_anyway
 
     page = client.get(f"{ITEMS}{mug.id}/change/").content.decode()
     assert ("Write off" in page) == may_change
-    for step, (given, *_) in STEPS.items():
+    for step, given in {**{step: given for step, (given, *_) in STEPS.items()}, "set-apart": {}, "discard": {}}.items():
         assert client.get(f"{ITEMS}{mug.id}/{step}/").status_code == (200 if may_change else 403)
         if not may_change:
             assert client.post(f"{ITEMS}{mug.id}/{step}/", given).status_code == 403
@@ -370,7 +400,7 @@ def test_an_import_that_is_not_there_is_a_404(manager):
 
 def test_every_button_leads_to_its_page(manager, mug):
     page = manager.get(f"{ITEMS}{mug.id}/change/").content.decode()
-    for step in (*STEPS, "movements"):
+    for step in (*STEPS, "set-apart", "discard", "movements"):
         assert f'href="{ITEMS}{mug.id}/{step}/"' in page
     page = manager.get(IMPORTS).content.decode()
     for step in ("upload", "export-csv", "export-xlsx"):

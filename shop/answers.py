@@ -81,6 +81,9 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     ),
     inventory.SkuNotFound: Answer(404, "item_not_found", "Inventory item not found"),
     inventory.ScopeNotYours: Answer(403, "permission_denied", "Permission denied"),
+    inventory.StaleScope: Answer(
+        409, "invalid_transition", "Scope changed", lambda refusal: {"current_status": ", ".join(refusal.current)}
+    ),
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
     inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),

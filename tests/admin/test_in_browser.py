@@ -351,7 +351,7 @@ def forms(mug: int, hold: object, order: object, pending: object, counts: list, 
         "/admin/inventory/warehouse/create/": {"code": "NEW"},
         f"/admin/inventory/warehouse/{places['EAST']}/edit/": {"priority": "7"},
         f"/admin/inventory/warehouse/{places['GONE']}/remove/": {},
-        "/admin/inventory/warehousescope/set-scope/": {},
+        f"/admin/inventory/warehousescope/set-scope/?member={user}": {},
         f"/admin/inventory/reservation/{hold}/end/": {"reason": "a bot"},
         f"/admin/orders/order/{pending}/confirm/": {"payment_reference": "pay_1"},
         f"/admin/orders/order/{order}/fulfill/": {f"units_{mug}": "2"},
@@ -504,9 +504,15 @@ def test_a_clerk_is_given_a_warehouse_and_sees_no_other(page, browser, server):
     page.goto("/admin/inventory/warehousescope/")
     page.get_by_role("link", name="Say where somebody works").click()
     page.get_by_label("Member of staff").select_option(label=clerk)
+    page.get_by_role("button", name="Show where they work").click()
     page.get_by_label("EAST").check()
     page.get_by_role("button", name="Save").click()
-    page.get_by_text(f"{clerk} works in EAST.").wait_for()
+    page.get_by_text(f"{clerk} works in EAST; before in all warehouses.").wait_for()
+    # Opened again, from the row, it shows what is.
+    page.get_by_role("link", name=f"Say where {clerk} works").click()
+    assert (page.get_by_label("EAST").is_checked(), page.get_by_label("MAIN").is_checked()) == (True, False)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text(f"{clerk} works in EAST; before in EAST.").wait_for()
 
     context = browser.new_context(viewport=PHONE, base_url=server)
     theirs = context.new_page()
@@ -566,7 +572,9 @@ PAGES = (
     "/admin/inventory/stockimport/",
     "/admin/inventory/stockimport/upload/",
     "/admin/inventory/warehouse/create/",
+    "/admin/inventory/warehousescope/",
     "/admin/inventory/warehousescope/set-scope/",
+    "/admin/inventory/warehousescope/set-scope/?member={member}",
     "/admin/inventory/count/",
     "/admin/inventory/count/open/",
     "/admin/inventory/count/{count}/change/",
@@ -583,6 +591,7 @@ PAGES = (
     "/admin/orders/order/{order}/fulfill/",
     "/admin/orders/order/{order}/pick-list/",
     "/admin/users/user/",
+    "/admin/users/user/{member}/change/",
     "/admin/users/user/{order_user}/access/",
     "/admin/password_change/",
     "/api/docs",
@@ -631,4 +640,7 @@ def rows_to_look_at() -> dict[str, object]:
     order = factories.order(buyer, (mug.id, 2))
     count = inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
     inventory.record_count(count.id, product_id=mug.id, counted=6, actor_id=None)
-    return {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id, "order_user": buyer.id}
+    member = factories.user(is_staff=True)
+    inventory.set_scope(member.id, warehouses=["MAIN"], actor_id=buyer.id)
+    keys = {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id}
+    return {**keys, "order_user": buyer.id, "member": member.id}

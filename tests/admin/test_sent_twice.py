@@ -89,7 +89,7 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
         "/admin/inventory/warehouse/create/": {"code": "NEW", "priority": 5},
         f"/admin/inventory/warehouse/{east}/edit/": {"name": "East", "priority": 7},
         f"/admin/inventory/warehouse/{gone}/remove/": {},
-        "/admin/inventory/warehousescope/set-scope/": {"member": other.id, "warehouses": ["EAST"]},
+        f"/admin/inventory/warehousescope/set-scope/?member={other.id}": {"warehouses": ["EAST"]},
         f"/admin/inventory/reservation/{hold.id}/end/": {"reason": "a bot"},
         f"/admin/orders/order/{order.id}/confirm/": {"payment_reference": "pay_1"},
         f"/admin/orders/order/{order.id}/fulfill/": {f"units_{mug.id}": 2},

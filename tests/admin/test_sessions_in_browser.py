@@ -183,6 +183,22 @@ def test_what_another_left_in_a_tab_can_be_discarded(shelf, manager):
     assert counted() == {"MUG": 1}
 
 
+def test_a_copied_tab_keeps_nothing_of_what_another_left_in_the_first(shelf):
+    end_sessions()
+    scan(shelf, "POT")
+    shelf.get_by_text("Not sent yet: POT. You are signed out.").wait_for()
+    shelf.on("dialog", lambda dialog: dialog.accept())
+    shelf.reload()
+    enter(shelf, member_of("Inventory clerk"))
+    shelf.get_by_text("Not sent: POT.").wait_for()
+    with shelf.expect_popup() as opened:
+        shelf.evaluate("() => { window.open(location.href) }")
+    copy = opened.value
+    copy.wait_for_function("Object.keys(sessionStorage).filter((name) => name.includes('/enter/')).length === 1")
+    assert copy.locator("#scan-others").inner_text() == ""
+    assert shelf.locator("#scan-others").inner_text() != ""
+
+
 def test_who_may_not_count_any_more_is_told_so_and_loses_no_scan(shelf, manager):
     row = user_models.User.objects.get(email=manager)
     groups = list(row.groups.all())

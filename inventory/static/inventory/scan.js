@@ -27,6 +27,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   if (kept.scans?.length) form.elements.form_key.value = kept.key;
   keep();
   showRefused();
+  await forgetCopies();
   showOthers();
   send();
 });
@@ -93,6 +94,12 @@ function others() {
   const form = document.getElementById("scan");
   const places = Object.keys(sessionStorage).filter((name) => name.startsWith(`${form.action}#`) && name !== place());
   return places.map((name) => [name, JSON.parse(sessionStorage.getItem(name))]).filter(([, kept]) => kept.scans.length);
+}
+
+// A copy of a tab keeps nothing of others either: it is the first tab's to send.
+async function forgetCopies() {
+  if (!navigator.locks) return;
+  for (const [name, kept] of others()) if (!(await lock(kept.queue))) sessionStorage.removeItem(name);
 }
 
 function showOthers() {

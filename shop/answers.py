@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import SuspiciousOperation
 from django.db import IntegrityError, InterfaceError, OperationalError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from inventory import services as inventory
 from orders import services as orders
 from products import services as products
-from shop.toolkit import idempotency, refusals, sheets, transactions
+from shop.toolkit import idempotency, problems, refusals, sheets, transactions
 from shop.toolkit.parsers import PayloadTooLarge
 from shop.toolkit.problems import bad_request, problem
 from shop.toolkit.uploads import UploadTooLarge
@@ -52,6 +53,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     idempotency.KeyReused: Answer(422, "idempotency_key_reused", "Idempotency key reused"),
     users.UserNotFound: Answer(404, "user_not_found", "User not found"),
     users.OwnAccess: Answer(403, "permission_denied", "Permission denied"),
+    users.NotSuperuser: Answer(403, "permission_denied", "Permission denied"),
     users.EmailExists: Answer(409, "email_exists", "Email exists"),
     users.WeakPassword: Answer(
         400,
@@ -81,6 +83,9 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     ),
     inventory.SkuNotFound: Answer(404, "item_not_found", "Inventory item not found"),
     inventory.ScopeNotYours: Answer(403, "permission_denied", "Permission denied"),
+    inventory.StaleScope: Answer(
+        409, "invalid_transition", "Scope changed", lambda refusal: {"current_status": ", ".join(refusal.current)}
+    ),
     inventory.WarehouseExists: Answer(409, "warehouse_exists", "Warehouse exists"),
     inventory.WarehouseInUse: Answer(409, "warehouse_in_use", "Warehouse in use"),
     inventory.ReservationNotFound: Answer(404, "reservation_not_found", "Reservation not found"),
@@ -207,6 +212,13 @@ def answer(exception: Exception, context: Mapping[str, Any]) -> HttpResponse | N
     if isinstance(exception, exceptions.APIException):
         return _framework(exception)
     return _database(exception)
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    """Answer what was raised outside of the API's views and caught by nobody: by the database, or by a bug."""
+    # Django calls its handler while it handles the exception, which it does not hand over.
+    error = sys.exception()
+    return (_database(error) if isinstance(error, Exception) else None) or problems.crash()
 
 
 def _refusal(refusal: refusals.Refusal) -> HttpResponse:

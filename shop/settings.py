@@ -281,6 +281,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "shop.toolkit.middleware.content_security_policy",
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
+    "shop.toolkit.error_pages.show_pages",
     "shop.toolkit.middleware.refuse_large",
     "shop.toolkit.middleware.refuse_charsets",
     "shop.toolkit.middleware.refuse_nul",
@@ -295,7 +296,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 LOGIN_REDIRECT_URL = "admin:index"
-CSRF_FAILURE_VIEW = "shop.toolkit.problems.forbidden"
+CSRF_FAILURE_VIEW = "shop.toolkit.problems.csrf_failed"
 APPEND_SLASH = False  # the contract has no trailing slashes, and no redirects that lose a request body
 
 TEMPLATES = [

@@ -36,4 +36,4 @@ urlpatterns = [
 handler400 = "shop.toolkit.problems.bad_request"
 handler403 = "shop.toolkit.problems.forbidden"
 handler404 = "shop.toolkit.problems.unknown_path"
-handler500 = "shop.toolkit.problems.crash"
+handler500 = "shop.answers.crash"

@@ -26,12 +26,24 @@ class AccessForm(forms.Form):
         label="May come in", required=False, help_text="Else they are out at once.", widget=UnfoldBooleanSwitchWidget
     )
     is_staff = forms.BooleanField(label="Is staff", required=False, widget=UnfoldBooleanSwitchWidget)
+    is_superuser = forms.BooleanField(
+        label="Is a superuser",
+        required=False,
+        help_text="May do everything, and says who may do what.",
+        widget=UnfoldBooleanSwitchWidget,
+    )
     groups = forms.MultipleChoiceField(
         label="Groups",
         required=False,
         choices=lambda: list(Group.objects.order_by("name").values_list("name", "name")),
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if given.get("is_superuser") and not given.get("is_staff"):
+            raise forms.ValidationError("A superuser is staff: switch “Is staff” on as well, or “Is a superuser” off.")
+        return given
 
 
 class AccessPage(ServicePage):
@@ -44,19 +56,21 @@ class AccessPage(ServicePage):
 
     def get_initial(self) -> dict[str, Any]:
         names = list(self.row.groups.values_list("name", flat=True))
-        return {"is_active": self.row.is_active, "is_staff": self.row.is_staff, "groups": names}
+        switches = {name: getattr(self.row, name) for name in ("is_active", "is_staff", "is_superuser")}
+        return {**switches, "groups": names}
 
     def act(self, given: dict[str, Any]) -> str:
         users.set_access(self.row.pk, actor_id=self.actor_id, **given)
-        who = "staff" if given["is_staff"] else "no staff"
+        staff = "staff" if given["is_staff"] else "no staff"
+        who = "superuser" if given["is_superuser"] else staff
         groups = ", ".join(given["groups"]) or "no group"
         return f"{'May come in' if given['is_active'] else 'May not come in'}; {who}; {groups}."
 
 
 @admin.register(models.User)
 class UserAdmin(ReadOnlyAdmin):
-    list_display = ("email", "name", "is_staff", "is_active", "created_at")
-    list_filter = ("is_staff", "is_active", "groups")
+    list_display = ("email", "name", "is_staff", "is_superuser", "is_active", "created_at")
+    list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     search_fields = ("email", "name")
     fields = ("email", "name", "is_active", "is_staff", "is_superuser", "groups", "created_at", "last_login")
     ordering = ("id",)

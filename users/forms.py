@@ -17,6 +17,7 @@ from users.services._credentials import identify  # gives out a row, which must 
 class LoginForm(AuthenticationForm):
     """Signs staff in as the API does: guesses are counted together, and the second factor is asked for here too."""
 
+    retry_after: int | None = None  # in how many seconds one more login is looked at, once there were too many
     otp_code = forms.CharField(
         label="Code of your authenticator app",
         max_length=16,
@@ -45,6 +46,7 @@ class LoginForm(AuthenticationForm):
                 raise
             raise forms.ValidationError("Too many sign in just now; try again.") from error
         except users.TooManyAttempts as refusal:
+            self.retry_after = refusal.retry_after
             raise forms.ValidationError(str(refusal)) from refusal
         except users.InvalidCredentials as refusal:
             raise self.get_invalid_login_error() from refusal

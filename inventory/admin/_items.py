@@ -124,12 +124,14 @@ class ItemAdmin(ReadOnlyAdmin):
     list_per_page = 50
     fields = ("sku", "name", "is_active")
     change_form_outer_after_template = "inventory/item.html"
-    actions_detail = ("receive", "adjust", "set", "write_off", "transfer", "movements")
+    actions_detail = ("receive", "adjust", "set", "write_off", "transfer", "set_apart", "discard", "movements")
     receive = button(pages.ReceivePage)
     adjust = button(pages.AdjustPage)
     set = button(pages.SetPage)
     write_off = button(pages.WriteOffPage)
     transfer = button(pages.TransferPage)
+    set_apart = button(pages.SetApartPage)
+    discard = button(pages.DiscardPage)
     movements = button(MovementsPage)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Item]:
@@ -233,7 +235,18 @@ def _history(points: list[inventory.HistoryPoint]) -> str:
 def _movements(movements: list[inventory.Movement]) -> dict[str, Any]:
     names = actors(movement.actor_id for movement in movements)
     return {
-        "headers": ["when", "warehouse", "what", "on hand", "reserved", "committed", "by", "reference", "note"],
+        "headers": [
+            "when",
+            "warehouse",
+            "what",
+            "on hand",
+            "reserved",
+            "committed",
+            "unavailable",
+            "by",
+            "reference",
+            "note",
+        ],
         "rows": [
             [
                 f"{movement.created_at:%Y-%m-%d %H:%M:%S}",
@@ -242,6 +255,7 @@ def _movements(movements: list[inventory.Movement]) -> dict[str, Any]:
                 _change(movement.on_hand_delta, movement.on_hand),
                 _change(movement.reserved_delta, movement.reserved),
                 _change(movement.committed_delta, movement.committed),
+                _change(movement.unavailable_delta, movement.unavailable),
                 names.get(movement.actor_id, ""),
                 movement.reference,
                 movement.note,

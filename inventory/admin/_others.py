@@ -1,5 +1,6 @@
 """Warehouses, who works in which, and reservations."""
 
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -8,7 +9,8 @@ from django.contrib.auth import get_user_model
 from django.core.validators import RegexValidator
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -22,6 +24,7 @@ from inventory import services as inventory
 from inventory.services._scopes import claims_within, within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.converters import CODE
+from shop.toolkit.refusals import Refusal
 
 
 class WarehouseForm(forms.Form):
@@ -109,24 +112,37 @@ class WarehouseAdmin(ReadOnlyAdmin):
         return rows.filter(within(inventory.scope_of(request.user.pk), "id"))
 
 
-class ScopeForm(forms.Form):
+class MemberForm(forms.Form):
     member = forms.ChoiceField(label="Member of staff", widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, reader: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        staff = get_user_model().objects.filter(is_staff=True, is_active=True, is_superuser=False).exclude(pk=reader)
+        self.fields["member"].choices = [(str(row.pk), str(row)) for row in staff.order_by("email")]  # type: ignore[attr-defined]
+
+
+class ScopeForm(forms.Form):
     warehouses = forms.MultipleChoiceField(
         label="Works in",
         required=False,
         help_text="In all, when none is chosen.",
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
+    # Where they worked when the form was opened: codes with commas between, none for all.
+    expected = forms.CharField(required=False, widget=forms.HiddenInput({"autocomplete": "off"}))
 
-    def __init__(self, *args: Any, reader: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        staff = get_user_model().objects.filter(is_staff=True, is_active=True, is_superuser=False).exclude(pk=reader)
-        self.fields["member"].choices = [(str(row.pk), str(row)) for row in staff.order_by("email")]  # type: ignore[attr-defined]
         places = models.Warehouse.objects.order_by("priority", "id")
         self.fields["warehouses"].choices = [(row.code, row.code) for row in places]  # type: ignore[attr-defined]
 
+    def clean_expected(self) -> list[str]:
+        return [code for code in self.cleaned_data["expected"].split(",") if code]
+
 
 class ScopePage(ListPage):
+    """Asks of whom it is said, then shows where they work; it is saved if that is still so."""
+
     permission_required = ("inventory.view_warehousescope", "inventory.change_warehousescope")
     form_class = ScopeForm
     slug, label, icon, submit = "set-scope", "Say where somebody works", "badge", "Save"
@@ -135,13 +151,53 @@ class ScopePage(ListPage):
     def allows(cls, user: Any) -> bool:
         return super().allows(user) and inventory.scope_of(user.pk) is None
 
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "reader": self.actor_id}
+    @property
+    def title(self) -> str:
+        return self.label if self.member is None else f"Where {self.member} works"
+
+    @cached_property
+    def member_form(self) -> MemberForm:
+        return MemberForm(self.request.GET if "member" in self.request.GET else None, reader=self.actor_id)
+
+    @cached_property
+    def member(self) -> Any:
+        """Whom the address names, None when it names nobody of whom it can be said."""
+        if not self.member_form.is_valid():
+            return None
+        return get_user_model().objects.get(pk=self.member_form.cleaned_data["member"])
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().get(request, *args, **kwargs) if self.member else self._ask_for_member()
+        return response
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().post(request, *args, **kwargs) if self.member else self._ask_for_member()
+
+    def _ask_for_member(self) -> HttpResponse:
+        self.takes_key_again = False
+        self.template_name = "inventory/scope_member.html"
+        context = self.get_context_data(form=self.member_form)
+        return self.render_to_response(context, status=422 if self.member_form.is_bound else 200)
+
+    def get_initial(self) -> dict[str, Any]:
+        codes = inventory.scope_codes(self.member.pk)
+        return {"warehouses": codes, "expected": ",".join(codes)}
 
     def act(self, given: dict[str, Any]) -> str:
-        self.made = get_user_model().objects.get(pk=given["member"])
-        inventory.set_scope(self.made.pk, warehouses=given["warehouses"], actor_id=self.actor_id)
-        return f"{self.made} works in {', '.join(given['warehouses']) or 'all warehouses'}."
+        self.made = self.member
+        inventory.set_scope(self.member.pk, **given, actor_id=self.actor_id)
+        now, before = (", ".join(given[name]) or "all warehouses" for name in ("warehouses", "expected"))
+        return f"{self.member} works in {now}; before in {before}."
+
+    def _refused(self, form: Any, refusal: Refusal) -> HttpResponse:
+        if isinstance(refusal, inventory.StaleScope):
+            form.data = form.data.copy()
+            form.data["expected"] = ",".join(refusal.current)
+        return super()._refused(form, refusal)
+
+    def explain(self, refusal: Refusal) -> str:
+        again = " Send it again to save what is chosen below." if isinstance(refusal, inventory.StaleScope) else ""
+        return f"{refusal}{again}"
 
 
 @admin.register(models.WarehouseScope)
@@ -156,6 +212,14 @@ class WarehouseScopeAdmin(ReadOnlyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_view_permission(request, obj) and inventory.scope_of(request.user.pk) is None
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return (*self.list_display, "change") if ScopePage.allows(request.user) else self.list_display
+
+    @display(description="change")
+    def change(self, row: models.WarehouseScope) -> str:
+        label = f"Say where {row.user} works"
+        return link("inventory_warehousescope_set_scope", label=label, member=row.user_id)
 
 
 class EndHoldForm(forms.Form):

@@ -1,16 +1,22 @@
 """The pages that change the stock of one item: each is one form and one call of a service."""
 
+import json
+from functools import cached_property
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from inventory import models
 from inventory import services as inventory
 from inventory.services._scopes import within
 from shop.toolkit.admin import ServicePage, actors
 from shop.toolkit.ids import new_id
-from shop.toolkit.pages import PageRequest
 from shop.toolkit.refusals import Refusal
 
 MAX_UNITS = 1_000_000
@@ -82,11 +88,36 @@ class AdjustForm(_NoteForm):
 
 
 class SetForm(_NoteForm):
+    """A compare-and-set in one warehouse.
+
+    `expected_for` is the warehouse whose units `expected_on_hand` was filled in with. A script fills both in anew when
+    another warehouse is chosen; where none runs, the form is shown again, with the units of the chosen one.
+    """
+
     field_order = ("warehouse", "quantity", "expected_on_hand", "reason")
     warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units on hand", 0)
+    expected_for = forms.CharField(max_length=32, widget=forms.HiddenInput({"autocomplete": "off"}))
     expected_on_hand = _units_field("Units on hand until now", 0, help_text="As you saw them: else nothing is set.")
     reason = _reason_field("correction", "found", "lost", "damaged", "count")
+
+    def __init__(self, *args: Any, levels: dict[str, int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.levels = levels
+        self.fields["expected_on_hand"].widget.attrs["data-levels"] = json.dumps(levels)
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        warehouse, filled_in_for = given.get("warehouse"), given.pop("expected_for", None)
+        if warehouse is None or filled_in_for is None or filled_in_for == warehouse:
+            return given
+        on_hand = self.levels.get(warehouse, 0)
+        typed = {name: self.data.get(name, "") for name in self.fields}
+        self.data = {**typed, "expected_for": warehouse, "expected_on_hand": str(on_hand)}
+        said = (
+            f"Nothing was set: the units until now were those of {filled_in_for}. In {warehouse} there are {on_hand:,}."
+        )
+        raise forms.ValidationError(f"{said} If that is what you saw, send it again.")
 
 
 class WriteOffForm(_NoteForm):
@@ -94,6 +125,28 @@ class WriteOffForm(_NoteForm):
     warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units that are gone", 1)
     reason = _reason_field("damaged", "lost")
+
+
+class SetApartForm(_NoteForm):
+    field_order = ("warehouse", "what", "quantity", "reason")
+    warehouse = WarehouseField(label="Warehouse")
+    what = forms.ChoiceField(
+        label="What to do",
+        choices=[
+            ("aside", "Set aside: units on hand become unavailable"),
+            ("back", "Put back: they can be sold again"),
+        ],
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    quantity = _units_field("Units", 1)
+    reason = _reason_field(*inventory.MANUAL_REASONS)
+
+
+class DiscardForm(_NoteForm):
+    field_order = ("warehouse", "quantity", "reason")
+    warehouse = WarehouseField(label="Warehouse")
+    quantity = _units_field("Unavailable units that are thrown away", 1)
+    reason = _reason_field(*inventory.MANUAL_REASONS)
 
 
 class TransferForm(forms.Form):
@@ -149,6 +202,45 @@ class WriteOffPage(_StockPage):
         return f"Wrote off {quantity} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
 
 
+class _UnavailablePage(_StockPage):
+    """A page about units that are on hand and cannot be sold; it shows how many there are."""
+
+    template_name = "inventory/unavailable.html"
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"reason": "damaged"}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        stocks = inventory.get_item(self.product_id, visible_to=self.actor_id).stocks
+        levels = {
+            "headers": ["warehouse", "on hand", "unavailable", "available"],
+            "rows": [[stock.warehouse, stock.on_hand, stock.unavailable, stock.available] for stock in stocks],
+        }
+        return super().get_context_data(levels=levels, **kwargs)
+
+
+class SetApartPage(_UnavailablePage):
+    form_class = SetApartForm
+    slug, label, icon, submit = "set-apart", "Set aside or put back", "inventory", "Do it"
+
+    def act(self, given: dict[str, Any]) -> str:
+        quantity, is_aside = given.pop("quantity"), given.pop("what") == "aside"
+        delta = quantity if is_aside else -quantity
+        movement = inventory.set_apart(product_id=self.product_id, delta=delta, actor_id=self.actor_id, **given)
+        done = f"{'Set aside' if is_aside else 'Put back'} {quantity} in {given['warehouse']} ({given['reason']})"
+        return f"{done}: {movement.unavailable} of {movement.on_hand} on hand are unavailable."
+
+
+class DiscardPage(_UnavailablePage):
+    form_class = DiscardForm
+    slug, label, icon = "discard", "Discard", "delete_forever"
+
+    def act(self, given: dict[str, Any]) -> str:
+        movement = inventory.discard(product_id=self.product_id, actor_id=self.actor_id, **given)
+        done = f"Discarded {given['quantity']} in {given['warehouse']} ({given['reason']})"
+        return f"{done}: {movement.on_hand} on hand, {movement.unavailable} of them unavailable."
+
+
 class TransferPage(_StockPage):
     form_class = TransferForm
     slug, label, icon = "transfer", "Transfer", "swap_horiz"
@@ -164,9 +256,23 @@ class SetPage(_StockPage):
     form_class = SetForm
     slug, label, icon = "set", "Set", "edit"
 
-    def get_initial(self) -> dict[str, Any]:
+    template_name = "inventory/set.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "levels": self.levels}
+
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        """What is on hand by warehouse, where there is a stock row."""
         stocks = inventory.get_item(self.product_id, visible_to=self.actor_id).stocks
-        return {"warehouse": stocks[0].warehouse, "expected_on_hand": stocks[0].on_hand} if stocks else {}
+        return {stock.warehouse: stock.on_hand for stock in stocks}
+
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        offered = [code for code, _ in form.fields["warehouse"].choices]
+        first = next(iter([*self.levels, *offered]), "")
+        form.initial |= {"warehouse": first, "expected_for": first, "expected_on_hand": self.levels.get(first, 0)}
+        return form
 
     def act(self, given: dict[str, Any]) -> str:
         movement = inventory.set_on_hand(product_id=self.product_id, actor_id=self.actor_id, **given)
@@ -176,13 +282,8 @@ class SetPage(_StockPage):
         if not isinstance(refusal, inventory.StaleQuantity):
             return super().explain(refusal)
         warehouse = self.request.POST["warehouse"]
-        page = PageRequest(size=1)
-        last = inventory.list_movements(
-            self.product_id, page=page, warehouse=warehouse, visible_to=self.actor_id
-        ).results
-        if not last:
+        last = inventory.last_change(self.product_id, warehouse=warehouse, visible_to=self.actor_id)
+        if last is None:
             return str(refusal)
-        names = actors([last[0].actor_id])
-        by = f" by {names[last[0].actor_id]}" if names else ""
-        what = f"{last[0].kind} ({last[0].on_hand_delta:+})"
-        return f"{refusal} The last change was {what}{by} at {last[0].created_at:%H:%M} UTC."
+        by = "".join(f" by {name}" for name in actors([last.actor_id]).values())
+        return f"{refusal} The last change was {last.kind} ({last.on_hand_delta:+}){by} at {last.created_at:%H:%M} UTC."

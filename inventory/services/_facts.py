@@ -319,6 +319,15 @@ class ScopeNotYours(Refusal):
         super().__init__(said)
 
 
+class StaleScope(Refusal):
+    """Somebody else changed where a member works; `current` has the codes of their warehouses, none for all."""
+
+    def __init__(self, *, current: Sequence[str], expected: Sequence[str]) -> None:
+        self.current = list(current)
+        now, then = (", ".join(codes) or "all warehouses" for codes in (current, expected))
+        super().__init__(f"Somebody else changed this meanwhile: it is {now} now, and was {then}. Nothing was saved.")
+
+
 class WarehouseExists(Refusal):
     """Another warehouse has this code."""
 

@@ -133,6 +133,17 @@ def list_movements(
     return found.map(lambda row: _movement(row, codes))
 
 
+def last_change(product_id: int, *, warehouse: str, visible_to: int | None = None) -> Movement | None:
+    """Return the newest movement that changed what is on hand of a product in a warehouse; None when there is none.
+
+    With `visible_to`, only where the warehouse is in that user's scope.
+    """
+    rows = models.Movement.objects.filter(within(scope_of(visible_to)), product_id=product_id)
+    places = models.Warehouse.objects.filter(code=warehouse).values("id")
+    row = rows.filter(warehouse_id__in=places).exclude(on_hand_delta=0).order_by("-seq").first()
+    return _movement(row, _codes()) if row else None
+
+
 def movements(keys: Sequence[tuple[int, int, int]]) -> list[Movement]:
     """Return movements by their (product, warehouse, seq) keys, in that order."""
     codes = _codes()

@@ -1,9 +1,17 @@
 from collections.abc import Collection
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
 from inventory import models, sql
-from inventory.services._facts import ScopeNotYours, Warehouse, WarehouseExists, WarehouseInUse, WarehouseNotFound
+from inventory.services._facts import (
+    ScopeNotYours,
+    StaleScope,
+    Warehouse,
+    WarehouseExists,
+    WarehouseInUse,
+    WarehouseNotFound,
+)
 from inventory.services._scopes import scope_of, within
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -77,14 +85,27 @@ def delete_warehouse(code: str, *, actor_id: int | None) -> None:
     row.delete()
 
 
+def scope_codes(user_id: int) -> list[str]:
+    """Return the codes of the warehouses that a member of staff is limited to, by priority; none when to none."""
+    rows = models.WarehouseScope.objects.filter(user_id=user_id).order_by("warehouse__priority", "warehouse_id")
+    return list(rows.values_list("warehouse__code", flat=True))
+
+
 @transaction.atomic(savepoint=False)
-def set_scope(user_id: int, *, warehouses: Collection[str], actor_id: int) -> None:
+def set_scope(
+    user_id: int, *, warehouses: Collection[str], expected: Collection[str] | None = None, actor_id: int
+) -> None:
     """Have a member of staff work in these warehouses alone, by their codes; in all when none are named.
 
-    Raises WarehouseNotFound, ScopeNotYours.
+    With `expected`, only if they work in those now. Raises WarehouseNotFound, ScopeNotYours, StaleScope.
     """
     if user_id == actor_id or scope_of(actor_id) is not None:
         raise ScopeNotYours
+    # Two who say it at once take turns; the rows that they change may not be there yet.
+    get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    current = scope_codes(user_id)
+    if expected is not None and set(expected) != set(current):
+        raise StaleScope(current=current, expected=sorted(expected))
     ids = warehouse_ids(warehouses, actor_id=actor_id)
     scopes = models.WarehouseScope.objects.filter(user_id=user_id)
     scopes.exclude(warehouse_id__in=ids.values()).delete()

@@ -86,9 +86,16 @@ def _too_many(kind: str, limit: int, named: str) -> HttpResponse:
     return problem(400, "invalid", "Invalid request", said, members={"errors": errors})
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
-    """Answer what Django refuses: a permission, or (with a reason) a form without its token."""
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what somebody has no permission for."""
     return problem(403, "permission_denied", "Permission denied", "You may not do this.")
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form whose token is missing, or from before its sender signed in last."""
+    return problem(
+        403, "csrf_failed", "Form token refused", "The form's token is missing or out of date. Open the form again."
+    )
 
 
 def unknown_path(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -96,6 +103,6 @@ def unknown_path(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem(404, "not_found", "Not found", f"There is nothing at {request.path}.")
 
 
-def crash(request: HttpRequest) -> HttpResponse:
+def crash() -> HttpResponse:
     """Answer an uncaught bug; the traceback is in the log and nowhere else."""
     return problem(500, "internal_error", "Internal error", "Something went wrong on our side; it is in our log.")

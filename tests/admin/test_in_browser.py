@@ -4,17 +4,11 @@ Skipped where there is no Chromium; `apt install chromium` brings one.
 """
 
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth.models import Group
-from django.db import connections
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import ROOT
 from inventory import services as inventory
@@ -22,66 +16,13 @@ from orders import services as orders
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
+from tests.admin import browsing
+from tests.admin.browsing import DESKTOP, PHONE, faults_of, latency_of, member_of, open_count, scan, sign_in
 from tests.admin.test_sent_twice import slugs_of_pages
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand
-from users import models as user_models
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1300, "height": 900}
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look at the screens with"),
-    pytest.mark.argon2,  # the server is a process of its own and knows the hashes of production only
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(autouse=True)
-def _database_beside_the_browser(monkeypatch) -> Iterator[None]:
-    """The browser's driver keeps an event loop in this thread; the tests' own queries are no part of it."""
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    yield
-    connections.close_all()  # those of this loop; other tests have others
-
-
-@pytest.fixture
-def manager(server) -> str:
-    return member_of("Inventory manager")
-
-
-def member_of(group: str) -> str:
-    account = factories.user(is_staff=True)
-    user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name=group))
-    return account.email
-
-
-@pytest.fixture
-def page(browser, server, manager) -> Iterator[Page]:
-    """A page of somebody who has signed in."""
-    context = browser.new_context(viewport=DESKTOP, base_url=server)
-    page = context.new_page()
-    sign_in(page, manager)
-    yield page
-    context.close()
-
-
-def sign_in(page: Page, email: str) -> None:
-    page.set_default_timeout(10_000)
-    page.goto("/admin/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(factories.PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "login" not in url)
+pytestmark = browsing.MARKS
 
 
 def test_stock_is_received_from_the_list_to_the_message(page):
@@ -168,28 +109,55 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     assert on_hand(mug.id) == {"MAIN": 3, "EAST": 4}
 
 
-def latency_of(page: Page) -> Callable[[int], None]:
-    """Return a function that sets how many milliseconds each request of a page takes, as in a far corner."""
-    session = page.context.new_cdp_session(page)
+def test_the_quantity_until_now_is_that_of_the_warehouse_that_is_chosen_by_keyboard(page):
+    factories.warehouse("EAST")
+    factories.warehouse("WEST")
+    mug = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 7})
+    page.goto(f"/admin/inventory/item/{mug.id}/set/")
+    until_now = page.get_by_label("Units on hand until now")
+    page.get_by_label(re.compile(r"Units on hand\W*$")).fill("4")
+    assert until_now.input_value() == "10"
+    place = page.get_by_label("Warehouse")
+    place.focus()
+    for key, units in (("ArrowDown", "7"), ("ArrowDown", "0"), ("ArrowUp", "7"), ("ArrowUp", "10"), ("E", "7")):
+        page.keyboard.press(key)
+        assert until_now.input_value() == units, key
+    assert page.get_by_label(re.compile(r"Units on hand\W*$")).input_value() == "4"
+    page.get_by_role("button", name="Set").click()
+    page.get_by_text("Set to 4 in EAST").wait_for()
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
 
-    def let_take(milliseconds: int) -> None:
-        conditions = {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1}
-        session.send("Network.emulateNetworkConditions", conditions)
 
-    return let_take
+def test_a_set_form_without_its_script_or_after_back_compares_with_no_other_warehouse(page):
+    factories.warehouse("EAST")
+    mug = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 7})
+    path = f"/admin/inventory/item/{mug.id}/set/"
 
+    def set_in_east() -> None:
+        page.get_by_label("Warehouse").select_option("EAST")
+        page.get_by_label(re.compile(r"Units on hand\W*$")).fill("4")
 
-def open_count(page: Page) -> None:
-    """Open a count of the only warehouse, and wait until a scanner may begin."""
-    page.goto("/admin/inventory/count/open/")
-    page.get_by_role("button", name="Open").click()
-    page.locator("#id_sku:focus").wait_for()
+    page.goto(path)
+    set_in_east()
+    page.goto("/admin/")
+    page.go_back()  # the browser fills in what was chosen
+    page.wait_for_function(
+        "document.getElementById('id_expected_for').value === document.getElementById('id_warehouse').value"
+    )
+    assert (
+        page.get_by_label("Units on hand until now").input_value()
+        == {"EAST": "7", "MAIN": "10"}[page.get_by_label("Warehouse").input_value()]
+    )
 
-
-def scan(page: Page, code: str) -> None:
-    """Type a code and Enter as scanners do, at once and without looking."""
-    page.keyboard.type(code)
-    page.keyboard.press("Enter")
+    page.context.route("**/inventory/set.js", lambda route: route.abort())
+    page.goto(path)
+    set_in_east()
+    page.get_by_role("button", name="Set").click()
+    page.get_by_role("alert").get_by_text("In EAST there are 7.").wait_for()
+    assert page.get_by_label("Units on hand until now").input_value() == "7"
+    page.get_by_role("button", name="Set").click()
+    page.get_by_text("Set to 4 in EAST").wait_for()
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
 
 
 def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_in_the_middle(page):
@@ -388,6 +356,8 @@ def forms(mug: int, hold: object, order: object, pending: object, counts: list, 
         f"{item}/set/": {"quantity": "20"},
         f"{item}/write-off/": {"quantity": "1"},
         f"{item}/transfer/": {"quantity": "1", "to_warehouse": "EAST"},
+        f"{item}/set-apart/": {"quantity": "2", "what": "aside"},
+        f"{item}/discard/": {"quantity": "1"},
         "/admin/inventory/stockimport/upload/": {"file": "sku,quantity\nMUG,25\n", "warehouse": "MAIN"},
         "IMPORT/approve/": {},
         "IMPORT/undo/": {},
@@ -400,7 +370,7 @@ def forms(mug: int, hold: object, order: object, pending: object, counts: list, 
         "/admin/inventory/warehouse/create/": {"code": "NEW"},
         f"/admin/inventory/warehouse/{places['EAST']}/edit/": {"priority": "7"},
         f"/admin/inventory/warehouse/{places['GONE']}/remove/": {},
-        "/admin/inventory/warehousescope/set-scope/": {},
+        f"/admin/inventory/warehousescope/set-scope/?member={user}": {},
         f"/admin/inventory/reservation/{hold}/end/": {"reason": "a bot"},
         f"/admin/orders/order/{pending}/confirm/": {"payment_reference": "pay_1"},
         f"/admin/orders/order/{order}/fulfill/": {f"units_{mug}": "2"},
@@ -443,6 +413,8 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
             if name == "file":
                 (tmp_path / "levels.csv").write_text(value)
                 field.set_input_files(tmp_path / "levels.csv")
+            elif field.get_attribute("type") == "radio":
+                page.locator(f"form[method=post] [name={name}][value={value}]").check()
             elif field.evaluate("field => field.tagName") == "SELECT":
                 field.select_option(value)
             else:
@@ -460,7 +432,7 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
             document = page.url.replace("change/", "")
     context.close()
     assert done == slugs_of_pages()
-    assert on_hand(mug.id) == {"MAIN": 17, "EAST": 1}
+    assert on_hand(mug.id) == {"MAIN": 16, "EAST": 1}
     assert fetch("SELECT sum(counted) FROM inventory_countline WHERE count_id = %s", counts[0]) == [(4,)]
 
 
@@ -506,6 +478,32 @@ def test_back_and_submit_again_is_one_change_and_a_new_visit_is_another(page):
     assert on_hand(mug.id) == {"MAIN": 25}
 
 
+def test_a_damaged_return_is_put_back_or_discarded(page):
+    mug = factories.product(sku="MUG", stock=10)
+    order = factories.order(factories.user(), (mug.id, 3))
+    done = {"actor_id": factories.user().id, "now": timezone.now()}
+    units = [inventory.Demand(mug.id, 3)]
+    transactions.run(lambda: orders.confirm_order(order.id, visible_to=None, payment_reference="", **done))
+    transactions.run(lambda: orders.fulfill_order(order.id, items=units, **done))
+    transactions.run(lambda: orders.return_items(order.id, items=units, resalable=False, note="", **done))
+    page.goto(f"/admin/inventory/item/{mug.id}/change/")
+    page.get_by_role("link", name="Set aside or put back").click()
+    assert page.get_by_role("row", name="MAIN 10 3 7").is_visible()
+    page.get_by_label("Put back: they can be sold again").check()
+    page.get_by_label(re.compile(r"Units\W*$")).fill("1")
+    page.get_by_label("Reason").select_option("found")
+    page.get_by_role("button", name="Do it").click()
+    page.get_by_text("Put back 1 in MAIN (found): 2 of 10 on hand are unavailable.").wait_for()
+
+    page.get_by_role("link", name="Discard").click()
+    page.get_by_label("Unavailable units that are thrown away").fill("2")
+    page.get_by_label("Note").fill("broken handle")
+    page.get_by_role("button", name="Discard").click()
+    page.get_by_text("Discarded 2 in MAIN (damaged): 8 on hand, 0 of them unavailable.").wait_for()
+    assert page.get_by_role("cell", name="-2 → 0").is_visible(), "the ledger shows what is unavailable"
+    assert on_hand(mug.id) == {"MAIN": 8}
+
+
 def test_a_hold_is_released_from_the_item_with_a_reason(page):
     mug = factories.product(sku="MUG", stock=10)
     hold = factories.reservation((mug.id, 4), reference="cart-7")
@@ -525,9 +523,15 @@ def test_a_clerk_is_given_a_warehouse_and_sees_no_other(page, browser, server):
     page.goto("/admin/inventory/warehousescope/")
     page.get_by_role("link", name="Say where somebody works").click()
     page.get_by_label("Member of staff").select_option(label=clerk)
+    page.get_by_role("button", name="Show where they work").click()
     page.get_by_label("EAST").check()
     page.get_by_role("button", name="Save").click()
-    page.get_by_text(f"{clerk} works in EAST.").wait_for()
+    page.get_by_text(f"{clerk} works in EAST; before in all warehouses.").wait_for()
+    # Opened again, from the row, it shows what is.
+    page.get_by_role("link", name=f"Say where {clerk} works").click()
+    assert (page.get_by_label("EAST").is_checked(), page.get_by_label("MAIN").is_checked()) == (True, False)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text(f"{clerk} works in EAST; before in EAST.").wait_for()
 
     context = browser.new_context(viewport=PHONE, base_url=server)
     theirs = context.new_page()
@@ -581,11 +585,15 @@ PAGES = (
     "/admin/inventory/item/",
     "/admin/inventory/item/{item}/change/",
     "/admin/inventory/item/{item}/set/",
+    "/admin/inventory/item/{item}/set-apart/",
+    "/admin/inventory/item/{item}/discard/",
     "/admin/inventory/item/{item}/movements/",
     "/admin/inventory/stockimport/",
     "/admin/inventory/stockimport/upload/",
     "/admin/inventory/warehouse/create/",
+    "/admin/inventory/warehousescope/",
     "/admin/inventory/warehousescope/set-scope/",
+    "/admin/inventory/warehousescope/set-scope/?member={member}",
     "/admin/inventory/count/",
     "/admin/inventory/count/open/",
     "/admin/inventory/count/{count}/change/",
@@ -602,6 +610,7 @@ PAGES = (
     "/admin/orders/order/{order}/fulfill/",
     "/admin/orders/order/{order}/pick-list/",
     "/admin/users/user/",
+    "/admin/users/user/{member}/change/",
     "/admin/users/user/{order_user}/access/",
     "/admin/password_change/",
     "/api/docs",
@@ -650,13 +659,7 @@ def rows_to_look_at() -> dict[str, object]:
     order = factories.order(buyer, (mug.id, 2))
     count = inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
     inventory.record_count(count.id, product_id=mug.id, counted=6, actor_id=None)
-    return {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id, "order_user": buyer.id}
-
-
-def faults_of(page: Page) -> list[tuple[str, str, str]]:
-    found = Axe().run(page).response["violations"]
-    return [(page.url, fault["id"], fault["nodes"][0]["html"][:150]) for fault in found if is_serious(fault)]
-
-
-def is_serious(fault: dict) -> bool:
-    return fault["impact"] in ("serious", "critical")
+    member = factories.user(is_staff=True)
+    inventory.set_scope(member.id, warehouses=["MAIN"], actor_id=buyer.id)
+    keys = {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id}
+    return {**keys, "order_user": buyer.id, "member": member.id}

@@ -1,14 +1,22 @@
 """The staff's screens of warehouses and of accounts."""
 
+import io
+import re
+import threading
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
 from django.test import Client
 
+from shop.toolkit import transactions
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import fetch
+from tests.inventory.imports import in_threads
 from users import models as user_models
+from users import services as users
 
 WAREHOUSES = "/admin/inventory/warehouse/"
 USERS = "/admin/users/user/"
@@ -102,6 +110,79 @@ def test_nobody_changes_their_own_access_and_none_but_superusers_anybodys(databa
         assert client.get(f"{USERS}{other.id}/access/").status_code == 403
         assert client.post(f"{USERS}{other.id}/access/", {"is_staff": "on"}).status_code == 403
     assert fetch("SELECT is_staff FROM users_user WHERE id = %s", other.id) == [(False,)]
+
+
+def superusers() -> list[str]:
+    return [email for (email,) in fetch("SELECT email FROM users_user WHERE is_superuser ORDER BY id")]
+
+
+def test_a_superuser_sees_who_is_one_and_gives_it_and_takes_it_from_others(database):
+    root, account = signed_in(is_superuser=True), factories.user()
+    path = f"{USERS}{account.id}/access/"
+    switches = {"is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    assert account.email not in root.get(f"{USERS}?is_superuser__exact=1").content.decode()
+
+    refused = root.post(path, {"is_active": "on", "is_superuser": "on"})
+    assert (refused.status_code, "A superuser is staff" in refused.content.decode()) == (422, True)
+    assert root.post(path, switches).status_code == 302
+    assert superusers() == [root.email, account.email]
+    assert LogEntry.objects.first().change_message == "May come in; superuser; no group."
+    listed = root.get(f"{USERS}?is_superuser__exact=1").content.decode()
+    assert account.email in listed
+    assert "Superuser status" in listed
+    form = root.get(path).content.decode()
+    assert all(re.search(rf'name="{name}"[^>]* checked[ >]', form) for name in switches), "it shows what is"
+
+    assert root.post(path, {"is_active": "on", "is_staff": "on"}).status_code == 302
+    assert superusers() == [root.email]
+    own = root.post(f"{USERS}{root.user_id}/access/", {"is_active": "on", "is_staff": "on"})
+    assert (own.status_code, "Nobody changes their own access" in own.content.decode()) == (422, True)
+    assert superusers() == [root.email]
+
+
+def test_of_superusers_who_take_it_from_each_other_at_once_one_stays(database):
+    """Both are let in before either is done: what counts is who is a superuser once the rows are locked."""
+    for _ in range(5):
+        accounts = [factories.user(is_staff=True, is_superuser=True).id for _ in range(2)]
+        pairs = iter([accounts, accounts[::-1]])
+        both = threading.Barrier(2)
+
+        def take(pairs=pairs, both=both) -> str:
+            actor, other = next(pairs)
+            both.wait()
+            try:
+                transactions.run(
+                    lambda: users.set_access(
+                        other, is_active=True, is_staff=True, is_superuser=False, groups=[], actor_id=actor
+                    )
+                )
+            except users.NotSuperuser:
+                return "refused"
+            return "taken"
+
+        assert sorted(in_threads(take, times=2)) == ["refused", "taken"]
+        assert len(superusers()) == 1
+        user_models.User.objects.all().delete()
+
+
+@pytest.mark.parametrize("left_out", ["is_active", "is_staff"])
+def test_who_could_not_come_in_is_no_superuser_who_takes_it_from_others(database, left_out):
+    boss, other = (factories.user(is_staff=True, is_superuser=True) for _ in range(2))
+    user_models.User.objects.filter(pk=boss.id).update(**{left_out: False})
+    with pytest.raises(users.NotSuperuser):
+        users.set_access(other.id, is_active=True, is_staff=True, is_superuser=False, groups=[], actor_id=boss.id)
+
+
+def test_there_is_a_way_back_when_no_superuser_is_left(database):
+    account = factories.user(email="anna@example.com")
+    user_models.User.objects.filter(pk=account.id).update(is_active=False)
+    said = io.StringIO()
+    call_command("superuser", "Anna@Example.com", stdout=said)
+    assert superusers() == ["anna@example.com"]
+    assert fetch("SELECT is_active, is_staff FROM users_user") == [(True, True)]
+    assert "is a superuser now" in said.getvalue()
+    with pytest.raises(CommandError, match=r"nobody@example\.com"):
+        call_command("superuser", "nobody@example.com")
 
 
 def test_the_groups_are_those_of_the_documentation(database):

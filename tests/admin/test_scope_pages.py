@@ -1,15 +1,20 @@
 """The screens of somebody who works in one warehouse, and where it is said who works where."""
 
+import re
+import threading
+from functools import partial
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from inventory import services as inventory
+from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, ITEMS, signed_in, upload
 from tests.conftest import fetch
-from tests.inventory.imports import on_hand
+from tests.inventory.imports import in_threads, on_hand
 from users import models as user_models
 
 SCOPES, COUNTS = "/admin/inventory/warehousescope/", "/admin/inventory/count/"
@@ -46,10 +51,11 @@ def test_they_see_theirs(easterner, mug):
     assert "WEST" not in easterner.get("/admin/inventory/warehouse/").content.decode()
 
 
-@pytest.mark.parametrize("step", ["receive", "adjust", "write-off", "set", "transfer"])
+@pytest.mark.parametrize("step", ["receive", "adjust", "write-off", "set", "transfer", "set-apart", "discard"])
 def test_they_are_offered_theirs_and_others_are_refused(easterner, mug, step):
     assert "WEST" not in easterner.get(f"{ITEMS}{mug.id}/{step}/").content.decode()
     given = {"quantity": 1, "delta": 1, "expected_on_hand": 404, "reason": "damaged", "warehouse": "WEST"}
+    given |= {"expected_for": "WEST", "what": "aside"}
     legs = {"from_warehouse": "WEST", "to_warehouse": "EAST"}
     refused = easterner.post(f"{ITEMS}{mug.id}/{step}/", given | legs)
     assert (refused.status_code, "Select a valid choice" in refused.content.decode()) == (422, True)
@@ -80,27 +86,74 @@ def test_a_manager_says_where_somebody_works(mug):
     manager, clerk = signed_in("Inventory manager"), signed_in("Inventory clerk")
 
     assert clerk.email in manager.get(f"{SCOPES}set-scope/").content.decode()
-    done = manager.post(f"{SCOPES}set-scope/", {"member": id_of(clerk), "warehouses": ["EAST", "MAIN"]})
+    path = f"{SCOPES}set-scope/?member={id_of(clerk)}"
+    done = manager.post(path, {"warehouses": ["EAST", "MAIN"]})
 
     assert (done.status_code, done.headers["Location"]) == (302, SCOPES)
     page = manager.get(SCOPES).content.decode()
-    assert page.count(clerk.email) >= 2
-    assert f"{clerk.email} works in EAST, MAIN." in page
+    assert page.count(f'href="{path}"') == 2
+    assert f"{clerk.email} works in EAST, MAIN; before in all warehouses." in page
     assert "303" in clerk.get(ITEMS).content.decode()
     assert LogEntry.objects.get().user.email == manager.email
+    shown = manager.get(path).content.decode()
+    assert re.findall(r'value="(\w+)"[^>]* checked[ >]', shown) == ["MAIN", "EAST"]
+    assert 'name="expected" value="MAIN,EAST"' in shown
 
-    manager.post(f"{SCOPES}set-scope/", {"member": id_of(clerk)})
+    manager.post(path, {"expected": "MAIN,EAST"})
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(0,)]
+
+
+def test_of_two_who_say_it_at_once_the_second_is_told_what_changed(mug):
+    manager, other, clerk = (signed_in(f"Inventory {role}") for role in ("manager", "manager", "clerk"))
+    path = f"{SCOPES}set-scope/?member={id_of(clerk)}"
+    other.post(path, {"warehouses": ["EAST"], "expected": ""})
+
+    refused = manager.post(path, {"warehouses": ["WEST"], "expected": ""})
+
+    page = refused.content.decode()
+    assert refused.status_code == 422
+    assert "it is EAST now, and was all warehouses. Nothing was saved. Send it again" in page
+    assert re.findall(r'value="(\w+)"[^>]* checked[ >]', page) == ["WEST"]
+    assert 'name="expected" value="EAST"' in page
+    assert inventory.scope_codes(id_of(clerk)) == ["EAST"]
+    assert manager.post(path, {"warehouses": ["WEST"], "expected": "EAST"}).status_code == 302
+    assert inventory.scope_codes(id_of(clerk)) == ["WEST"]
+
+
+def test_of_scopes_that_are_set_in_parallel_one_is_set(mug):
+    """None of the rows is there yet that both would have to lock."""
+    member, codes = factories.user(is_staff=True), iter(["MAIN", "EAST", "WEST"])
+    together = threading.Barrier(3)
+
+    def say() -> str:
+        code = next(codes)
+        together.wait()
+        try:
+            transactions.run(lambda: inventory.set_scope(member.id, warehouses=[code], expected=[], actor_id=0))
+        except inventory.StaleScope:
+            return "refused"
+        return "set"
+
+    assert sorted(in_threads(say, times=3)) == ["refused", "refused", "set"]
+    assert len(inventory.scope_codes(member.id)) == 1
+
+
+def test_the_page_of_a_member_leads_to_where_they_work(mug):
+    root, clerk = signed_in(is_superuser=True), signed_in("Inventory clerk")
+    path = f"{SCOPES}set-scope/?member="
+    assert f'href="{path}{id_of(clerk)}"' in root.get(f"/admin/users/user/{id_of(clerk)}/change/").content.decode()
+    for nobody in (id_of(root), factories.user().id):
+        assert path not in root.get(f"/admin/users/user/{nobody}/change/").content.decode()
 
 
 def test_nobody_says_it_of_themselves_of_a_superuser_or_while_they_are_limited(easterner, mug):
     clerk, manager = signed_in("Inventory clerk"), signed_in("Inventory manager")
     root = signed_in(is_superuser=True)
-    for member in (id_of(manager), id_of(root), factories.user().id):
-        given = {"member": member, "warehouses": ["EAST"]}
-        assert manager.post(f"{SCOPES}set-scope/", given).status_code == 422
+    for member in (id_of(manager), id_of(root), factories.user().id, 99999, "x"):
+        for send in (manager.get, partial(manager.post, data={"warehouses": ["EAST"]})):
+            assert send(f"{SCOPES}set-scope/?member={member}").status_code == 422
     for send in (easterner.get, easterner.post):
-        assert send(f"{SCOPES}set-scope/", {"member": id_of(clerk)}).status_code == 403
+        assert send(f"{SCOPES}set-scope/?member={id_of(clerk)}").status_code == 403
     assert easterner.get(SCOPES).status_code == 403
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
 

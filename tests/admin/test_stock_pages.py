@@ -66,7 +66,7 @@ STEPS = {
     "receive": ({"warehouse": "MAIN", "quantity": 5, "reference": "DN-7"}, {"MAIN": 15}, "receive", "received"),
     "adjust": ({"warehouse": "MAIN", "delta": -3, "reason": "lost", "note": "shelf 4"}, {"MAIN": 7}, "adjust", "lost"),
     "set": (
-        {"warehouse": "MAIN", "quantity": 4, "expected_on_hand": 10, "reason": "count"},
+        {"warehouse": "MAIN", "quantity": 4, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
         {"MAIN": 4},
         "adjust",
         "count",
@@ -103,7 +103,37 @@ def test_a_step_is_in_stock_ledger_and_history_with_who_and_why(clerk, mug, step
     assert_books_are_right()
 
 
+def test_units_are_set_aside_put_back_and_discarded_and_the_ledger_shows_it(clerk, mug):
+    """Each is in stock, ledger and history, and shown as what is unavailable."""
+    place, path = {"warehouse": "MAIN", "reason": "damaged"}, f"{ITEMS}{mug.id}"
+    for step, given, levels, delta in (
+        ("set-apart", {"what": "aside", "quantity": 4}, (10, 4), "+4 → 4"),
+        ("set-apart", {"what": "back", "quantity": 1}, (10, 3), "-1 → 3"),
+        ("discard", {"quantity": 2}, (8, 1), "-2 → 1"),
+    ):
+        assert clerk.get(f"{path}/{step}/").status_code == 200
+        done = clerk.post(f"{path}/{step}/", {**place, **given, "note": f"why {delta}"})
+        assert (done.status_code, done.headers["Location"]) == (302, f"{path}/change/")
+        assert fetch("SELECT on_hand, unavailable FROM inventory_stock") == [levels]
+        ledger = clerk.get(f"{path}/movements/").content.decode()
+        row = re.sub(r"<[^>]*>|\s+", " ", ledger[ledger.index("adjust (damaged)") : ledger.index(f"why {delta}")])
+        assert delta in row
+        assert clerk.email in row
+    assert LogEntry.objects.count() == 3
+    assert_books_are_right()
+
+
 REFUSED = [
+    ("set-apart", {"warehouse": "MAIN", "quantity": 1, "reason": "damaged"}, "This field is required"),
+    (
+        "set-apart",
+        {"warehouse": "MAIN", "what": "back", "quantity": 1, "reason": "found"},
+        "1 unavailable units of MUG were asked for, and there are 0",
+    ),
+    ("set-apart", {"warehouse": "MAIN", "what": "aside", "quantity": 7, "reason": "damaged"}, "4 for "),
+    ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "damaged"}, "there are 0"),
+    ("discard", {"warehouse": "MAIN", "quantity": -1, "reason": "damaged"}, "greater than or equal to 1"),
+    ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "sale"}, "Select a valid choice"),
     ("receive", {"warehouse": "MAIN", "quantity": 0}, "greater than or equal to 1"),
     ("receive", {"warehouse": "NONE", "quantity": 1}, "Select a valid choice"),
     ("adjust", {"warehouse": "MAIN", "delta": 0, "reason": "lost"}, "changes nothing"),
@@ -114,7 +144,7 @@ REFUSED = [
     ("set", {"warehouse": "MAIN", "quantity": 1, "reason": "count"}, "This field is required"),
     (
         "set",
-        {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "reason": "count"},
+        {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
         "7 units of MUG were to go, and at most 6 may",
     ),
 ]
@@ -137,13 +167,51 @@ def test_a_stale_form_says_what_changed_and_by_whom(clerk, mug):
     other.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
 
     response = clerk.post(
-        f"{ITEMS}{mug.id}/set/", {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "reason": "count"}
+        f"{ITEMS}{mug.id}/set/",
+        {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
     )
 
     said = response.content.decode()
     assert "15 units are on hand, which is not what was expected" in said
     assert f"The last change was receive (+5) by {other.email}" in said
     assert on_hand(mug.id) == {"MAIN": 15}
+
+
+def test_a_stale_form_names_who_changed_the_quantity_and_not_who_reserved_last(clerk, mug):
+    other = signed_in("Inventory clerk")
+    other.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
+    factories.reservation((mug.id, 1))
+    factories.order(factories.user(), (mug.id, 1))
+    given = {"warehouse": "MAIN", "quantity": 1, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"}
+
+    said = clerk.post(f"{ITEMS}{mug.id}/set/", given).content.decode()
+
+    assert f"The last change was receive (+5) by {other.email}" in said
+
+
+def test_a_quantity_is_never_compared_with_that_of_another_warehouse(clerk, mug):
+    """As from a browser without scripts, where another warehouse was chosen and its units were not filled in."""
+    factories.warehouse("EAST")
+    factories.warehouse("WEST", priority=1)
+    east = {"product_id": mug.id, "levels": [inventory.Level("EAST", 10)], "reference": "", "note": ""}
+    transactions.run(lambda: inventory.receive(**east, actor_id=None))
+    path = f"{ITEMS}{mug.id}/set/"
+    form = html.unescape(clerk.get(path).content.decode())
+    assert '{"MAIN": 10, "EAST": 10}' in form
+    assert re.search(r'name="expected_for" value="MAIN"', form)
+    given = {"warehouse": "EAST", "quantity": 3, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"}
+
+    refused = clerk.post(path, given)
+
+    again = refused.content.decode()
+    assert refused.status_code == 422
+    assert "the units until now were those of MAIN. In EAST there are 10" in again
+    assert re.search(r'name="expected_for" value="EAST"', again)
+    assert re.search(r'name="quantity" value="3"', again), "what was typed stays"
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 10}
+    assert "In WEST there are 0" in clerk.post(path, {**given, "warehouse": "WEST"}).content.decode()
+    assert clerk.post(path, {**given, "expected_for": "EAST"}).status_code == 302
+    assert on_hand(mug.id) == {"MAIN": 10, "EAST": 3}
 
 
 def test_the_list_has_totals_filters_search_and_order(clerk, mug):
@@ -322,7 +390,7 @@ def test_what_a_group_may_not_do_has_no_button_and_is_refused_when_posted_anyway
 
     page = client.get(f"{ITEMS}{mug.id}/change/").content.decode()
     assert ("Write off" in page) == may_change
-    for step, (given, *_) in STEPS.items():
+    for step, given in {**{step: given for step, (given, *_) in STEPS.items()}, "set-apart": {}, "discard": {}}.items():
         assert client.get(f"{ITEMS}{mug.id}/{step}/").status_code == (200 if may_change else 403)
         if not may_change:
             assert client.post(f"{ITEMS}{mug.id}/{step}/", given).status_code == 403
@@ -362,7 +430,7 @@ def test_an_import_that_is_not_there_is_a_404(manager):
 
 def test_every_button_leads_to_its_page(manager, mug):
     page = manager.get(f"{ITEMS}{mug.id}/change/").content.decode()
-    for step in (*STEPS, "movements"):
+    for step in (*STEPS, "set-apart", "discard", "movements"):
         assert f'href="{ITEMS}{mug.id}/{step}/"' in page
     page = manager.get(IMPORTS).content.decode()
     for step in ("upload", "export-csv", "export-xlsx"):

@@ -154,8 +154,11 @@ def test_an_account_that_is_switched_on_again_has_none_of_its_old_tokens(api):
     browser = Client()
     browser.login(email=account.email, password=factories.PASSWORD)
     assert browser.get("/admin/").status_code == 200
+    boss = factories.user(is_staff=True, is_superuser=True)
     for is_active in (False, True):
-        users.set_access(account.id, is_active=is_active, is_staff=True, groups=[], actor_id=0)
+        users.set_access(
+            account.id, is_active=is_active, is_staff=True, is_superuser=False, groups=[], actor_id=boss.id
+        )
     assert browser.get("/admin/").status_code == 302
 
     assert me(api, tokens["access"]).status_code == 401

@@ -2,6 +2,7 @@
 
 from users.services._accounts import (
     EmailExists,
+    NotSuperuser,
     OwnAccess,
     User,
     UserNotFound,
@@ -13,6 +14,7 @@ from users.services._accounts import (
     ids_by_email,
     list_users,
     lock_user,
+    make_superuser,
     register,
     set_access,
     update_profile,
@@ -32,6 +34,7 @@ __all__ = [
     "EmailExists",
     "InvalidCredentials",
     "InvalidResetToken",
+    "NotSuperuser",
     "OwnAccess",
     "ResetMail",
     "Session",
@@ -51,6 +54,7 @@ __all__ = [
     "ids_by_email",
     "list_users",
     "lock_user",
+    "make_superuser",
     "open_session",
     "register",
     "renew_second_factor",

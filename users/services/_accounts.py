@@ -15,6 +15,9 @@ from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import models, sql
 
+# Who gets into the admin with all rights.
+_IS_SUPERUSER = {"is_superuser": True, "is_staff": True, "is_active": True}
+
 
 @dataclass(frozen=True)
 class User:
@@ -40,6 +43,13 @@ class OwnAccess(Refusal):
 
     def __init__(self) -> None:
         super().__init__("Nobody changes their own access; ask another superuser.")
+
+
+class NotSuperuser(Refusal):
+    """Only superusers change access, and this account is none, or none any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Only superusers change access, and you are none now. Nothing was changed; ask a superuser.")
 
 
 class EmailExists(Refusal):
@@ -79,28 +89,43 @@ def ensure_superuser(*, email: str, password: str) -> bool:
 
 
 @transaction.atomic(savepoint=False)
-def set_access(user_id: int, *, is_active: bool, is_staff: bool, groups: Collection[str], actor_id: int) -> User:
-    """Say whether an account may come in, whether it is staff, and of which groups, named by their names.
+def set_access(
+    user_id: int, *, is_active: bool, is_staff: bool, is_superuser: bool, groups: Collection[str], actor_id: int
+) -> User:
+    """Say whether an account may come in, whether it is staff or a superuser, and of which groups, by their names.
 
     An account that is switched off is out at once, and its tokens stay dead when it is switched on again. Raises
-    UserNotFound, OwnAccess for the actor's own account, so that nobody locks themselves out.
+    UserNotFound, OwnAccess for the actor's own account, NotSuperuser unless the actor is a superuser at this moment:
+    so whoever takes it from another stays one, and of two who take it from each other one is refused.
     """
     if user_id == actor_id:
         raise OwnAccess
-    row = models.User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
-    if row is None:
+    superusers = Q(**_IS_SUPERUSER)
+    locked = models.User.objects.select_for_update(no_key=True).filter(superusers | Q(pk=user_id)).order_by("pk")
+    rows = {row.pk: row for row in locked}
+    if actor_id not in rows:
+        raise NotSuperuser
+    if user_id not in rows:
         raise UserNotFound(user_id)
-    row.is_active, row.is_staff = is_active, is_staff
-    row.save(update_fields=["is_active", "is_staff"])
+    row = rows[user_id]
+    row.is_active, row.is_staff, row.is_superuser = is_active, is_staff, is_superuser
+    row.save(update_fields=["is_active", "is_staff", "is_superuser"])
     if not is_active:
         end_all_sessions(user_id)
     row.groups.set(Group.objects.filter(name__in=groups))
     return _user(row)
 
 
+@transaction.atomic(savepoint=False)
+def make_superuser(email: str) -> None:
+    """Make an account that is there an active superuser, for when nobody is left who could. Raises UserNotFound."""
+    if not models.User.objects.filter(email=models.normalized_email(email)).update(**_IS_SUPERUSER):
+        raise UserNotFound(email)
+
+
 def has_superuser() -> bool:
     """Tell whether anybody can get into the admin with all rights."""
-    return models.User.objects.filter(is_superuser=True, is_active=True).exists()
+    return models.User.objects.filter(**_IS_SUPERUSER).exists()
 
 
 @transaction.atomic(savepoint=False)

@@ -1,5 +1,6 @@
 // Scans are sent one after the other while the scanner goes on: a slow network loses none and delays none. They are kept in
 // the tab until each is answered, also when the page is loaded again, with the key that the first of them is sent with.
+// Whoever scanned them sends them: another account that signs in meanwhile has a queue of its own.
 const scans = [];
 const refused = [];
 let isSending = true; // until it is known which scans this tab has kept
@@ -19,19 +20,26 @@ document.addEventListener("DOMContentLoaded", async () => {
     if (!isSending) send();
   });
   document.getElementById("scan-clear").addEventListener("click", () => { refused.length = 0; keep(); showRefused(); });
+  document.getElementById("scan-discard").addEventListener("click", discardOthers);
   const kept = await ownQueue();
   scans.unshift(...(kept.scans ?? []));
   refused.push(...(kept.refused ?? []));
   if (kept.scans?.length) form.elements.form_key.value = kept.key;
   keep();
   showRefused();
+  await forgetCopies();
+  showOthers();
   send();
 });
 
+// Scans outlive a reload of the page, and not the end of the tab.
+window.addEventListener("beforeunload", (event) => { if (scans.length) event.preventDefault(); });
+
 // Who scans without looking where the focus is, scans into the field.
 document.addEventListener("keydown", (event) => {
-  const isText = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (isText && document.activeElement === document.body) document.getElementById("id_sku").focus();
+  const isText = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
+  const takesText = document.activeElement.matches("input, select, textarea");
+  if (isText && !takesText) document.getElementById("id_sku").focus();
 });
 
 // A quantity or a review comes after the scans before it.
@@ -53,7 +61,7 @@ function afterScans(event, then) {
 
 // What the tab has kept; nothing in a copy of a tab, whose scans the first one sends.
 async function ownQueue() {
-  const kept = JSON.parse(sessionStorage.getItem(document.getElementById("scan").action) ?? "{}");
+  const kept = JSON.parse(sessionStorage.getItem(place()) ?? "{}");
   queue = kept.queue ?? queue;
   if (!navigator.locks || (await lock(queue))) return kept;
   queue = `scans-${Math.random()}`;
@@ -69,10 +77,40 @@ function lock(name) {
   });
 }
 
+// Under which name the tab keeps the scans of this count and account.
+function place() {
+  const form = document.getElementById("scan");
+  return `${form.action}#${form.dataset.user}`;
+}
+
 function keep() {
   const form = document.getElementById("scan");
-  const kept = { queue, scans, refused, key: form.elements.form_key.value };
-  sessionStorage.setItem(form.action, JSON.stringify(kept));
+  const kept = { queue, scans, refused, key: form.elements.form_key.value, name: form.dataset.name };
+  sessionStorage.setItem(place(), JSON.stringify(kept));
+}
+
+// What others scanned in this tab into this count and could not send, as [name of the place, what is kept].
+function others() {
+  const form = document.getElementById("scan");
+  const places = Object.keys(sessionStorage).filter((name) => name.startsWith(`${form.action}#`) && name !== place());
+  return places.map((name) => [name, JSON.parse(sessionStorage.getItem(name))]).filter(([, kept]) => kept.scans.length);
+}
+
+// A copy of a tab keeps nothing of others either: it is the first tab's to send.
+async function forgetCopies() {
+  if (!navigator.locks) return;
+  for (const [name, kept] of others()) if (!(await lock(kept.queue))) sessionStorage.removeItem(name);
+}
+
+function showOthers() {
+  const found = others().map(([, kept]) => `Not sent: ${kept.scans.join(", ")}. ${kept.name} scanned them in this tab; they are sent when ${kept.name} signs in here again.`);
+  document.getElementById("scan-others").textContent = found.join(" ");
+  document.getElementById("scan-discard").hidden = !found.length;
+}
+
+function discardOthers() {
+  others().forEach(([name]) => sessionStorage.removeItem(name));
+  showOthers();
 }
 
 async function send() {
@@ -84,9 +122,7 @@ async function send() {
       keep();
       tellWaiting();
     } else {
-      say(`Not sent yet: ${scans.join(", ")}. Leave this page open. They are sent once the server answers and you are signed in.`);
-      await new Promise((wake) => { setTimeout(wake, 1000); });
-      await renewToken();
+      await untilSendable();
     }
   }
   isSending = false;
@@ -102,14 +138,39 @@ async function answerTo(sku) {
   const body = new FormData(form);
   body.set("sku", sku);
   const response = await ask(form.action, { method: "POST", body });
-  return response && (response.ok || response.status === 422) ? pageIn(response) : null;
+  const page = response && (response.ok || response.status === 422) ? await pageIn(response) : null;
+  return page?.getElementById("scan-result") && isOurs(page) ? page : null;
 }
 
-// Whoever signs in again has another token; the key of the form stays.
-async function renewToken() {
+// Tells why scans wait, until they need not any more.
+async function untilSendable() {
+  let why = "";
+  do {
+    why = await obstacle();
+    say(`Not sent yet: ${scans.join(", ")}. ${why}`);
+    await new Promise((wake) => { setTimeout(wake, 1000); });
+  } while (why);
+  document.getElementById("scan-door").hidden = true;
+}
+
+// Why no scan can be sent just now, in words; nothing when one can. Whoever signs in again has another token; the key of
+// the form stays.
+async function obstacle() {
   const response = await ask(document.getElementById("scan").action, {});
-  const page = response?.ok ? await pageIn(response) : null;
-  if (page) tokenIn(document).value = tokenIn(page).value;
+  const page = response && response.status < 500 ? await pageIn(response) : null;
+  const isSignedOut = Boolean(page?.getElementById("login-form"));
+  document.getElementById("scan-door").hidden = !isSignedOut;
+  if (!page) return "The server does not answer. Leave this page open: they are sent once it does.";
+  if (isSignedOut) return "You are signed out. Nothing is lost: leave this page open and sign in, then they are sent from here.";
+  if (!page.getElementById("scan")) return "You may not count here any more. Ask for the right; they are sent once you have it.";
+  const [own, now] = [document, page].map((found) => found.getElementById("scan").dataset.name);
+  if (!isOurs(page)) return `${own} scanned them, and ${now} is signed in now. They are sent once ${own} signs in again.`;
+  tokenIn(document).value = tokenIn(page).value;
+  return "";
+}
+
+function isOurs(page) {
+  return page.getElementById("scan").dataset.user === document.getElementById("scan").dataset.user;
 }
 
 async function ask(address, options) {
@@ -121,8 +182,7 @@ async function ask(address, options) {
 }
 
 async function pageIn(response) {
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  return page.getElementById("scan-result") ? page : null;
+  return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
 function tokenIn(page) {
@@ -156,5 +216,6 @@ function tellWaiting() {
 }
 
 function say(text) {
-  document.getElementById("scan-waits").textContent = text;
+  const place = document.getElementById("scan-waits");
+  if (place.textContent !== text) place.textContent = text; // it is read out whenever it changes
 }

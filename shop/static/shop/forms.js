@@ -1,3 +1,10 @@
+// Who signs in again, here or in another tab, has another token; what was typed before is sent with that.
+document.addEventListener("submit", (event) => {
+  const field = event.target.elements.namedItem("csrfmiddlewaretoken");
+  const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+  if (field && token) field.value = token;
+});
+
 // A form is sent once: its button is off while the answer is on its way. The form's key holds it without this, too.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.method !== "post") return;

@@ -35,7 +35,8 @@ KINDS = {
         Kind("body", POST + b"Content-Length: 100000\r\n\r\n{", b" "),
         Kind("chunked body", POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", b"1\r\n \r\n"),
         Kind("header", b"POST /api/v1/auth/token HTTP/1.1\r\nHost: local", b"h"),
-        Kind("reader", f"GET {LARGE_FILE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()),
+        # Asked for again and again: once would fit into the buffers of the two systems.
+        Kind("reader", f"GET {LARGE_FILE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 20),
         Kind("idle", b""),
     )
 }

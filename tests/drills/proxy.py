@@ -57,8 +57,8 @@ def render(folder: Path, base: str, *, plain: int, secure: int) -> Path:
     own = " ".join(f"{name}_temp_path {folder}/{name};" for name in KEPT_BY)
     for shipped, here in (
         (r"server web:8000;", f"server {base.removeprefix('http://')};"),
-        (r"listen 80 ", f"listen {plain} "),
-        (r"listen 443 ", f"listen {secure} "),
+        (r"listen 80 ", f"listen 127.0.0.1:{plain} "),
+        (r"listen 443 ", f"listen 127.0.0.1:{secure} "),
         (r"/etc/nginx/tls/", f"{folder}/"),
         (r"/run/nginx\.pid", f"{folder}/pid"),
         (r"error_log /dev/stderr", f"error_log {folder}/error.log"),

@@ -1,5 +1,6 @@
 """The server's own process: granian, with workers that can be stopped from their first moment on."""
 
+import logging
 import os
 import resource
 import shutil
@@ -19,6 +20,8 @@ def main() -> None:
     """
     os.register_at_fork(after_in_child=_end_when_told)
     _allow_connections()
+    # It warns of many threads because of Python's lock; few of ours are ever in Python at once.
+    logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     # Where the workers count together (shop.toolkit.metrics).
     folder = tempfile.mkdtemp(prefix="shop-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Any
 
 from django.db import close_old_connections
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 Handler = Callable[[dict[str, Any], Callable[..., Any]], HttpResponseBase]
@@ -23,7 +24,7 @@ def limit_concurrency(handler: Handler, at_most: int) -> Callable[..., Iterable[
         places.take()
         try:
             response = handler(environ, start_response)
-            if response.streaming:
+            if not isinstance(response, HttpResponse):
                 # A file, which its client may read for minutes. The server closes it in the end.
                 close_old_connections()
                 return response

@@ -44,7 +44,7 @@ def read_bodies_first(application: Application) -> Application:
     """Give `application` each body whole, in memory or on disk; no more of it than is taken.
 
     A chunked body gets the length that Django asks for; without one it would be read as empty. A body that ends before
-    its Content-Length is answered 400; more than MAX_LONG_BODIES long ones at once, 503.
+    its Content-Length is answered 400; more than MAX_LONG_BODIES long ones at once, 429.
     """
     most = max_form_bytes()
     long_bodies = BoundedSemaphore(MAX_LONG_BODIES)
@@ -114,7 +114,7 @@ def _cut_off() -> HttpResponse:
 
 def _too_many() -> HttpResponse:
     said = f"{MAX_LONG_BODIES} uploads are on their way already. Try again in a few seconds."
-    return problem(503, "uploads_busy", "Too many uploads", said, headers={"Retry-After": "5"})
+    return problem(429, "throttled", "Too many requests", said, headers={"Retry-After": "5"})
 
 
 def _answer(response: HttpResponse, start_response: StartResponse) -> list[bytes]:

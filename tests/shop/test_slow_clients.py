@@ -116,7 +116,7 @@ def test_no_more_long_forms_are_taken_at_once_than_there_is_disk_for(server):
         for client in clients:
             client.sendall(head)
         answered, _, _ = select.select(clients, [], [], 10)
-        assert answered[0].recv(1 << 16).startswith(b"HTTP/1.1 503 ")
+        assert answered[0].recv(1 << 16).startswith(b"HTTP/1.1 429 ")
         assert httpx.get(f"{server}/healthz").status_code == 200
     finally:
         for client in clients:

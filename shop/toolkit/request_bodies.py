@@ -19,6 +19,7 @@ MAX_BODY_BYTES = 256 * 1024  # of JSON; a longer form waits on disk
 FORM_BYTES = 1 << 20  # of the other fields of a form with a file, and of what is between them
 MAX_LONG_BODIES = 8  # of a process at once: each may take as much disk as the largest upload
 BLOCK_BYTES = 64 * 1024
+NOTHING = (None, "", "0")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 Environ = dict[str, Any]
@@ -51,7 +52,7 @@ def read_bodies_first(application: Application) -> Application:
 
     def wrapped(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         told = environ.get("CONTENT_LENGTH")
-        if told is None and "HTTP_TRANSFER_ENCODING" not in environ:
+        if told in NOTHING and "HTTP_TRANSFER_ENCODING" not in environ:
             return application(environ, start_response)
         length = read_length(told)
         if length <= MAX_BODY_BYTES or not _is_form(environ):

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore drill-slow bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -52,6 +52,9 @@ drill-migrate: install-dev ## change tables that are in use: how long does anybo
 
 drill-restore: install-dev ## lose a shop and bring it back, from a dump and to a point in time
 	@exec $(BIN)/python -m tests.drills.restore
+
+drill-slow: install-dev ## hundreds of slow clients: does anybody else wait, behind the proxy and at the bare server? (needs nginx)
+	@exec $(BIN)/python -m tests.drills.slow
 
 bench: install-dev ## how fast are checkout and check, beside a bare view and the statements alone? SCALE=1000x1x1000 (needs wrk)
 	@exec $(BIN)/python -m benchmarks.speed $(if $(SCALE),--scale $(SCALE))

@@ -78,7 +78,7 @@ def production_server(
     """Yield the address of the server that `make run` starts, on the database that the environment names."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    command = serving.command(port=port, workers=workers, threads=threads, application=application)
+    command = serving.command(port=port, workers=workers, application=application)
     environment = {"DATABASE_POOL_SIZE": str(threads), **environment}
     with running(command, log=log, **environment) as process:
         await_answer(process, f"{base}/readyz", log)

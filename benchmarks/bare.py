@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
 from shop import settings as shop
+from shop.toolkit.concurrency import limit_concurrency
 
 settings.configure(
     ALLOWED_HOSTS=shop.ALLOWED_HOSTS,
@@ -31,4 +32,4 @@ def available(request: HttpRequest) -> JsonResponse:
 
 
 urlpatterns = [path("", available), path("readyz", lambda request: JsonResponse({}))]
-application = get_wsgi_application()
+application = limit_concurrency(get_wsgi_application(), shop.THREADS)

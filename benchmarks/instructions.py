@@ -109,9 +109,7 @@ def ask(app: Any, method: str, path: str, headers: dict[str, str], body: Any) ->
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
     }  # fmt: skip
     said: list[str] = []
-    response = app(environ, lambda status, *_: said.append(status))
-    answer = b"".join(response)
-    response.close()
+    answer = b"".join(app(environ, lambda status, *_: said.append(status)))
     if said[0][0] != "2":
         sys.exit(f"{method} {path} is answered {said[0]}: {answer.decode()}")
     return answer

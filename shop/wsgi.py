@@ -1,9 +1,11 @@
 import os
 
-from django.core.wsgi import get_wsgi_application
-
-from shop.toolkit.chunked import with_length
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
-application = with_length(get_wsgi_application())
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+from shop.toolkit.concurrency import limit_concurrency
+from shop.toolkit.request_bodies import read_bodies_first
+
+application = read_bodies_first(limit_concurrency(get_wsgi_application(), settings.THREADS))

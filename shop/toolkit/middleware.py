@@ -16,9 +16,7 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from shop.toolkit.ids import new_id
 from shop.toolkit.problems import problem
-
-FORM_BYTES = 1 << 20  # of the other fields of a form, and of what is between them
-
+from shop.toolkit.request_bodies import max_form_bytes, read_length
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -82,7 +80,7 @@ def refuse_large(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
     """Refuse what is larger than any upload may be, before a form is read to find its token."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if content_length(request) > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
+        if content_length(request) > max_form_bytes():
             said = f"At most {settings.MAX_UPLOAD_BYTES:,} bytes are taken; split it, or pack it by gzip."
             return problem(413, "payload_too_large", "Payload too large", said)
         return get_response(request)
@@ -92,8 +90,7 @@ def refuse_large(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
 
 def content_length(request: HttpRequest) -> int:
     """Return the length that a request tells of its body; 0 where it tells none that is a number."""
-    told = request.META.get("CONTENT_LENGTH") or ""
-    return int(told) if told.isascii() and told.isdigit() else 0
+    return read_length(request.META.get("CONTENT_LENGTH"))
 
 
 # No script is inline anywhere. The admin's theme evaluates expressions that stand in its pages; both set styles.

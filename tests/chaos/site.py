@@ -20,8 +20,8 @@ from tests.chaos.mutants import MUTANTS
 from tests.chaos.wire import STAFF
 
 HOLD_SECONDS = 4  # of a checkout that nobody pays for, so that the workers have something to expire
-# Workers x threads, and connections of each worker: the second server has one connection for four threads.
-SHAPES = [(2, 2, 2), (1, 4, 1)]
+# Workers, and how many requests each does at once, each with a connection of its own.
+SHAPES = [(2, 2), (1, 4)]
 READY_SECONDS = 60
 
 Process = subprocess.Popen[bytes]
@@ -155,9 +155,9 @@ class Site:
         )
 
     def _server(self, number: int) -> Process:
-        workers, threads, pool = SHAPES[number]
+        workers, pool = SHAPES[number]
         command = serving.command(
-            port=self.ports[number], workers=workers, threads=threads, application="tests.chaos.application:application"
+            port=self.ports[number], workers=workers, application="tests.chaos.application:application"
         )
         return self._spawn(command, f"web-{number}.log", DATABASE_POOL_SIZE=str(pool))
 

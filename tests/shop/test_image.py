@@ -10,7 +10,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks import ROOT
-from shop import settings
+from shop import serving, settings
+from shop.toolkit.request_bodies import MAX_BODY_BYTES, max_form_bytes
+from tests.drills import proxy
 from tests.pooled import connect_query
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -74,16 +76,28 @@ def test_the_pooler_of_compose_is_told_what_the_page_says():
     assert "query_wait_timeout = 2\n" in COMPOSE["configs"]["pgbouncer"]["content"]
 
 
-def test_compose_confines_what_is_ours_and_opens_no_port_to_the_network():
+def test_compose_confines_what_it_can_and_only_the_proxy_may_be_reached():
     assert set(OURS) == {"migrate", "web", "worker"}
-    for service in OURS.values():
+    for service in [*OURS.values(), COMPOSE["services"]["proxy"]]:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
     # A port that Docker publishes is open to everybody, whatever the machine's firewall says.
-    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
-    assert ports
-    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
+    assert published == {"proxy": ["80:80", "443:443"]}
+
+
+def test_the_proxy_takes_what_the_shop_takes_and_ends_idle_connections_before_the_shop_does():
+    text = proxy.CONFIGURATION.read_text()
+    assert set(re.findall(r"client_max_body_size (\d+)m;", text)) == {"1", str(max_form_bytes() >> 20)}
+    assert MAX_BODY_BYTES < 1 << 20
+    (kept,) = re.findall(r"keepalive \d+;.*?keepalive_timeout (\d+)s;", text, re.DOTALL)
+    assert int(kept) < serving.HEADER_SECONDS
+    # Without these the shop would wait for slow clients, or believe them.
+    for line in ("proxy_request_buffering on;", "proxy_buffering on;", "underscores_in_headers off;"):
+        assert line in text
+    assert f"server web:{settings.PORT};" in text
+    assert "./proxy/nginx.conf:/etc/nginx/nginx.conf:ro" in COMPOSE["services"]["proxy"]["volumes"]
 
 
 def test_no_image_can_be_exchanged_under_its_name():

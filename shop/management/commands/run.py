@@ -182,7 +182,7 @@ def _email() -> str:
 
 
 def _start_server(port: int) -> Process:
-    return _start(serving.command(host=HOST, port=port, workers=settings.WEB_WORKERS, threads=settings.THREADS))
+    return _start(serving.command(host=HOST, port=port, workers=settings.WEB_WORKERS))
 
 
 def _start_worker() -> Process:

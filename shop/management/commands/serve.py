@@ -23,6 +23,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, host: str, **options: Any) -> None:
         if embedded.holds(settings.DATABASES["default"]["HOST"]):
             raise CommandError("The embedded PostgreSQL would stop with this command: use `run`, or set DATABASE_URL.")
-        command = serving.command(port=settings.PORT, host=host, workers=settings.WEB_WORKERS, threads=settings.THREADS)
+        command = serving.command(port=settings.PORT, host=host, workers=settings.WEB_WORKERS)
         os.chdir(serving.ROOT)
         os.execv(command[0], command)  # noqa: S606  # no shell, and signals reach the server itself

@@ -52,6 +52,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     users.UserNotFound: Answer(404, "user_not_found", "User not found"),
     users.OwnAccess: Answer(403, "permission_denied", "Permission denied"),
     users.EmailExists: Answer(409, "email_exists", "Email exists"),
+    users.InvalidEmail: Answer(400, "invalid", "Invalid request", _field("email", "invalid")),
     users.WeakPassword: Answer(
         400,
         "invalid",

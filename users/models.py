@@ -10,26 +10,18 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from shop.toolkit.ids import new_id
+from users.emails import MAX_ADDRESS, canonical, lookup_spelling, validate
 
 MAX_NAME = 150
 
 
-def normalized_email(email: str) -> str:
-    """Return the one spelling under which an address is kept and looked up: lower case, the domain as DNS has it."""
-    local, at, domain = email.strip().lower().rpartition("@")
-    try:
-        return f"{local}{at}{domain.encode('idna').decode()}"
-    except UnicodeError:
-        return f"{local}{at}{domain}"
-
-
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=normalized_email(username or ""))
+        return self.get(email=lookup_spelling(username or ""))
 
     # The names are Django's: `createsuperuser` calls the second.
     def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
-        user = self.model(email=normalized_email(email), **fields)
+        user = self.model(email=canonical(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -42,7 +34,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A customer or a member of staff."""
 
     id = models.BigAutoField(primary_key=True)
-    email = models.EmailField(max_length=254, unique=True)
+    email = models.EmailField(max_length=MAX_ADDRESS, unique=True, validators=[validate])
     name = models.CharField(max_length=MAX_NAME, blank=True)
     is_staff = models.BooleanField(default=False, help_text="May use the admin and the staff endpoints.")
     is_active = models.BooleanField(default=True, help_text="Unset this instead of deleting an account.")

@@ -1,7 +1,10 @@
+from typing import Any
+
 from rest_framework import serializers
 
 from shop.toolkit.shapes import PageQuery, Shape, Text
-from users.models import MAX_NAME, normalized_email
+from users.emails import MAX_ADDRESS, canonical
+from users.models import MAX_NAME
 
 MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
 MAX_TOKEN = 4096
@@ -10,18 +13,16 @@ MAX_TOKEN = 4096
 class Email(serializers.EmailField):
     """An email address as a JSON string."""
 
-    default_error_messages = {"not_ascii": "Before the @, only ASCII is taken; and the domain must be one."}
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_ADDRESS, **kwargs)
 
     def to_internal_value(self, data: object) -> str:
-        address = normalized_email(data) if isinstance(data, str) else ""
-        # Beyond ASCII, what is lower case and what looks alike depends on whom one asks.
-        if not address.isascii():
-            self.fail("not_ascii")
-        return super().to_internal_value(address)
+        return canonical(data) if isinstance(data, str) else self.fail("invalid")
 
 
 class CredentialsShape(Shape):
-    email = Text(max_length=254)
+    # Of any length: one that is too long opens no account, and is answered as such.
+    email = Text()
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
 
     otp_code = Text(
@@ -32,7 +33,7 @@ class CredentialsShape(Shape):
 
 
 class PasswordResetShape(Shape):
-    email = Text(max_length=254)
+    email = Text()
 
 
 class AcceptedShape(Shape):
@@ -54,13 +55,13 @@ class TokenPairShape(Shape):
 
 
 class RegistrationShape(Shape):
-    email = Email(max_length=254)
+    email = Email()
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
     name = Text(max_length=MAX_NAME, allow_blank=True, default="")
 
 
 class ProfileChangeShape(Shape):
-    email = Email(max_length=254, required=False)
+    email = Email(required=False)
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False, required=False)
     name = Text(max_length=MAX_NAME, allow_blank=True, required=False)
 

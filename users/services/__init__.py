@@ -2,6 +2,7 @@
 
 from users.services._accounts import (
     EmailExists,
+    InvalidEmail,
     OwnAccess,
     User,
     UserNotFound,
@@ -31,6 +32,7 @@ from users.services._sessions import Session, SessionEnded, continue_session, en
 __all__ = [
     "EmailExists",
     "InvalidCredentials",
+    "InvalidEmail",
     "InvalidResetToken",
     "OwnAccess",
     "ResetMail",

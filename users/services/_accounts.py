@@ -14,6 +14,7 @@ from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import models, sql
+from users.emails import canonical, lookup_spelling
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class EmailExists(Refusal):
         super().__init__("An account with this email exists already.")
 
 
+class InvalidEmail(Refusal):
+    """The text is no address that mail can be sent to."""
+
+
 class WeakPassword(Refusal):
     """The password does not pass the configured validators; `messages` tell why."""
 
@@ -61,9 +66,9 @@ class WeakPassword(Refusal):
 def register(*, email: str, password: str, name: str) -> User:
     """Create a customer account.
 
-    Raises EmailExists, WeakPassword.
+    Raises InvalidEmail, EmailExists, WeakPassword.
     """
-    user = models.User(email=models.normalized_email(email), name=name)
+    user = models.User(email=canonical_email(email), name=name)
     set_password(user, password)
     _save(user)
     return _user(user)
@@ -71,10 +76,14 @@ def register(*, email: str, password: str, name: str) -> User:
 
 @transaction.atomic(savepoint=False)
 def ensure_superuser(*, email: str, password: str) -> bool:
-    """Create the superuser unless the address is taken; tell whether one was created. An existing one is untouched."""
-    if models.User.objects.filter(email=models.normalized_email(email)).exists():
+    """Create the superuser unless the address is taken; tell whether one was created. An existing one is untouched.
+
+    Raises InvalidEmail.
+    """
+    address = canonical_email(email)
+    if models.User.objects.filter(email=address).exists():
         return False
-    models.User.objects.create_superuser(email, password)
+    models.User.objects.create_superuser(address, password)
     return True
 
 
@@ -115,7 +124,7 @@ def update_profile(
     if user is None:
         raise UserNotFound(user_id)
     if email is not None:
-        user.email = models.normalized_email(email)
+        user.email = canonical_email(email)
     if name is not None:
         user.name = name
     if password is not None:
@@ -140,7 +149,7 @@ def lock_user(user_id: int) -> None:
 
 def ids_by_email(email: str) -> list[int]:
     """Return the ids of the users who have this address, in whatever case: one or none."""
-    return list(models.User.objects.filter(email=models.normalized_email(email)).values_list("id", flat=True))
+    return list(models.User.objects.filter(email=lookup_spelling(email)).values_list("id", flat=True))
 
 
 def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
@@ -155,6 +164,14 @@ def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
 def end_all_sessions(user_id: int) -> None:
     """End every access and refresh token of the user."""
     models.User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
+
+
+def canonical_email(email: str) -> str:
+    """Return the one spelling of an address. Raises InvalidEmail."""
+    try:
+        return canonical(email)
+    except ValidationError as error:
+        raise InvalidEmail(error.message) from error
 
 
 def set_password(user: models.User, password: str) -> None:

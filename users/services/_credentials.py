@@ -16,6 +16,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
 from users import models, sql
+from users.emails import lookup_spelling
 from users.services._accounts import UserNotFound, end_all_sessions
 
 # Behind one address there may be a whole office.
@@ -48,7 +49,7 @@ def identify(*, email: str, password: str, otp_code: str, address: str) -> model
     is judged, and taken back when it was right: so of parallel guesses no more than the limit are judged. Known and
     unknown addresses take the same work and get the same answer. Raises InvalidCredentials, TooManyAttempts.
     """
-    account = models.normalized_email(email)
+    account = lookup_spelling(email)
     counted = _count(account, address)
     user = authenticate(email=email, password=password)
     if not isinstance(user, models.User) or not _has_second_factor(user, otp_code):
@@ -124,7 +125,7 @@ def renew_second_factor(email: str) -> tuple[str, list[str]]:
     Returns the `otpauth://` address that an authenticator app reads, and codes that are good once each, for when the
     app is lost. Raises UserNotFound.
     """
-    user = models.User.objects.filter(email=models.normalized_email(email)).first()
+    user = models.User.objects.filter(email=lookup_spelling(email)).first()
     if user is None:
         raise UserNotFound(email)
     end_all_sessions(user.pk)

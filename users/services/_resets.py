@@ -8,6 +8,7 @@ from django.db import transaction
 
 from shop.toolkit.refusals import Refusal
 from users import models, sql
+from users.emails import lookup_spelling
 from users.services._accounts import set_password
 from users.services._credentials import attempts_key
 
@@ -28,7 +29,7 @@ def want_password_reset(*, email: str) -> None:
 
     Whether there is such an account nobody is told: both ways take the same statements, and both write.
     """
-    address = models.normalized_email(email)
+    address = lookup_spelling(email)
     asked = sql.count_attempt(attempts_key("reset", address), window=PAUSE)
     if asked.failures == 1:
         sql.want_reset(address)

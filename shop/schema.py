@@ -197,9 +197,9 @@ def _refusal(problem: Any, codes: list[str]) -> dict[str, Any]:
         "description": ", ".join(f"`{code}`" for code in codes),
         "content": {CONTENT_TYPE: {"schema": problem, "examples": {code: {"value": _problem(code)} for code in codes}}},
     }
-    if {"throttled", "stock_busy"} & set(codes):
+    if {"throttled", "stock_busy", "busy"} & set(codes):
         found["headers"] = {"Retry-After": _header("Seconds after which to try again.")}
-    if {"invalid_token", "not_authenticated", "invalid_credentials"} & set(codes):
+    if {"invalid_token", "not_authenticated", "invalid_credentials", "otp_required"} & set(codes):
         found["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
     return found
 

@@ -4,9 +4,9 @@ from rest_framework import serializers
 
 from shop.toolkit.shapes import PageQuery, Shape, Text
 from users.emails import MAX_ADDRESS, canonical
+from users.hashing import MAX_PASSWORD
 from users.models import MAX_NAME
 
-MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
 MAX_TOKEN = 4096
 
 
@@ -20,16 +20,20 @@ class Email(serializers.EmailField):
         return canonical(data) if isinstance(data, str) else self.fail("invalid")
 
 
+class OtpCode(Text):
+    """The code of a second factor."""
+
+    def __init__(self) -> None:
+        said = "Of the authenticator app, or from paper; staff need it where SECOND_FACTOR is on."
+        super().__init__(max_length=16, required=False, help_text=said)
+
+
 class CredentialsShape(Shape):
     # Of any length: one that is too long opens no account, and is answered as such.
     email = Text()
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
 
-    otp_code = Text(
-        max_length=16,
-        required=False,
-        help_text="Of the authenticator app, or from paper; staff need it where SECOND_FACTOR is on.",
-    )
+    otp_code = OtpCode()
 
 
 class PasswordResetShape(Shape):
@@ -60,10 +64,24 @@ class RegistrationShape(Shape):
     name = Text(max_length=MAX_NAME, allow_blank=True, default="")
 
 
+class EmailConfirmShape(Shape):
+    token = Text(max_length=200)
+
+
 class ProfileChangeShape(Shape):
-    email = Email(required=False)
+    email = Email(required=False, help_text="Counts once it is confirmed by the token of a mail that is sent there.")
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False, required=False)
+    current_password = Text(
+        max_length=MAX_PASSWORD, trim_whitespace=False, required=False, help_text="Needed for a new email or password."
+    )
+    otp_code = OtpCode()
     name = Text(max_length=MAX_NAME, allow_blank=True, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.keys() & {"email", "password"} and "current_password" not in attrs:
+            said = "Send the current password to change the email or the password."
+            raise serializers.ValidationError({"current_password": [said]}, code="required")
+        return attrs
 
 
 class UserShape(Shape):

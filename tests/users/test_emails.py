@@ -24,7 +24,7 @@ LONG = [
     "@" * 100_000,
     "." * 253,
 ]
-SECONDS = 0.25  # a few milliseconds, on a busy machine; by Python's own codec the first takes seconds
+SECONDS = 0.1  # of the processor; by Python's own codec the first takes seconds
 
 
 @pytest.mark.parametrize(
@@ -58,19 +58,19 @@ def test_an_address_has_one_spelling(given, kept):
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_and_no_account_has_its_spelling(given):
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ValidationError):
         canonical(given)
     spelling = lookup_spelling(given)
-    assert time.perf_counter() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     assert len(spelling) < 100
     assert "@" not in spelling
 
 
 def seconds(work) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     work()
-    return time.perf_counter() - began
+    return time.thread_time() - began
 
 
 @pytest.mark.parametrize("address", LONG)

@@ -84,7 +84,7 @@ def test_staff_tokens_need_it_too_and_customers_do_not(api, boss):
     login = {"email": boss.email, "password": factories.PASSWORD}
     without = api.post(TOKEN, login)
     code, paper = enrolled(boss.email)
-    assert (without.status_code, without.json()["code"]) == (401, "invalid_credentials")
+    assert (without.status_code, without.json()["code"]) == (401, "otp_required")
     assert api.post(TOKEN, {**login, "otp_code": code}).status_code == 200
     assert len(paper) == 10
     assert api.post(TOKEN, {**login, "otp_code": paper[0]}).status_code == 200
@@ -120,7 +120,7 @@ def test_nobody_reads_anothers_second_factor_in_the_admin(boss):
     browser = Client()
     browser.login(email=boss.email, password=factories.PASSWORD)
     assert browser.get("/admin/otp_totp/totpdevice/").status_code == 404
-    assert browser.get("/admin/otp_static/staticdevice/").status_code == 404
+    assert browser.get("/admin/users/paperdevice/").status_code == 404
 
 
 def test_an_unknown_address_is_told(database):

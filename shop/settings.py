@@ -279,6 +279,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "shop.toolkit.middleware.content_security_policy",
+    "shop.toolkit.middleware.forbid_keeping",
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "shop.toolkit.middleware.refuse_large",
     "shop.toolkit.middleware.refuse_charsets",

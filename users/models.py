@@ -105,7 +105,7 @@ class Mail(models.Model):
     kind = models.CharField(max_length=20, choices=MailKind.choices)
     address = models.CharField(max_length=MAX_ADDRESS)
     due_at = models.DateTimeField()
-    tries = models.PositiveSmallIntegerField(default=0)
+    tries = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints = (

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(choices=[(k, k.replace("_", " ").title()) for k in KINDS], max_length=20)),
                 ("address", models.CharField(max_length=254)),
                 ("due_at", models.DateTimeField()),
-                ("tries", models.PositiveSmallIntegerField(default=0)),
+                ("tries", models.PositiveIntegerField(default=0)),
                 (
                     "user",
                     models.ForeignKey(

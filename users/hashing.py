@@ -1,5 +1,6 @@
 """Passwords are hashed by Argon2, in one thread of each process at a time: hashing must not stop the shop."""
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -10,49 +11,69 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from shop.toolkit.refusals import Refusal
 
 MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
-RETRY_AFTER_SECONDS = 1
-# After a registration the turn is left to people who log in, for as many times as long as the registration took.
-REST = 3
+LONGEST_WAIT = 3  # seconds; who was refused is told one to three, so that a crowd does not come back at once
 
 
 class HashingBusy(Refusal):
     """Another thread of this process hashes a password; nothing was judged, counted or changed."""
 
-    retry_after = RETRY_AFTER_SECONDS
+    def __init__(self) -> None:
+        super().__init__("Too many people are logging in or registering just now. Try again in a moment.")
+        self.retry_after = random.randint(1, LONGEST_WAIT)
+
+
+class _Turn:
+    """Who hashes: one thread, which may take its turn again."""
 
     def __init__(self) -> None:
-        super().__init__("Too many people are logging in or registering just now. Try again in a second.")
+        self.lock = threading.RLock()
+        self.is_newcomers = False
+        self.newcomers_rest_until = 0.0  # by time.monotonic()
 
 
-_turn = threading.RLock()
-_newcomers_rest_until = 0.0
+_turn = _Turn()
 
 
 @contextmanager
 def turn() -> Iterator[None]:
     """Have the process's one turn to hash. It is never waited for: a thread that waits serves nobody.
 
-    Raises HashingBusy where another thread has it; the same thread may take it again.
+    Raises HashingBusy where another thread has it. Where that one registers somebody, registrations then rest until
+    whoever was refused has come again: a crowd that registers locks nobody out.
     """
-    if not _turn.acquire(blocking=False):
+    if not _turn.lock.acquire(blocking=False):
+        if _turn.is_newcomers:
+            _turn.newcomers_rest_until = time.monotonic() + LONGEST_WAIT
         raise HashingBusy
     try:
         yield
     finally:
-        _turn.release()
+        _turn.lock.release()
 
 
 @contextmanager
 def newcomers_turn() -> Iterator[None]:
-    """Have the turn to hash for a registration, which leaves most of the time to logins. Raises HashingBusy."""
-    global _newcomers_rest_until  # noqa: PLW0603  # of the process, like the turn itself
-    if time.monotonic() < _newcomers_rest_until:
+    """Have the turn to hash for a registration. Raises HashingBusy, also while registrations rest."""
+    if time.monotonic() < _turn.newcomers_rest_until or not _turn.lock.acquire(blocking=False):
         raise HashingBusy
-    with turn():
-        began = time.monotonic()
+    try:
+        _turn.is_newcomers = True
         yield
-        ended = time.monotonic()
-        _newcomers_rest_until = ended + REST * (ended - began)
+    finally:
+        _turn.is_newcomers = False
+        _turn.lock.release()
+
+
+def expect_turn() -> None:
+    """Refuse now who would be refused the turn in a moment, before anything is counted. Raises HashingBusy."""
+    with turn():
+        pass
+
+
+def expect_newcomers_turn() -> None:
+    """Refuse now a registration that would be refused in a moment. Raises HashingBusy."""
+    with newcomers_turn():
+        pass
 
 
 class OneAtATime(Argon2PasswordHasher):

@@ -5,8 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import jwt
 import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from tests import factories
 from tests.conftest import fetch
@@ -150,3 +154,24 @@ def test_of_twenty_tokens_sent_six_times_in_parallel_each_gives_one_successor(se
     assert {answer.status_code for _, answer in given} == {200}
     successors = {token: {jti(answer.json()) for one, answer in given if one == token} for token in tokens}
     assert [len(found) for found in successors.values()] == [1] * 20
+
+
+def test_sessions_that_are_over_are_forgotten_and_no_other(api):
+    account = factories.user(is_staff=True)
+    living, ended, expired = (log_in(api, account) for _ in range(3))
+    api.post("/api/v1/auth/logout", {"refresh": ended["refresh"]})
+    with connection.cursor() as cursor:
+        sid = jwt.decode(expired["refresh"], options={"verify_signature": False})["sid"]
+        cursor.execute("UPDATE users_session SET expires_at = now() - interval '1 s' WHERE id = %s", [sid])
+    browsers = [Client(), Client()]
+    for browser in browsers:
+        assert browser.login(email=account.email, password=factories.PASSWORD)
+    Session.objects.filter(pk=browsers[0].session.session_key).update(expire_date=timezone.now())
+
+    app.configure_task("clear_sessions").defer(timestamp=0)
+    call_command("work", "--once")
+
+    assert fetch("SELECT count(*) FROM users_session") == [(1,)]
+    assert opens(api, living)
+    assert refreshed(api, ended).status_code == refreshed(api, expired).status_code == 401
+    assert [row.session_key for row in Session.objects.all()] == [browsers[1].session.session_key]

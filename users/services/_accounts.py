@@ -83,8 +83,7 @@ def prepare_registration(*, email: str, password: str, name: str, address: str) 
     """
     user = models.User(email=canonical_email(email), name=name)
     judge_password(password, user)
-    with hashing.turn():
-        pass  # whoever would be refused for that is refused before anything is counted
+    hashing.expect_newcomers_turn()
     keys = []
     if rate := settings.THROTTLE_REGISTER:
         keys = [attempts_key("register", address)]

@@ -44,8 +44,7 @@ def identify(*, email: str, password: str, otp_code: str, address: str) -> model
     unknown addresses take the same work and get the same answer. Raises InvalidCredentials, OtpRequired once the
     password was right, TooManyAttempts, and HashingBusy, which counts nothing.
     """
-    with hashing.turn():
-        pass  # whoever would be refused for that is refused before anything is counted
+    hashing.expect_turn()
     counted = _count(lookup_spelling(email), address)
     try:
         user = _judged(email, password, otp_code)

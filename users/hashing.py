@@ -28,6 +28,7 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.is_newcomers = False
+        self.is_crowded = False  # whether a registration was refused while another was hashed
         self.newcomers_rest_until = 0.0  # by time.monotonic()
 
 
@@ -53,14 +54,22 @@ def turn() -> Iterator[None]:
 
 @contextmanager
 def newcomers_turn() -> Iterator[None]:
-    """Have the turn to hash for a registration. Raises HashingBusy, also while registrations rest."""
-    if time.monotonic() < _turn.newcomers_rest_until or not _turn.lock.acquire(blocking=False):
+    """Have the turn to hash for a registration. Raises HashingBusy, also while registrations rest.
+
+    Where several want it at once they rest after each for as long as it took, and leave the processor to the sale.
+    """
+    began = time.monotonic()
+    if began < _turn.newcomers_rest_until or not _turn.lock.acquire(blocking=False):
+        _turn.is_crowded = True
         raise HashingBusy
     try:
-        _turn.is_newcomers = True
+        _turn.is_newcomers, _turn.is_crowded = True, False
         yield
     finally:
         _turn.is_newcomers = False
+        now = time.monotonic()
+        if _turn.is_crowded:
+            _turn.newcomers_rest_until = max(_turn.newcomers_rest_until, now + now - began)
         _turn.lock.release()
 
 
@@ -72,8 +81,10 @@ def expect_turn() -> None:
 
 def expect_newcomers_turn() -> None:
     """Refuse now a registration that would be refused in a moment. Raises HashingBusy."""
-    with newcomers_turn():
-        pass
+    if time.monotonic() < _turn.newcomers_rest_until or not _turn.lock.acquire(blocking=False):
+        _turn.is_crowded = True
+        raise HashingBusy
+    _turn.lock.release()
 
 
 class OneAtATime(Argon2PasswordHasher):

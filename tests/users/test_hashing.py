@@ -138,8 +138,6 @@ def test_a_login_that_a_registration_was_in_the_way_of_finds_the_turn_when_it_co
     account = factories.user()
     login = {"email": account.email, "password": factories.PASSWORD}
     with somebody_hashing(hashing.newcomers_turn):
-        assert api.post(USERS, registration()).status_code == 503  # which makes no registration rest
-        assert hashing._turn.newcomers_rest_until == 0
         assert api.post(TOKEN, login).status_code == 503
 
     resting = api.post(USERS, registration())
@@ -148,6 +146,18 @@ def test_a_login_that_a_registration_was_in_the_way_of_finds_the_turn_when_it_co
     assert api.post(TOKEN, login).status_code == 200
     later = time.monotonic() + hashing.LONGEST_WAIT
     monkeypatch.setattr(hashing.time, "monotonic", lambda: later)
+    assert api.post(USERS, registration()).status_code == 201
+
+
+def test_registrations_that_come_together_rest_after_each(api):
+    began = time.monotonic()
+    with somebody_hashing(hashing.newcomers_turn):
+        assert api.post(USERS, registration()).status_code == 503
+        time.sleep(0.3)
+    took = time.monotonic() - began
+    assert api.post(USERS, registration()).status_code == 503
+    assert 0 < hashing._turn.newcomers_rest_until - began - took < took
+    time.sleep(took)
     assert api.post(USERS, registration()).status_code == 201
 
 

@@ -55,6 +55,7 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
     users.OwnAccess: Answer(403, "permission_denied", "Permission denied"),
     users.NotSuperuser: Answer(403, "permission_denied", "Permission denied"),
     users.EmailExists: Answer(409, "email_exists", "Email exists"),
+    users.InvalidEmail: Answer(400, "invalid", "Invalid request", _field("email", "invalid")),
     users.WeakPassword: Answer(
         400,
         "invalid",
@@ -64,10 +65,13 @@ REFUSALS: dict[type[refusals.Refusal], Answer] = {
         },
     ),
     users.InvalidCredentials: Answer(401, "invalid_credentials", "Invalid credentials"),
+    users.OtpRequired: Answer(401, "otp_required", "Code required"),
+    users.HashingBusy: Answer(503, "busy", "Busy", headers=lambda refusal: {"Retry-After": str(refusal.retry_after)}),
     users.TooManyAttempts: Answer(
         429, "throttled", "Too many requests", headers=lambda refusal: {"Retry-After": str(refusal.retry_after)}
     ),
     users.InvalidResetToken: Answer(400, "invalid", "Invalid request", _field("token", "invalid_token")),
+    users.InvalidEmailToken: Answer(400, "invalid", "Invalid request", _field("token", "invalid_token")),
     users.SessionEnded: Answer(401, "invalid_token", "Invalid token"),
     products.ProductNotFound: Answer(
         404, "product_not_found", "Product not found", lambda refusal: {"product_ids": refusal.product_ids}

@@ -44,6 +44,7 @@ BY_NAME: dict[str, Any] = {
     "sku": "MUG", "name": "Stoneware mug", "description": "Holds 0.3 litres.", "price": "9.90", "unit_price": "9.90",
     "total_price": "19.80", "total": "19.80", "currency": "EUR", "warehouse": "MAIN", "from_warehouse": "MAIN",
     "to_warehouse": "EAST", "code": "MAIN", "email": "anna@example.com", "password": "nine lives of a cat",
+    "current_password": "eight lives of a cat",
     "number": "261122-IJJ22-Q5QBJ", "payment_reference": "pay_123", "reason": "found", "note": "shelf 4",
     "reference": "DN-7", "access": "eyJhbGciOiJIUzI1NiJ9.access.signature",
     "refresh": "eyJhbGciOiJIUzI1NiJ9.refresh.signature", "token": "7.c1z2-0123456789abcdef", "otp_code": "123456",
@@ -206,9 +207,9 @@ def _refusal(problem: Any, codes: list[str]) -> dict[str, Any]:
         "description": ", ".join(f"`{code}`" for code in codes),
         "content": {CONTENT_TYPE: {"schema": problem, "examples": {code: {"value": _problem(code)} for code in codes}}},
     }
-    if {"throttled", "stock_busy"} & set(codes):
+    if {"throttled", "stock_busy", "busy"} & set(codes):
         found["headers"] = {"Retry-After": _header("Seconds after which to try again.")}
-    if {"invalid_token", "not_authenticated", "invalid_credentials"} & set(codes):
+    if {"invalid_token", "not_authenticated", "invalid_credentials", "otp_required"} & set(codes):
         found["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
     return found
 

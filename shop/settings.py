@@ -118,6 +118,8 @@ WEB_WORKERS = whole_number("WEB_WORKERS", default=serving.WORKERS, at_least=1)
 
 # Failed logins of an account, and ten times as many from an address; counted in the database, for all processes.
 THROTTLE_LOGIN = rate("THROTTLE_LOGIN", default="10/15m")
+# Registrations from an address, counted like failed logins; as many as logins of an address may fail.
+THROTTLE_REGISTER = rate("THROTTLE_REGISTER", default="100/15m")
 # Requests of a worker's client; a ceiling for what has run wild, far above what a busy storefront's server asks for.
 THROTTLE_ANON = rate("THROTTLE_ANON", default="120000/m")
 THROTTLE_USER = rate("THROTTLE_USER", default="120000/m")
@@ -215,10 +217,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Users -----------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "users.User"
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
+PASSWORD_HASHERS = ["users.hashing.OneAtATime"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -240,6 +239,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="shop@localhost")
 PASSWORD_RESET_TIMEOUT = 60 * 60
 # The storefront's page where a new password is set; {token} stands for the token.
 PASSWORD_RESET_URL = env.str("PASSWORD_RESET_URL", default="")
+# The page where a new address is confirmed; its tokens are good for as long as those of new passwords.
+EMAIL_CHANGE_URL = env.str("EMAIL_CHANGE_URL", default="")
 
 # --- Traces ----------------------------------------------------------------------------------------------------------
 
@@ -264,7 +265,6 @@ INSTALLED_APPS = [
     "corsheaders",
     "django_otp",
     "django_otp.plugins.otp_totp",
-    "django_otp.plugins.otp_static",
     "procrastinate.contrib.django",
     "shop.toolkit",
     "users",
@@ -280,6 +280,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "shop.toolkit.middleware.content_security_policy",
+    "shop.toolkit.middleware.forbid_keeping",
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "shop.toolkit.error_pages.show_pages",
     "shop.toolkit.middleware.refuse_large",
@@ -472,6 +473,13 @@ LOGGING = {
         "json": {"()": "shop.toolkit.logs.formatter"},
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
     },
+    "filters": {
+        # Busy is an answer; that the database is away is told where it is found out.
+        "no_503": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", 0) != 503,
+        },
+    },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT},
         "nowhere": {"class": "logging.NullHandler"},
@@ -480,7 +488,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # A refusal is an answer, not an event for the log.
-        "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "django.request": {"handlers": ["stderr"], "level": "ERROR", "filters": ["no_503"], "propagate": False},
         # It tells of each job that it begins and ends; what fails it tells above that.
         "procrastinate": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         **{f"django.security.{kind}": {"handlers": ["nowhere"], "propagate": False} for kind in REFUSED_BY_DJANGO},

@@ -6,13 +6,15 @@ transaction of its own, and knows from the rows what is left to do.
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
-from smtplib import SMTPRecipientsRefused, SMTPResponseException
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage, get_connection
+from django.core.management import call_command
 from django.utils import timezone
 from opentelemetry import trace
 from procrastinate import JobContext, RetryStrategy
@@ -32,12 +34,44 @@ logger = logging.getLogger(__name__)
 BATCH, MAILS_AT_ONCE = 100, 10
 SILENT_SECONDS = 30  # after which a worker that has not been heard of is taken for dead
 KEPT = timedelta(days=7)  # jobs that failed
-RESET_MAIL = """Somebody, most likely you, wants to set a new password for your account.
+# Subject and text of each mail to the owner of an account; `how` is what to do with its token.
+MAILS = {
+    users.MailKind.RESET: (
+        "Set a new password",
+        """Somebody, most likely you, wants to set a new password for your account.
 
 {how}
 
 It is good for an hour and once. If it was not you, nothing needs to be done.
-"""
+""",
+    ),
+    users.MailKind.CREDENTIALS_CHANGED: (
+        "Your password was changed",
+        """The password of your account was changed just now. If it was not you, set a new one at once.
+""",
+    ),
+    users.MailKind.EMAIL_CHANGE: (
+        "Confirm your new address",
+        """Somebody, most likely you, wants to use this address for their account.
+
+{how}
+
+It is good for an hour and once. If it was not you, nothing needs to be done.
+""",
+    ),
+    users.MailKind.EMAIL_CHANGE_ASKED: (
+        "Your address is to be changed",
+        """Your account is to have another email address, once that address is confirmed. If it was not you, set a new
+password at once: the address then stays as it is.
+""",
+    ),
+    users.MailKind.EMAIL_TAKEN: (
+        "There is an account with this address",
+        """Somebody, most likely you, wants to use this address for their account, but another account has it already.
+Nothing was changed.
+""",
+    ),
+}
 
 
 @app.task(
@@ -72,28 +106,37 @@ def expire_holds() -> None:
 
 
 def send_mails() -> None:
-    """Send the mails by which passwords are set anew.
+    """Send the mails to owners of accounts that are due.
 
     They are rows that this looks for, not jobs: to defer one would take a request for a known address longer than one
-    for an unknown. One that is refused for what it is holds up no other; a mail server that does not answer is asked
-    again next time.
+    for an unknown. One that cannot be built, or is refused, holds up no other; a mail server that does not answer is
+    asked again next time.
     """
     now = timezone.now()
-    for _ in range(MAILS_AT_ONCE):
-        mail = transactions.run(lambda: users.take_password_reset(now=now))
-        if mail is None:
-            return
-        try:
-            _send(mail)
-        except (SMTPRecipientsRefused, SMTPResponseException) as error:
-            logger.warning("A mail to user %d was refused: %s", mail.user_id, error)
+    with closing(get_connection()) as server:
+        for _ in range(MAILS_AT_ONCE):
+            mail = transactions.run(lambda: users.take_mail(now=now))
+            if mail is None:
+                return
+            server.open()
+            try:
+                _message(mail, server).send()
+            except Exception as error:
+                logger.warning("The mail %d to user %d could not be sent: %r", mail.id, mail.user_id, error)
+                server.close()  # whatever state it is in; the next mail opens it anew
+                continue
+            transactions.run(partial(users.end_mail, mail))
 
 
-def _send(mail: users.ResetMail) -> None:
-    where = settings.PASSWORD_RESET_URL.replace("{token}", mail.token)
-    text = RESET_MAIL.format(how=f"Open {where}" if where else f"Your token is {mail.token}")
-    send_mail("Set a new password", text, None, [mail.email])
-    transactions.run(lambda: users.end_password_reset(mail.user_id))
+def _message(mail: users.Mail, server: Any) -> EmailMessage:
+    subject, text = MAILS[mail.kind]
+    pages = {
+        users.MailKind.RESET: settings.PASSWORD_RESET_URL,
+        users.MailKind.EMAIL_CHANGE: settings.EMAIL_CHANGE_URL,
+    }
+    where = pages.get(mail.kind, "").replace("{token}", mail.token)
+    text = text.format(how=f"Open {where}" if where else f"Your token is {mail.token}")
+    return EmailMessage(subject, text, None, [mail.address], connection=server)
 
 
 def clear_keys() -> None:
@@ -121,6 +164,13 @@ def verify_books(context: JobContext, timestamp: int) -> None:
 def clear_attempts() -> None:
     """Forget the failed logins that no longer stand against anybody."""
     transactions.run(users.clear_attempts)
+
+
+def clear_sessions() -> None:
+    """Forget who was signed in: sessions of the staff's screens, families of tokens, and mails that were given up."""
+    call_command("clearsessions")
+    users.clear_sessions()
+    transactions.run(users.clear_mails)
 
 
 def clear_imports() -> None:
@@ -167,3 +217,4 @@ PERIODIC: list[Task[Any, Any, Any]] = [
     *(_from_time_to_time("*/10 * * * *", work) for work in (clear_keys, clear_attempts, clear_imports)),
 ]
 _from_time_to_time("* * * * *", resume_imports)
+_from_time_to_time("50 3 * * *", clear_sessions)

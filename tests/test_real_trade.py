@@ -125,7 +125,9 @@ def test_the_books_of_a_real_day_add_up_to_the_unit(database):
     invoices = by_invoice(rows)
     assert (len(rows), len(invoices)) == (7000, 367)
     # It sells to wholesalers, whose orders have thousands of units.
-    wholesale = production_server(DATABASE_URL=environment()["DATABASE_URL"], MAX_HELD_UNITS_PER_USER="off")
+    wholesale = production_server(
+        DATABASE_URL=environment()["DATABASE_URL"], MAX_HELD_UNITS_PER_USER="off", THROTTLE_REGISTER="off"
+    )
     with wholesale as server, httpx.Client(base_url=f"{server}/api/v1", timeout=30) as http:
         placed, cancelled, ids = replay(Shop(http), rows, invoices)
 

@@ -5,7 +5,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -15,10 +14,11 @@ from unfold.widgets import (
 from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button
 from users import models
 from users import services as users
+from users.forms import OwnPasswordForm
 
 admin.site.unregister(Group)  # what a group may do is in a migration
-for device in (TOTPDevice, StaticDevice):
-    admin.site.unregister(device)  # nobody reads another's second factor
+admin.site.password_form = OwnPasswordForm  # type: ignore[attr-defined]  # of our own site
+admin.site.unregister(TOTPDevice)  # nobody reads another's second factor
 
 
 class AccessForm(forms.Form):

@@ -1,21 +1,26 @@
-"""The door of the staff's screens."""
+"""The door of the staff's screens, and the page where staff change their password."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.core.validators import MaxLengthValidator
 from django.db import OperationalError
-from unfold.forms import AuthenticationForm
+from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from shop.toolkit import transactions
 from shop.toolkit.addresses import client_address
+from users import models
 from users import services as users
+from users.hashing import MAX_PASSWORD
 from users.services._credentials import identify  # gives out a row, which must not leave this app
 
 
-class LoginForm(AuthenticationForm):
-    """Signs staff in as the API does: guesses are counted together, and the second factor is asked for here too."""
+class _ProvesWho(forms.Form):
+    """Asks for the code of a second factor where staff have one, and bounds passwords before they are hashed."""
 
     retry_after: int | None = None  # in how many seconds one more login is looked at, once there were too many
     otp_code = forms.CharField(
@@ -27,20 +32,17 @@ class LoginForm(AuthenticationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            if "password" in name:
+                field.validators.append(MaxLengthValidator(MAX_PASSWORD))
         if not settings.SECOND_FACTOR:
             del self.fields["otp_code"]
 
-    def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        if "username" not in given or "password" not in given:
-            return given
+    @contextmanager
+    def refusals_as_errors(self, wrong: forms.ValidationError) -> Iterator[None]:
+        """Have refusals said above the form; `wrong` is what is said of a wrong password."""
         try:
-            self.user_cache = identify(
-                email=given["username"],
-                password=given["password"],
-                otp_code=given.get("otp_code", ""),
-                address=client_address(self.request),
-            )
+            yield
         except OperationalError as error:
             if transactions.sqlstate(error) not in transactions.BUSY:
                 raise
@@ -48,7 +50,67 @@ class LoginForm(AuthenticationForm):
         except users.TooManyAttempts as refusal:
             self.retry_after = refusal.retry_after
             raise forms.ValidationError(str(refusal)) from refusal
+        except (users.HashingBusy, users.WeakPassword) as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+        except users.OtpRequired as refusal:
+            raise forms.ValidationError({"otp_code": "Enter the code of your authenticator app."}) from refusal
         except users.InvalidCredentials as refusal:
-            raise self.get_invalid_login_error() from refusal
+            raise wrong from refusal
+
+
+class LoginForm(_ProvesWho, AuthenticationForm):
+    """Signs staff in as the API does: guesses are counted together, and the second factor is asked for here too."""
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if "username" not in given or "password" not in given:
+            return given
+        with self.refusals_as_errors(self.get_invalid_login_error()):
+            self.user_cache = identify(
+                email=given["username"],
+                password=given["password"],
+                otp_code=given.get("otp_code", ""),
+                address=client_address(self.request),
+            )
         self.confirm_login_allowed(self.user_cache)
         return given
+
+
+class OwnPasswordForm(_ProvesWho, AdminOwnPasswordChangeForm):
+    """Changes one's own password as the API does: guesses are counted, and the owner of the account is told by mail."""
+
+    field_order = ("old_password", "otp_code", "new_password1", "new_password2")
+
+    def __init__(self, user: models.User, *args: Any, address: str, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.address = address
+
+    def clean_old_password(self) -> str:
+        """Leave the judgement to `clean`, which counts it."""
+        return str(self.cleaned_data["old_password"])
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        given: dict[str, Any] = self.cleaned_data
+        if not self.errors:
+            wrong = self.error_messages["password_incorrect"]
+            with self.refusals_as_errors(forms.ValidationError({"old_password": wrong})):
+                self._change(given)
+        return given
+
+    def _change(self, given: dict[str, Any]) -> None:
+        # Here and not in `save`: what is refused is said on the form.
+        approval = users.approve_change(
+            self.user.pk,
+            current_password=given["old_password"],
+            otp_code=given.get("otp_code", ""),
+            address=self.address,
+            password=given["new_password1"],
+        )
+        transactions.run(lambda: users.update_profile(self.user.pk, approval=approval))
+
+    def save(self, commit: bool = True) -> models.User:
+        """Return the user as `clean` has left them, by whose new password the session goes on."""
+        self.user.refresh_from_db()
+        user: models.User = self.user
+        return user

@@ -8,28 +8,22 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django_otp.models import Device, ThrottlingMixin, TimestampMixin
 
 from shop.toolkit.ids import new_id
+from users.codes import digest_of
+from users.emails import MAX_ADDRESS, canonical, lookup_spelling, validate
 
 MAX_NAME = 150
 
 
-def normalized_email(email: str) -> str:
-    """Return the one spelling under which an address is kept and looked up: lower case, the domain as DNS has it."""
-    local, at, domain = email.strip().lower().rpartition("@")
-    try:
-        return f"{local}{at}{domain.encode('idna').decode()}"
-    except UnicodeError:
-        return f"{local}{at}{domain}"
-
-
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=normalized_email(username or ""))
+        return self.get(email=lookup_spelling(username or ""))
 
     # The names are Django's: `createsuperuser` calls the second.
     def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
-        user = self.model(email=normalized_email(email), **fields)
+        user = self.model(email=canonical(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -38,11 +32,11 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-missing]  # django-otp has no types
     """A customer or a member of staff."""
 
     id = models.BigAutoField(primary_key=True)
-    email = models.EmailField(max_length=254, unique=True)
+    email = models.EmailField(max_length=MAX_ADDRESS, unique=True, validators=[validate])
     name = models.CharField(max_length=MAX_NAME, blank=True)
     is_staff = models.BooleanField(default=False, help_text="May use the admin and the staff endpoints.")
     is_active = models.BooleanField(default=True, help_text="Unset this instead of deleting an account.")
@@ -93,23 +87,57 @@ class LoginAttempts(models.Model):
         return f"{self.count} until {self.ends_at:%H:%M:%S}"
 
 
-class PasswordReset(models.Model):
-    """A user who wants a mail to set a new password by: it is due at `due_at`, after `tries` that failed."""
+class MailKind(models.TextChoices):
+    """What a mail to the owner of an account is about."""
 
-    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    RESET = "reset"
+    CREDENTIALS_CHANGED = "credentials_changed"
+    EMAIL_CHANGE = "email_change"
+    EMAIL_CHANGE_ASKED = "email_change_asked"
+    EMAIL_TAKEN = "email_taken"
+
+
+class Mail(models.Model):
+    """A mail that is to be sent: it is due at `due_at`, after `tries` that failed."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=20, choices=MailKind.choices)
+    address = models.CharField(max_length=MAX_ADDRESS)
     due_at = models.DateTimeField()
-    tries = models.PositiveSmallIntegerField(default=0)
+    tries = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["user", "kind", "address"], name="users_mail_once"),
+            models.CheckConstraint(condition=Q(kind__in=MailKind.values), name="users_mail_kind_is_known"),
+        )
 
     def __str__(self) -> str:
-        return f"{self.user_id} at {self.due_at:%Y-%m-%d %H:%M}"
+        return f"{self.kind} to {self.address} at {self.due_at:%Y-%m-%d %H:%M}"
+
+
+class EmailChange(models.Model):
+    """An address that a user wants, until a mail that was sent there has confirmed it."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    email = models.EmailField(max_length=MAX_ADDRESS)
+    token_stamp = models.CharField(max_length=32, help_text="The user's when they asked.")
+    nonce = models.UUIDField(help_text="What the token carries: another for each wish.")
+
+    def __str__(self) -> str:
+        return f"{self.user_id} to {self.email}"
 
 
 class Session(models.Model):
-    """One login: the family of refresh tokens that grew from it. Only the newest member is good."""
+    """One login: the family of refresh tokens that grew from it. Only the newest member is good, and for a few seconds
+    the one before it, as long as the newest was not used."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     refresh_id = models.UUIDField(help_text="The `jti` of the one refresh token that may be used next.")
+    previous_id = models.UUIDField(null=True, help_text="The `jti` of the token that it was given for.")
+    continued_at = models.DateTimeField(null=True, help_text="When that was, by the database's clock.")
     token_stamp = models.CharField(max_length=32, help_text="The user's at login.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
@@ -117,3 +145,42 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class PaperDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]  # django-otp has no types
+    """Codes on paper: a second factor for when the authenticator app is lost. Each is good once.
+
+    django-otp's own keeps them as they are; whoever reads a backup could sign in.
+    """
+
+    def get_throttle_factor(self) -> float:
+        """Return by how much each wrong code makes the next wait longer; as django-otp's own devices."""
+        return 1.0
+
+    def verify_token(self, token: str) -> bool:
+        """Tell whether a code is one of those that are left, and use it up. The device is locked by the caller."""
+        is_allowed, _ = self.verify_is_allowed()
+        if not is_allowed:
+            return False
+        used, _ = PaperCode.objects.filter(device=self, digest=digest_of(self.pk, token)).delete()
+        if not used:
+            self.throttle_increment()
+            return False
+        self.throttle_reset(commit=False)
+        self.set_last_used_timestamp(commit=False)
+        self.save()
+        return True
+
+
+class PaperCode(models.Model):
+    """One code on paper, as a keyed hash."""
+
+    id = models.BigAutoField(primary_key=True)
+    device = models.ForeignKey(PaperDevice, on_delete=models.CASCADE, related_name="+")
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["device", "digest"], name="users_paper_code_once"),)
+
+    def __str__(self) -> str:
+        return f"of {self.device_id}"

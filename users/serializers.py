@@ -1,38 +1,43 @@
+from typing import Any
+
 from rest_framework import serializers
 
 from shop.toolkit.shapes import PageQuery, Shape, Text, Time
-from users.models import MAX_NAME, normalized_email
+from users.emails import MAX_ADDRESS, canonical
+from users.hashing import MAX_PASSWORD
+from users.models import MAX_NAME
 
-MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
 MAX_TOKEN = 4096
 
 
 class Email(serializers.EmailField):
     """An email address as a JSON string."""
 
-    default_error_messages = {"not_ascii": "Before the @, only ASCII is taken; and the domain must be one."}
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_ADDRESS, **kwargs)
 
     def to_internal_value(self, data: object) -> str:
-        address = normalized_email(data) if isinstance(data, str) else ""
-        # Beyond ASCII, what is lower case and what looks alike depends on whom one asks.
-        if not address.isascii():
-            self.fail("not_ascii")
-        return super().to_internal_value(address)
+        return canonical(data) if isinstance(data, str) else self.fail("invalid")
+
+
+class OtpCode(Text):
+    """The code of a second factor."""
+
+    def __init__(self) -> None:
+        said = "Of the authenticator app, or from paper; staff need it where SECOND_FACTOR is on."
+        super().__init__(max_length=16, required=False, help_text=said)
 
 
 class CredentialsShape(Shape):
-    email = Text(max_length=254)
+    # Of any length: one that is too long opens no account, and is answered as such.
+    email = Text()
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
 
-    otp_code = Text(
-        max_length=16,
-        required=False,
-        help_text="Of the authenticator app, or from paper; staff need it where SECOND_FACTOR is on.",
-    )
+    otp_code = OtpCode()
 
 
 class PasswordResetShape(Shape):
-    email = Text(max_length=254)
+    email = Text()
 
 
 class AcceptedShape(Shape):
@@ -54,15 +59,29 @@ class TokenPairShape(Shape):
 
 
 class RegistrationShape(Shape):
-    email = Email(max_length=254)
+    email = Email()
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
     name = Text(max_length=MAX_NAME, allow_blank=True, default="")
 
 
+class EmailConfirmShape(Shape):
+    token = Text(max_length=200)
+
+
 class ProfileChangeShape(Shape):
-    email = Email(max_length=254, required=False)
+    email = Email(required=False, help_text="Counts once it is confirmed by the token of a mail that is sent there.")
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False, required=False)
+    current_password = Text(
+        max_length=MAX_PASSWORD, trim_whitespace=False, required=False, help_text="Needed for a new email or password."
+    )
+    otp_code = OtpCode()
     name = Text(max_length=MAX_NAME, allow_blank=True, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.keys() & {"email", "password"} and "current_password" not in attrs:
+            said = "Send the current password to change the email or the password."
+            raise serializers.ValidationError({"current_password": [said]}, code="required")
+        return attrs
 
 
 class UserShape(Shape):

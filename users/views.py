@@ -15,6 +15,7 @@ from users.authentication import read_refresh_token, token_pair
 from users.serializers import (
     AcceptedShape,
     CredentialsShape,
+    EmailConfirmShape,
     NewPasswordShape,
     PasswordResetShape,
     ProfileChangeShape,
@@ -31,7 +32,9 @@ class TokenView(ApiView):
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=CredentialsShape, responses=answers(200, TokenPairShape, "invalid_credentials"))
+    @extend_schema(
+        request=CredentialsShape, responses=answers(200, TokenPairShape, "invalid_credentials", "otp_required", "busy")
+    )
     def post(self, request: Request) -> HttpResponse:
         """Log in with email and password; staff, where they need a second factor, with its code as well."""
         given = self.body(CredentialsShape)
@@ -87,11 +90,22 @@ class PasswordResetConfirmView(ApiView):
     authentication_classes = ()
     access = {"POST": [AllowAny]}
 
-    @extend_schema(request=NewPasswordShape, responses=answers(204, None))
+    @extend_schema(request=NewPasswordShape, responses=answers(204, None, "busy"))
     def post(self, request: Request) -> HttpResponse:
         """Set a new password by the token from a mail. Every token of the user ends with the old one."""
         given = self.body(NewPasswordShape)
-        return self.command(lambda: users.reset_password(**given))
+        return self.prepared_command(lambda: users.prepare_reset(**given), users.reset_password)
+
+
+class EmailConfirmView(ApiView):
+    authentication_classes = ()
+    access = {"POST": [AllowAny]}
+
+    @extend_schema(request=EmailConfirmShape, responses=answers(204, None, "email_exists"))
+    def post(self, request: Request) -> HttpResponse:
+        """Give an account its new email by the token from the mail that was sent to it."""
+        given = self.body(EmailConfirmShape)
+        return self.command(lambda: users.confirm_email(**given))
 
 
 class UserListView(ApiView):
@@ -103,11 +117,14 @@ class UserListView(ApiView):
         """List users."""
         return self.page(users.list_users(**self.parameters), UserShape)
 
-    @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, "email_exists"))
+    @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, "email_exists", "busy"))
     def post(self, request: Request) -> HttpResponse:
         """Register a customer account."""
         given = self.body(RegistrationShape)
-        return self.command(lambda: users.register(**given), shape=UserShape, status=201)
+        address = client_address(request)
+        return self.prepared_command(
+            lambda: users.prepare_registration(**given, address=address), users.register, shape=UserShape, status=201
+        )
 
 
 class MeView(ApiView):
@@ -118,11 +135,25 @@ class MeView(ApiView):
         """Show one's own profile."""
         return self.answer(users.get_user(caller_id(request)), UserShape)
 
-    @extend_schema(request=ProfileChangeShape, responses=answers(200, UserShape, "email_exists"))
+    @extend_schema(
+        request=ProfileChangeShape, responses=answers(200, UserShape, "invalid_credentials", "otp_required", "busy")
+    )
     def patch(self, request: Request) -> HttpResponse:
-        """Change one's own profile. A new password ends every token."""
-        given = self.body(ProfileChangeShape)
-        return self.command(lambda: users.update_profile(caller_id(request), **given), shape=UserShape)
+        """Change one's own profile. A new email or password needs the current password, and the owner is told by mail.
+
+        A new password ends every token. A new email counts once the token of a mail to it has confirmed it; whether it
+        is somebody else's already, nobody is told but by that mail.
+        """
+        given, user_id = self.body(ProfileChangeShape), caller_id(request)
+        name = given.pop("name", None)
+        if not given.keys() & {"email", "password"}:
+            return self.command(lambda: users.update_profile(user_id, name=name), shape=UserShape)
+        address = client_address(request)
+        return self.prepared_command(
+            lambda: users.approve_change(user_id, **given, address=address),
+            lambda approval: users.update_profile(user_id, name=name, approval=approval),
+            shape=UserShape,
+        )
 
 
 class UserView(ApiView):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.http import HttpResponse
 from rest_framework.exceptions import APIException, MethodNotAllowed, Throttled, ValidationError
@@ -23,6 +23,7 @@ RENDERER = JSONRenderer()
 TAKES_JSON = frozenset({"*/*", "application/json", "application/json, text/plain, */*"})
 NOTHING = idempotency.Kept(204, b"", "")
 Status = int | Callable[[Any], int]
+T = TypeVar("T")
 
 
 class ApiView(APIView):
@@ -107,12 +108,7 @@ class ApiView(APIView):
         key = self.request.META.get(idempotency.META)
         if key is None:
             return _answered(transactions.run(lambda: _rendered(work(), shape, status)))
-        scope = idempotency.scope_of(
-            user_id=self.request.user.pk,
-            endpoint=f"{self.request.method} {self.request.path}",
-            key=key,
-            body=self.fingerprinted(),
-        )
+        scope = self._scope(key)
         try:
             response = transactions.run(lambda: _once(scope, lambda: _rendered(work(), shape, status)))
         except (Refusal, APIException) as refusal:
@@ -120,6 +116,33 @@ class ApiView(APIView):
         if may_see and response.content and idempotency.REPLAYED in response.headers:
             may_see(json.loads(response.content))
         return response
+
+    def prepared_command(
+        self,
+        prepare: Callable[[], T],
+        work: Callable[[T], Any],
+        *,
+        shape: type[Shape] | None = None,
+        status: Status = 200,
+    ) -> HttpResponse:
+        """Run `prepare` outside of any transaction, then `work` on its result as a command.
+
+        For what takes long, or must stay when the answer is a refusal. Where the Idempotency-Key has its answer
+        already, neither is run; a refusal of `prepare` is not kept.
+        """
+        key = self.request.META.get(idempotency.META)
+        if key is not None and (kept := idempotency.find(self._scope(key))):
+            return _replayed(kept)
+        prepared = prepare()
+        return self.command(lambda: work(prepared), shape=shape, status=status)
+
+    def _scope(self, key: str) -> idempotency.Scope:
+        return idempotency.scope_of(
+            user_id=self.request.user.pk,
+            endpoint=f"{self.request.method} {self.request.path}",
+            key=key,
+            body=self.fingerprinted(),
+        )
 
     def fingerprinted(self) -> Any:
         """Return what of the body tells twins from requests that merely have the same Idempotency-Key."""

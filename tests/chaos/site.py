@@ -63,6 +63,7 @@ class Site:
             "THROTTLE_ANON": "off",
             "THROTTLE_USER": "off",
             "THROTTLE_LOGIN": "off",
+            "THROTTLE_REGISTER": "off",
             "LOG_FORMAT": "line",
             "CHAOS_POINTS": str(self.points),
             "CHAOS_MUTANT": mutant,

@@ -25,6 +25,7 @@ SETTINGS = {
     "THROTTLE_ANON": "off",
     "THROTTLE_USER": "off",
     "THROTTLE_LOGIN": "off",
+    "THROTTLE_REGISTER": "off",
 }
 
 

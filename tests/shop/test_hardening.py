@@ -45,6 +45,7 @@ REFUSED = [
     ({"HTTPS": "maybe"}, "HTTPS is 'maybe'; one of on, off"),
     ({"SECOND_FACTOR": "yes"}, "SECOND_FACTOR is 'yes'; one of on, off"),
     ({"THROTTLE_LOGIN": "often"}, "THROTTLE_LOGIN is 'often'; a rate such as"),
+    ({"THROTTLE_REGISTER": "0/h"}, "THROTTLE_REGISTER is '0/h'; a rate such as"),
     ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES is '-1'; a whole number"),
 ]
 

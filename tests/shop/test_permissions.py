@@ -118,7 +118,15 @@ class World:
 
     def reset_token(self) -> str:
         transactions.run(lambda: users.want_password_reset(email=self.other.email))
-        mail = transactions.run(lambda: users.take_password_reset(now=timezone.now()))
+        mail = transactions.run(lambda: users.take_mail(now=timezone.now()))
+        assert mail is not None
+        return mail.token
+
+    def change_token(self) -> str:
+        proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
+        approval = users.approve_change(self.other.id, email=f"{self.role}@example.org", **proof)
+        transactions.run(lambda: users.update_profile(self.other.id, approval=approval))
+        mail = transactions.run(lambda: users.take_mail(now=timezone.now()))
         assert mail is not None
         return mail.token
 
@@ -145,6 +153,9 @@ CALLS: dict[str, Callable[[World, str], Request]] = {
     "POST /auth/password-reset": lambda w, whose: (f"{V1}/auth/password-reset", {"email": w.other.email}),
     "POST /auth/password-reset/confirm": lambda w, whose: (
         f"{V1}/auth/password-reset/confirm", {"token": w.reset_token(), "password": NEW}
+    ),
+    "POST /auth/email-change/confirm": lambda w, whose: (
+        f"{V1}/auth/email-change/confirm", {"token": w.change_token()}
     ),
     "GET /users": lambda w, whose: (f"{V1}/users", None),
     "POST /users": lambda w, whose: (f"{V1}/users", {"email": f"{w.role}@example.net", "password": NEW, "name": "New"}),

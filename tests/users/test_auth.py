@@ -2,12 +2,9 @@
 
 import base64
 import json
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
-import httpx
 import jwt
 import pytest
 from django.test import Client
@@ -61,42 +58,6 @@ def test_wrong_password_unknown_email_and_inactive_account_answer_the_same(api):
     assert answers[0].json()["code"] == "invalid_credentials"
 
 
-def test_a_refresh_token_is_good_for_one_use_and_its_reuse_ends_the_family(api):
-    first = log_in(api, factories.user())
-
-    second = api.post("/api/v1/auth/token/refresh", {"refresh": first["refresh"]}).json()
-    assert me(api, second["access"]).status_code == 200
-    reuse = api.post("/api/v1/auth/token/refresh", {"refresh": first["refresh"]})
-    after = api.post("/api/v1/auth/token/refresh", {"refresh": second["refresh"]})
-
-    assert me(api, second["access"]).status_code == me(api, first["access"]).status_code == 401
-    assert reuse.status_code == after.status_code == 401
-    assert reuse.json()["code"] == after.json()["code"] == "invalid_token"
-
-
-@pytest.mark.argon2  # the server is a process with hashers of its own
-def test_of_parallel_uses_of_one_refresh_token_one_gets_through(server):
-    tokens = [
-        httpx.post(f"{server}/api/v1/auth/token", json={"email": account.email, "password": factories.PASSWORD}).json()
-        for account in (factories.user() for _ in range(5))
-    ]
-    for token in tokens:
-        barrier = threading.Barrier(6)
-        statuses: list[int] = []
-
-        def refresh(barrier=barrier, statuses=statuses, token=token) -> None:
-            barrier.wait()
-            answer = httpx.post(f"{server}/api/v1/auth/token/refresh", json={"refresh": token["refresh"]})
-            statuses.append(answer.status_code)
-
-        threads = [threading.Thread(target=refresh) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(statuses) == [200] + [401] * 5
-
-
 def test_log_out_ends_the_family(api):
     account = factories.user()
     tokens = log_in(api, account)
@@ -115,7 +76,7 @@ def test_a_new_password_ends_every_token(api):
 
     changed = api.patch(
         "/api/v1/users/me",
-        {"password": "a quite different phrase"},
+        {"password": "a quite different phrase", "current_password": factories.PASSWORD},
         headers={"authorization": f"Bearer {tokens['access']}"},
     )
 
@@ -306,21 +267,6 @@ def test_a_token_that_is_not_quite_ours_is_a_401(api, changed):
         api.get("/api/v1/products", headers={"authorization": f"Bearer {_foreign(**{**good, **changed})}"}).status_code
         == 401
     )
-
-
-@pytest.mark.argon2  # the server is a process with hashers of its own
-def test_of_twenty_refresh_tokens_sent_six_times_in_parallel_each_gets_through_once(server):
-    email = factories.user().email
-    login = {"email": email, "password": factories.PASSWORD}
-    tokens = [httpx.post(f"{server}/api/v1/auth/token", json=login).json()["refresh"] for _ in range(20)]
-    with ThreadPoolExecutor(24) as pool, httpx.Client(limits=httpx.Limits(max_connections=24)) as client:
-        sent = [
-            pool.submit(client.post, f"{server}/api/v1/auth/token/refresh", json={"refresh": token}, timeout=60)
-            for token in tokens
-            for _ in range(6)
-        ]
-        statuses = [answer.result().status_code for answer in sent]
-    assert sorted(statuses) == [200] * 20 + [401] * 100
 
 
 def test_a_token_that_was_good_is_refused_once_it_has_expired(api, monkeypatch):

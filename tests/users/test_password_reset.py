@@ -134,30 +134,30 @@ def test_a_mail_that_cannot_be_sent_holds_up_no_other_and_is_tried_later(api, se
         api.post(RESET, {"email": account.email})
     call_command("work", "--once")
     assert [message.to for message in mail.outbox] == [["here@example.com"]]
-    assert fetch("SELECT user_id, tries, due_at > now() + interval '50 seconds' FROM users_passwordreset") == [
+    assert fetch("SELECT user_id, tries, due_at > now() + interval '50 seconds' FROM users_mail") == [
         (gone.id, 1, True)
     ]
 
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    models.PasswordReset.objects.update(due_at=timezone.now())
+    models.Mail.objects.update(due_at=timezone.now())
     call_command("work", "--once")
     assert [message.to for message in mail.outbox][1:] == [["gone@example.com"]]
-    assert fetch("SELECT count(*) FROM users_passwordreset") == [(0,)]
+    assert fetch("SELECT count(*) FROM users_mail") == [(0,)]
 
 
 def test_it_is_given_up_at_last(api, settings):
     settings.EMAIL_BACKEND = f"{__name__}.Refusing"
     api.post(RESET, {"email": factories.user(email="gone@example.com").email})
     for _ in range(10):
-        models.PasswordReset.objects.update(due_at=timezone.now())
+        models.Mail.objects.update(due_at=timezone.now())
         tasks.send_mails()
-    assert fetch("SELECT tries FROM users_passwordreset") == [(6,)]
+    assert fetch("SELECT tries FROM users_mail") == [(6,)]
 
 
 def test_two_workers_send_it_once(api):
     api.post(RESET, {"email": factories.user().email})
     now = timezone.now()
-    taken = in_threads(lambda: transactions.run(lambda: users.take_password_reset(now=now)), times=4)
+    taken = in_threads(lambda: transactions.run(lambda: users.take_mail(now=now)), times=4)
     assert len([mail for mail in taken if mail is not None]) == 1
 
 
@@ -167,7 +167,8 @@ def test_of_parallel_uses_of_one_token_one_gets_through(api):
 
     def use(number: int) -> str:
         try:
-            transactions.run(lambda: users.reset_password(token=token, password=f"{NEW} {number}"))
+            new = users.prepare_reset(token=token, password=f"{NEW} {number}")
+            transactions.run(lambda: users.reset_password(new))
         except users.InvalidResetToken:
             return "refused"
         return "done"

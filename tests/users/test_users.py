@@ -69,15 +69,6 @@ def test_ones_own_profile_is_shown_and_changed(customer):
     assert customer.get("/api/v1/users/me").json() == after
 
 
-def test_a_taken_address_is_refused_in_the_profile_too(customer):
-    other = factories.user()
-
-    response = customer.patch("/api/v1/users/me", {"email": other.email.upper()})
-
-    assert response.status_code == 409
-    assert customer.get("/api/v1/users/me").json()["email"] != other.email
-
-
 def test_nobody_makes_themselves_staff(customer):
     assert customer.patch("/api/v1/users/me", {"is_staff": True}).status_code == 400
     assert fetch("SELECT count(*) FROM users_user WHERE is_staff") == [(0,)]

@@ -1,9 +1,11 @@
 """Accounts: who is who, and who may come in."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -13,7 +15,9 @@ from django.db.models import F, Q
 from shop.toolkit import transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
-from users import models, sql
+from users import hashing, models, sql
+from users.emails import canonical, lookup_spelling
+from users.services._attempts import attempts_key, count_attempt, take_back
 
 # Who gets into the admin with all rights.
 _IS_SUPERUSER = {"is_superuser": True, "is_staff": True, "is_active": True}
@@ -59,6 +63,10 @@ class EmailExists(Refusal):
         super().__init__("An account with this email exists already.")
 
 
+class InvalidEmail(Refusal):
+    """The text is no address that mail can be sent to."""
+
+
 class WeakPassword(Refusal):
     """The password does not pass the configured validators; `messages` tell why."""
 
@@ -67,24 +75,55 @@ class WeakPassword(Refusal):
         self.messages = messages
 
 
-@transaction.atomic(savepoint=False)
-def register(*, email: str, password: str, name: str) -> User:
-    """Create a customer account.
+@dataclass(frozen=True)
+class NewAccount:
+    """An account that may be made: its password is good, and hashed."""
 
-    Raises EmailExists, WeakPassword.
+    email: str
+    name: str
+    password_hash: str = field(repr=False)
+
+
+def prepare_registration(*, email: str, password: str, name: str, address: str) -> NewAccount:
+    """Judge a registration from a network address and hash its password, for `register`.
+
+    It counts against the address, all processes together, before anything is hashed. Not in a transaction of the
+    caller's: the count must stay although the answer is a refusal, and hashing takes long. Raises InvalidEmail,
+    WeakPassword, TooManyAttempts, and HashingBusy, which counts nothing.
     """
-    user = models.User(email=models.normalized_email(email), name=name)
-    set_password(user, password)
-    _save(user)
-    return _user(user)
+    user = models.User(email=canonical_email(email), name=name)
+    judge_password(password, user)
+    hashing.expect_newcomers_turn()
+    keys = []
+    if rate := settings.THROTTLE_REGISTER:
+        keys = [attempts_key("register", address)]
+        count_attempt(keys[0], rate, what="accounts were registered from this network address")
+    try:
+        with hashing.newcomers_turn():
+            return NewAccount(user.email, name, make_password(password))
+    except hashing.HashingBusy:
+        take_back(keys)
+        raise
+
+
+@transaction.atomic(savepoint=False)
+def register(account: NewAccount) -> User:
+    """Create a customer account. Raises EmailExists."""
+    user = models.User(email=account.email, name=account.name, password=account.password_hash)
+    save(user)
+    return public(user)
 
 
 @transaction.atomic(savepoint=False)
 def ensure_superuser(*, email: str, password: str) -> bool:
-    """Create the superuser unless the address is taken; tell whether one was created. An existing one is untouched."""
-    if models.User.objects.filter(email=models.normalized_email(email)).exists():
+    """Create the superuser unless the address is taken; tell whether one was created. An existing one is untouched.
+
+    Raises InvalidEmail.
+    """
+    address = canonical_email(email)
+    if models.User.objects.filter(email=address).exists():
         return False
-    models.User.objects.create_superuser(email, password)
+    models.User.objects.create_superuser(address, password)
     return True
 
 
@@ -113,13 +152,13 @@ def set_access(
     if not is_active:
         end_all_sessions(user_id)
     row.groups.set(Group.objects.filter(name__in=groups))
-    return _user(row)
+    return public(row)
 
 
 @transaction.atomic(savepoint=False)
 def make_superuser(email: str) -> None:
     """Make an account that is there an active superuser, for when nobody is left who could. Raises UserNotFound."""
-    if not models.User.objects.filter(email=models.normalized_email(email)).update(**_IS_SUPERUSER):
+    if not models.User.objects.filter(email=lookup_spelling(email)).update(**_IS_SUPERUSER):
         raise UserNotFound(email)
 
 
@@ -128,33 +167,12 @@ def has_superuser() -> bool:
     return models.User.objects.filter(**_IS_SUPERUSER).exists()
 
 
-@transaction.atomic(savepoint=False)
-def update_profile(
-    user_id: int, *, email: str | None = None, name: str | None = None, password: str | None = None
-) -> User:
-    """Change what is given, keep what is None. A new password ends every token of the user.
-
-    Raises EmailExists, WeakPassword, UserNotFound.
-    """
-    user = models.User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
-    if user is None:
-        raise UserNotFound(user_id)
-    if email is not None:
-        user.email = models.normalized_email(email)
-    if name is not None:
-        user.name = name
-    if password is not None:
-        set_password(user, password)
-    _save(user, update_fields=["email", "name", "password"])
-    return _user(user)
-
-
 def get_user(user_id: int, *, visible_to: int | None = None) -> User:
     """Return one user; with `visible_to`, only that user's own row exists. Raises UserNotFound."""
     user = models.User.objects.filter(pk=user_id).first()
     if user is None or (visible_to is not None and user.pk != visible_to):
         raise UserNotFound(user_id)
-    return _user(user)
+    return public(user)
 
 
 def lock_user(user_id: int) -> None:
@@ -165,7 +183,7 @@ def lock_user(user_id: int) -> None:
 
 def ids_by_email(email: str) -> list[int]:
     """Return the ids of the users who have this address, in whatever case: one or none."""
-    return list(models.User.objects.filter(email=models.normalized_email(email)).values_list("id", flat=True))
+    return list(models.User.objects.filter(email=lookup_spelling(email)).values_list("id", flat=True))
 
 
 def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
@@ -173,7 +191,7 @@ def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
     rows = models.User.objects.all()
     if search:
         rows = rows.filter(Q(email__icontains=search) | Q(name__icontains=search))
-    return page_of(rows, order=["id"], request=page).map(_user)
+    return page_of(rows, order=["id"], request=page).map(public)
 
 
 @transaction.atomic(savepoint=False)
@@ -182,16 +200,24 @@ def end_all_sessions(user_id: int) -> None:
     models.User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
 
 
-def set_password(user: models.User, password: str) -> None:
-    """Give an account that is not saved yet a password. Raises WeakPassword."""
+def canonical_email(email: str) -> str:
+    """Return the one spelling of an address. Raises InvalidEmail."""
+    try:
+        return canonical(email)
+    except ValidationError as error:
+        raise InvalidEmail(error.message) from error
+
+
+def judge_password(password: str, user: models.User) -> None:
+    """Refuse a password that is too easy to guess for this user. Raises WeakPassword."""
     try:
         validate_password(password, user)
     except ValidationError as error:
         raise WeakPassword(error.messages) from error
-    user.set_password(password)
 
 
-def _save(user: models.User, update_fields: list[str] | None = None) -> None:
+def save(user: models.User, update_fields: list[str] | None = None) -> None:
+    """Write an account. Raises EmailExists."""
     try:
         user.save(update_fields=update_fields)
     except IntegrityError as error:
@@ -200,5 +226,6 @@ def _save(user: models.User, update_fields: list[str] | None = None) -> None:
         raise
 
 
-def _user(row: models.User) -> User:
+def public(row: models.User) -> User:
+    """Return what others may know of an account."""
     return User(row.pk, row.email, row.name, row.is_staff, row.is_active, row.created_at)

@@ -1,18 +1,20 @@
 """Forgotten passwords: a mail with a token that sets a new one, once."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
+from django.db.models import QuerySet
 
 from shop.toolkit.refusals import Refusal
 from users import models, sql
-from users.services._accounts import set_password
-from users.services._credentials import attempts_key
+from users.emails import lookup_spelling
+from users.services._accounts import judge_password
+from users.services._attempts import attempts_key
 
 PAUSE = timedelta(minutes=5)  # between two mails to one account
-MAX_TRIES, FIRST_WAIT = 6, timedelta(minutes=1)
 
 
 class InvalidResetToken(Refusal):
@@ -28,58 +30,42 @@ def want_password_reset(*, email: str) -> None:
 
     Whether there is such an account nobody is told: both ways take the same statements, and both write.
     """
-    address = models.normalized_email(email)
+    address = lookup_spelling(email)
     asked = sql.count_attempt(attempts_key("reset", address), window=PAUSE)
     if asked.failures == 1:
-        sql.want_reset(address)
+        sql.want_mail_to_owner(models.MailKind.RESET, email=address)
 
 
 @dataclass(frozen=True)
-class ResetMail:
-    """A mail that is to be sent to `email` now, with its token."""
+class NewPassword:
+    """A password that may be set, hashed, with the token that allows it."""
 
-    user_id: int
-    email: str
-    token: str
+    token: str = field(repr=False)
+    password_hash: str = field(repr=False)
 
 
-@transaction.atomic(savepoint=False)
-def take_password_reset(*, now: datetime) -> ResetMail | None:
-    """Take the mail that is due for longest; None when there is none.
+def prepare_reset(*, token: str, password: str) -> NewPassword:
+    """Judge a token from a mail and hash the new password, for `reset_password`; a bad token hashes nothing.
 
-    It is the caller's to send, after the commit, and `end_password_reset` when it is sent. Until then it is due again
-    later and later, up to MAX_TRIES times: so one that cannot be sent holds up no other, and one whose sender was
-    killed is sent by the next. Any number of these may run at once.
+    Not in a transaction of the caller's: hashing takes long. Raises InvalidResetToken, WeakPassword, HashingBusy.
     """
-    rows = models.PasswordReset.objects.select_for_update(skip_locked=True, of=["self"], no_key=True)
-    due = rows.filter(due_at__lte=now, tries__lt=MAX_TRIES, user__is_active=True)
-    row = due.select_related("user").order_by("due_at").first()
-    if row is None:
-        return None
-    row.due_at = now + FIRST_WAIT * 2**row.tries
-    row.tries += 1
-    row.save(update_fields=["tries", "due_at"])
-    token = f"{row.user.pk}.{default_token_generator.make_token(row.user)}"
-    return ResetMail(row.user.pk, row.user.email, token)
+    user = _user_of(token, models.User.objects.all())
+    judge_password(password, user)
+    return NewPassword(token, make_password(password))
 
 
 @transaction.atomic(savepoint=False)
-def end_password_reset(user_id: int) -> None:
-    """Forget a mail that was sent."""
-    models.PasswordReset.objects.filter(pk=user_id).delete()
+def reset_password(new: NewPassword) -> None:
+    """Set a new password; every token of the user ends with the old one. Raises InvalidResetToken."""
+    user = _user_of(new.token, models.User.objects.select_for_update(no_key=True))
+    user.password = new.password_hash
+    user.save(update_fields=["password"])
 
 
-@transaction.atomic(savepoint=False)
-def reset_password(*, token: str, password: str) -> None:
-    """Set a new password by a token from a mail; every token of the user ends with the old one.
-
-    Raises InvalidResetToken, WeakPassword.
-    """
+def _user_of(token: str, users: QuerySet[models.User]) -> models.User:
     number, _, secret = token.partition(".")
     is_number = number.isascii() and number.isdigit() and len(number) < 19
-    users = models.User.objects.select_for_update(no_key=True)
     user = users.filter(pk=int(number), is_active=True).first() if is_number else None
     if user is None or not default_token_generator.check_token(user, secret):
         raise InvalidResetToken
-    set_password(user, password)
-    user.save(update_fields=["password"])
+    return user

@@ -6,11 +6,14 @@ from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
+from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
-from users import models
+from users import models, sql
 from users.services._credentials import identify
 
 SESSION_LIFETIME = timedelta(days=14)
+REPEAT = timedelta(seconds=10)
+AT_ONCE = 1000  # sessions that are cleared in one transaction
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,15 @@ def open_session(*, email: str, password: str, otp_code: str = "", address: str,
 def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Session:
     """Use a refresh token up and return the session with the next one.
 
-    Of parallel uses of one token exactly one gets through. A token that was used before ends its whole session, since
-    one of the two who hold it should not. Raises SessionEnded.
+    Of parallel uses of one token all get the same next one: two tabs of a browser, or a client whose answer was lost,
+    may ask twice within REPEAT. Any other token that was used before ends its whole session, since one of the two who
+    hold it should not. Raises SessionEnded.
     """
     row = models.Session.objects.filter(pk=session_id).select_related("user").first()
     if row is None or not row.user.is_active or row.user.token_stamp != row.token_stamp:
         raise SessionEnded
-    next_id = uuid4()
-    used = _living(now).filter(pk=session_id, refresh_id=refresh_id).update(refresh_id=next_id)
-    if not used:
+    next_id = sql.continue_session(session_id, refresh_id, next_id=uuid4(), repeat=REPEAT)
+    if next_id is None:
         end_session(session_id, now=now)
         raise SessionEnded
     row.refresh_id = next_id
@@ -64,6 +67,14 @@ def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Se
 def end_session(session_id: UUID, *, now: datetime) -> None:
     """Log out: the whole family of refresh tokens is dead. Repeating it is harmless."""
     _living(now).filter(pk=session_id).update(ended_at=now)
+
+
+def clear_sessions() -> int:
+    """Forget the sessions that are over, in transactions of AT_ONCE; return how many rows that were."""
+    total = 0
+    while cleared := transactions.run(lambda: sql.clear_sessions(AT_ONCE)):
+        total += cleared
+    return total
 
 
 def _living(now: datetime) -> QuerySet[models.Session]:

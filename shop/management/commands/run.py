@@ -106,7 +106,10 @@ class Command(BaseCommand):
         if not given and users.has_superuser():
             return
         password = given or secrets.token_urlsafe(12)
-        created = transactions.run(lambda: users.ensure_superuser(email=_email(), password=password))
+        try:
+            created = transactions.run(lambda: users.ensure_superuser(email=_email(), password=password))
+        except users.InvalidEmail as refusal:
+            raise CommandError(f"DJANGO_SUPERUSER_EMAIL is {_email()!r}. {refusal}") from refusal
         if created and not given:
             self._print_at_once(f"Staff user: {_email()} with the password {password} (shown this once)")
         if not created and not users.has_superuser():

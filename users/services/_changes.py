@@ -1,0 +1,124 @@
+"""Changes of one's own account. A new password or address needs the current password, and its owner is told by mail."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid4
+
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.utils.crypto import constant_time_compare
+
+from shop.toolkit.rates import Rate
+from shop.toolkit.refusals import Refusal
+from users import hashing, models, sql
+from users.services._accounts import User, UserNotFound, canonical_email, judge_password, public, save
+from users.services._attempts import attempts_key, count_attempt
+from users.services._credentials import InvalidCredentials, identify
+from users.services._mails import read_change_token
+
+# Each sends a mail to an address that need not be the user's.
+EMAIL_CHANGES = Rate(5, timedelta(hours=1))
+
+
+class InvalidEmailToken(Refusal):
+    """The token is malformed, used, too old, or of an address that was given up for another."""
+
+    def __init__(self) -> None:
+        super().__init__("This token cannot be used, or no longer. Change the address again to get another mail.")
+
+
+@dataclass(frozen=True)
+class Approval:
+    """The user has just proved who they are: they may change what opens the account, as long as the stamp is theirs."""
+
+    user_id: int
+    stamp: str = field(repr=False)
+    email: str | None = None
+    password_hash: str | None = field(default=None, repr=False)
+
+
+def approve_change(
+    user_id: int,
+    *,
+    current_password: str,
+    otp_code: str = "",
+    address: str,
+    email: str | None = None,
+    password: str | None = None,
+) -> Approval:
+    """Judge the current password, counted like a login from this network address, and hash the new one.
+
+    For `update_profile`. Not in a transaction of the caller's: a failure must stay counted, and hashing takes long.
+    Raises InvalidCredentials, OtpRequired, TooManyAttempts, InvalidEmail, WeakPassword, HashingBusy.
+    """
+    user = models.User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise UserNotFound(user_id)
+    new_email = None if email is None else canonical_email(email)
+    if password is not None:
+        judge_password(password, user)
+    with hashing.turn():  # for both hashes: the second is not refused after a code was used up
+        proved = identify(email=user.email, password=current_password, otp_code=otp_code, address=address)
+        new_hash = None if password is None else make_password(password)
+    if proved.pk != user_id:  # the address has become somebody else's meanwhile
+        raise InvalidCredentials
+    if new_email is not None:
+        key = attempts_key("email-change", str(user_id))
+        count_attempt(key, EMAIL_CHANGES, what="changes of address were asked for")
+    return Approval(user_id, proved.token_stamp, new_email, new_hash)
+
+
+@transaction.atomic(savepoint=False)
+def update_profile(user_id: int, *, name: str | None = None, approval: Approval | None = None) -> User:
+    """Change what is given, keep what is None.
+
+    A new password ends every token of the user. A new address is only noted, and a mail sent to it: `confirm_email`
+    changes it. Whether the address is somebody else's already, nobody is told. Raises UserNotFound, InvalidCredentials.
+    """
+    user = models.User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if user is None:
+        raise UserNotFound(user_id)
+    if name is not None:
+        user.name = name
+    if approval is not None:
+        _apply(user, approval)
+    save(user, update_fields=["name", "password"])
+    return public(user)
+
+
+def _apply(user: models.User, approval: Approval) -> None:
+    if user.pk != approval.user_id or not constant_time_compare(user.token_stamp, approval.stamp):
+        raise InvalidCredentials  # another password since
+    if approval.password_hash is not None:
+        user.password = approval.password_hash
+        sql.want_mail(models.MailKind.CREDENTIALS_CHANGED, user.pk, to=user.email)
+    if approval.email is not None:
+        _note(user, approval.email)
+
+
+def _note(user: models.User, email: str) -> None:
+    """Note the address that a user wants; their own one takes back what was noted before."""
+    if email == user.email:
+        models.EmailChange.objects.filter(pk=user.pk).delete()
+        return
+    wish = {"email": email, "token_stamp": user.token_stamp, "nonce": uuid4()}
+    models.EmailChange.objects.update_or_create(user=user, defaults=wish)
+    sql.want_mail(models.MailKind.EMAIL_CHANGE, user.pk, to=email)
+    sql.want_mail(models.MailKind.EMAIL_CHANGE_ASKED, user.pk, to=user.email)
+
+
+@transaction.atomic(savepoint=False)
+def confirm_email(*, token: str) -> None:
+    """Give a user the address that the mail with this token was sent to. Raises InvalidEmailToken, EmailExists."""
+    found = read_change_token(token)
+    if found is None:
+        raise InvalidEmailToken
+    user_id, nonce = found
+    user = models.User.objects.select_for_update(no_key=True).filter(pk=user_id, is_active=True).first()
+    change = models.EmailChange.objects.filter(pk=user_id, nonce=nonce).first()
+    # With another password the address that was asked for by the one before is given up.
+    if user is None or change is None or not constant_time_compare(user.token_stamp, change.token_stamp):
+        raise InvalidEmailToken
+    user.email = change.email
+    save(user, update_fields=["email"])
+    change.delete()

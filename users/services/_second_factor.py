@@ -1,0 +1,33 @@
+"""The second factor of staff: an authenticator app, and codes on paper for when it is lost."""
+
+from django.db import transaction
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from users import models
+from users.codes import digest_of, random_code
+from users.emails import lookup_spelling
+from users.services._accounts import UserNotFound, end_all_sessions
+
+RECOVERY_CODES = 10
+
+
+@transaction.atomic(savepoint=False)
+def renew_second_factor(email: str) -> tuple[str, list[str]]:
+    """Give an account a new second factor, take away what it had, and end its sessions.
+
+    Returns the `otpauth://` address that an authenticator app reads, and codes that are good once each, for when the
+    app is lost. Raises UserNotFound.
+    """
+    user = models.User.objects.filter(email=lookup_spelling(email)).first()
+    if user is None:
+        raise UserNotFound(email)
+    end_all_sessions(user.pk)
+    for devices in (TOTPDevice.objects, models.PaperDevice.objects):
+        devices.filter(user=user).delete()
+    app = TOTPDevice.objects.create(user=user, name="app")
+    paper = models.PaperDevice.objects.create(user=user, name="paper")
+    codes = [random_code() for _ in range(RECOVERY_CODES)]
+    models.PaperCode.objects.bulk_create(
+        models.PaperCode(device=paper, digest=digest_of(paper.pk, code)) for code in codes
+    )
+    return app.config_url, codes

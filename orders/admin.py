@@ -18,6 +18,7 @@ from orders import services as orders
 from orders.services._reading import has_status, show_ended_holds
 from shop.toolkit import money
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button
+from shop.toolkit.days import shown
 from shop.toolkit.refusals import Refusal
 
 
@@ -288,7 +289,7 @@ def _detail(order: orders.Order) -> dict[str, Any]:
         "events": {
             "headers": ["when", "what", "by", "why"],
             "rows": [
-                [f"{event.created_at:%Y-%m-%d %H:%M:%S}", event.event, accounts.get(event.actor_id, ""),
+                [shown(event.created_at), event.event, accounts.get(event.actor_id, ""),
                  event.reason]
                 for event in order.events
             ],

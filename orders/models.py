@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 from shop.toolkit.money import DECIMAL_PLACES, MAX_DIGITS
 
@@ -88,7 +89,7 @@ class OrderEvent(models.Model):
         constraints = (models.CheckConstraint(condition=Q(event__in=Event.values), name="orders_event_known"),)
 
     def __str__(self) -> str:
-        return f"{self.event} at {self.created_at:%Y-%m-%d %H:%M}"
+        return f"{self.event} at {shown(self.created_at)}"
 
 
 class OrderLine(models.Model):

@@ -23,6 +23,7 @@ from inventory.admin._stock_pages import WarehouseField, WarehousesPage
 from inventory.services._scopes import within
 from shop.toolkit import form_keys
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
+from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 
 LATEST = 10  # lines that are shown below the field for scans
@@ -370,8 +371,8 @@ def _table(lines: Iterable[inventory.CountLine], *, leads_to: UUID | None = None
     return {
         "headers": ["SKU", "name", "counted", "in the book then", "difference", "counted at", "posted at"],
         "rows": [
-            [*_figures(line, leads_to), f"{line.counted_at:%Y-%m-%d %H:%M:%S}",
-             f"{line.posted_at:%Y-%m-%d %H:%M:%S}" if line.posted_at else ""]
+            [*_figures(line, leads_to), shown(line.counted_at),
+             shown(line.posted_at) if line.posted_at else ""]
             for line in lines
         ],
     }  # fmt: skip

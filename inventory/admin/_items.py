@@ -18,6 +18,7 @@ from inventory import services as inventory
 from inventory.admin import _stock_pages as pages
 from inventory.services._scopes import Scope, within
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, actors, button, link
+from shop.toolkit.days import shown
 from shop.toolkit.pages import PageRequest
 from shop.toolkit.refusals import InvalidCursor
 
@@ -204,7 +205,7 @@ def _promise_table(promises: Iterable[inventory.Promise], *, linked: bool) -> di
         "headers": ["reference", "warehouse", "units", "state", "until"],
         "rows": [
             [reference(hold), hold.warehouse, hold.quantity, "overdue" if hold.is_overdue else hold.state,
-             f"{hold.expires_at:%Y-%m-%d %H:%M}" if hold.expires_at else ""]
+             shown(hold.expires_at, "%Y-%m-%d %H:%M") if hold.expires_at else ""]
             for hold in promises
         ],
     }  # fmt: skip
@@ -218,7 +219,7 @@ def _history(points: list[inventory.HistoryPoint]) -> str:
     lines = (("on hand", "on_hand", "600"), ("promised", "promised", "400"), ("unavailable", "unavailable", "200"))
     return json.dumps(
         {
-            "labels": [f"{point.at:%m-%d %H:%M}" if is_short else f"{point.at:%m-%d}" for point in points],
+            "labels": [shown(point.at, "%m-%d %H:%M" if is_short else "%m-%d") for point in points],
             "datasets": [
                 {
                     "label": label,
@@ -249,7 +250,7 @@ def _movements(movements: list[inventory.Movement]) -> dict[str, Any]:
         ],
         "rows": [
             [
-                f"{movement.created_at:%Y-%m-%d %H:%M:%S}",
+                shown(movement.created_at),
                 movement.warehouse,
                 f"{movement.kind} ({movement.reason})" if movement.reason else movement.kind,
                 _change(movement.on_hand_delta, movement.on_hand),

@@ -16,6 +16,7 @@ from inventory import models
 from inventory import services as inventory
 from inventory.services._scopes import within
 from shop.toolkit.admin import ServicePage, actors
+from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 from shop.toolkit.refusals import Refusal
 
@@ -51,10 +52,9 @@ def _units_field(label: str, lowest: int, **options: Any) -> forms.IntegerField:
     )
 
 
-def _reason_field(*reasons: str) -> forms.ChoiceField:
-    return forms.ChoiceField(
-        label="Reason", choices=[(reason, reason) for reason in reasons], widget=UnfoldAdminSelectWidget
-    )
+def _reason_field(initial: str) -> forms.ChoiceField:
+    choices = [(reason, reason) for reason in inventory.MANUAL_REASONS]
+    return forms.ChoiceField(label="Reason", choices=choices, initial=initial, widget=UnfoldAdminSelectWidget)
 
 
 class _NoteForm(forms.Form):
@@ -78,7 +78,7 @@ class AdjustForm(_NoteForm):
     field_order = ("warehouse", "delta", "reason")
     warehouse = WarehouseField(label="Warehouse")
     delta = _units_field("Units to add", -MAX_UNITS, help_text="Negative to take off.")
-    reason = _reason_field("correction", "found", "lost", "damaged", "return")
+    reason = _reason_field("correction")
 
     def clean_delta(self) -> int:
         delta: int = self.cleaned_data["delta"]
@@ -99,7 +99,7 @@ class SetForm(_NoteForm):
     quantity = _units_field("Units on hand", 0)
     expected_for = forms.CharField(max_length=32, widget=forms.HiddenInput({"autocomplete": "off"}))
     expected_on_hand = _units_field("Units on hand until now", 0, help_text="As you saw them: else nothing is set.")
-    reason = _reason_field("correction", "found", "lost", "damaged", "count")
+    reason = _reason_field("correction")
 
     def __init__(self, *args: Any, levels: dict[str, int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -124,7 +124,7 @@ class WriteOffForm(_NoteForm):
     field_order = ("warehouse", "quantity", "reason")
     warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units that are gone", 1)
-    reason = _reason_field("damaged", "lost")
+    reason = _reason_field("damaged")
 
 
 class SetApartForm(_NoteForm):
@@ -139,14 +139,14 @@ class SetApartForm(_NoteForm):
         widget=UnfoldAdminRadioSelectWidget,
     )
     quantity = _units_field("Units", 1)
-    reason = _reason_field(*inventory.MANUAL_REASONS)
+    reason = _reason_field("damaged")
 
 
 class DiscardForm(_NoteForm):
     field_order = ("warehouse", "quantity", "reason")
     warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Unavailable units that are thrown away", 1)
-    reason = _reason_field(*inventory.MANUAL_REASONS)
+    reason = _reason_field("damaged")
 
 
 class TransferForm(forms.Form):
@@ -286,4 +286,5 @@ class SetPage(_StockPage):
         if last is None:
             return str(refusal)
         by = "".join(f" by {name}" for name in actors([last.actor_id]).values())
-        return f"{refusal} The last change was {last.kind} ({last.on_hand_delta:+}){by} at {last.created_at:%H:%M} UTC."
+        when = shown(last.created_at, "%H:%M %Z")
+        return f"{refusal} The last change was {last.kind} ({last.on_hand_delta:+}){by} at {when}."

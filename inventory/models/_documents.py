@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from inventory.models._stock import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE, Warehouse
+from shop.toolkit.days import day_of
 from shop.toolkit.ids import new_id
 
 
@@ -32,7 +33,7 @@ class Count(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.warehouse} on {self.opened_at:%Y-%m-%d}"
+        return f"{self.warehouse} on {day_of(self.opened_at)}"
 
 
 class CountLine(models.Model):
@@ -137,7 +138,7 @@ class StockImport(models.Model):
         permissions = (("undo_stockimport", "Can undo stock imports"),)
 
     def __str__(self) -> str:
-        return f"{self.file_name} on {self.created_at:%Y-%m-%d}"
+        return f"{self.file_name} on {day_of(self.created_at)}"
 
 
 class ImportRow(models.Model):

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from shop.toolkit import idempotency
+from shop.toolkit.days import day_of, shown
 
 FIELD = "form_key"
 _NO_VALUES = (FIELD, "csrfmiddlewaretoken")
@@ -43,8 +44,8 @@ class Done:
     @property
     def time(self) -> str:
         """When it was done: the time, with the day unless it is today's."""
-        pattern = "%H:%M" if self.at.date() == timezone.now().date() else "%Y-%m-%d %H:%M"
-        return f"{self.at:{pattern}} UTC"
+        pattern = "%H:%M %Z" if day_of(self.at) == day_of(timezone.now()) else "%Y-%m-%d %H:%M %Z"
+        return shown(self.at, pattern)
 
 
 def new_key(user_id: int) -> str:

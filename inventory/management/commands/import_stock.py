@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from inventory import services as inventory
 from inventory.management.imports import finish, report
 from shop.toolkit import commands, transactions
+from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 from shop.toolkit.progress import progress
 from shop.toolkit.refusals import Refusal
@@ -67,7 +68,7 @@ class Command(commands.FileCommand):
             note=options["note"],
         )
         if not request.dry_run and (unfinished := inventory.find_unfinished(path)):
-            begun = f"begun {unfinished.created_at:%Y-%m-%d %H:%M}"
+            begun = f"begun {shown(unfinished.created_at)}"
             if unfinished.options != request.options:
                 other = ", ".join(f"{name} {value!r}" for name, value in unfinished.options.items())
                 raise CommandError(

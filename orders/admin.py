@@ -17,7 +17,7 @@ from orders import models
 from orders import services as orders
 from orders.services._reading import has_status, show_ended_holds
 from shop.toolkit import money
-from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button
+from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button, link
 from shop.toolkit.days import shown
 from shop.toolkit.refusals import Refusal
 
@@ -238,8 +238,8 @@ class OrderAdmin(ReadOnlyAdmin):
     search_fields = ("number__exact", "user__email")
     search_help_text = "Order number or email"
     ordering = ("-id",)
-    fields = ("status", "user", "to_pay", "payment_reference", "created_at")
-    readonly_fields = ("to_pay",)
+    fields = ("status", "customer", "to_pay", "payment_reference", "created_at")
+    readonly_fields = ("customer", "to_pay")
     change_form_outer_after_template = "orders/order.html"
     actions_detail = ("confirm", "pick_list", "fulfill", "cancel", "take_back")
     confirm = button(ConfirmPage)
@@ -254,9 +254,16 @@ class OrderAdmin(ReadOnlyAdmin):
         return found
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> models.Order | None:
-        row: models.Order | None = super().get_object(request, object_id, from_field)
+        row: Any = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.leads_to_user = request.user.has_perm("users.view_user")
         show_ended_holds([row] if row else [])
         return row
+
+    @display(description="user")
+    def customer(self, row: Any) -> str:
+        """Return whose order it is: a link for those who may look at users."""
+        return link("users_user_change", row.user_id, label=row.user) if row.leads_to_user else str(row.user)
 
     @display(description="total", ordering="total")
     def to_pay(self, row: models.Order) -> str:

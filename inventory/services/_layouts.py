@@ -126,8 +126,8 @@ class _RowReader:
         quantity_text = cells[self._quantity].strip()
         if self._layout.handle is not None and quantity_text.casefold() in ("", shopify.NOT_STOCKED):
             return None
-        text = cells[self._sku].strip() or self._stand_in(cells)
-        sku = skus.from_cell(text)
+        written = cells[self._sku].strip() or self._stand_in(cells)
+        sku = skus.from_cell(written)
         if said := skus.fault_of(sku):
             raise _Fault("sku", said)
         warehouse_id = self._warehouse_id(cells)
@@ -136,7 +136,7 @@ class _RowReader:
         if self._expected is not None and (text := cells[self._expected].strip()):
             expected = None if text.casefold() == shopify.NOT_STOCKED else _level("expected_on_hand", text, 0)
         reason, reference, note = self._read_texts(cells) if self._has_texts else ("", "", "")
-        is_tidied = sku is not text and sku != skus.normal(text)
+        is_tidied = sku is not written and sku != skus.normal(written)
         return Row(line, cells, sku, warehouse_id, quantity, expected, reason, reference, note, is_tidied)
 
     def _stand_in(self, cells: list[str]) -> str:

@@ -145,7 +145,7 @@ CONNECTION_SETTINGS = {
     # by the index already with 1,000 stock rows.
     "random_page_cost": "1.1",
 }
-# Connections each process keeps; it is also the number of threads that `make run` gives each worker. 0: no pool.
+# Connections each process keeps; it is also how many requests it works on at once. 0: no pool.
 DATABASE_POOL_SIZE = whole_number("DATABASE_POOL_SIZE", default=serving.THREADS, at_least=0)
 THREADS = DATABASE_POOL_SIZE or serving.THREADS
 # Uses of a statement on a connection before the server keeps its plan; psycopg's own default.
@@ -181,7 +181,7 @@ def database(url: str, *, pooled: bool, **more: str) -> dict[str, object]:
             "prepare_threshold": None if pooled else PREPARE_AFTER,
             **asked,
             **({"options": options} if options else {}),
-            # One connection for each thread that serves; waiting longer than two seconds for one is a 503.
+            # One connection for each request at work (shop.toolkit.concurrency); after two seconds without one, a 503.
             "pool": DATABASE_POOL_SIZE
             and {
                 "min_size": 1,

@@ -11,8 +11,9 @@ from shop import embedded, serving
 class Command(BaseCommand):
     """Serve the shop on $PORT, as containers and service managers start it: this process becomes the server.
 
-    WEB_WORKERS processes of DATABASE_POOL_SIZE threads each. On SIGTERM no request is begun any more, what was begun is
-    answered, and the server ends. It migrates nothing; `manage.py migrate` is a step of its own.
+    WEB_WORKERS processes, each of which works on DATABASE_POOL_SIZE requests at once. On SIGTERM no request is begun
+    any more, what was begun is answered, and the server ends. It migrates nothing; `manage.py migrate` is a step of its
+    own.
     """
 
     help = __doc__

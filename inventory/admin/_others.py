@@ -175,6 +175,11 @@ class ScopePage(ListPage):
         context = self.get_context_data(form=self.member_form)
         return self.render_to_response(context, status=422 if self.member_form.is_bound else 200)
 
+    def get_form(self, form_class: Any = None) -> Any:
+        form = super().get_form(form_class)
+        form.fields["warehouses"].label = f"{self.member} works in"  # a phone cuts the title off
+        return form
+
     def get_initial(self) -> dict[str, Any]:
         codes = inventory.scope_codes(self.member.pk)
         return {"warehouses": codes, "expected": ",".join(codes)}

@@ -470,7 +470,7 @@ def test_a_damaged_return_is_put_back_or_discarded(page):
     page.goto(f"/admin/inventory/item/{mug.id}/change/")
     page.get_by_role("link", name="Set aside or put back").click()
     assert page.get_by_role("row", name="MAIN 10 3 7").is_visible()
-    page.get_by_label("Put back: they can be sold again").check()
+    page.get_by_label("Put back: for sale again").check()
     page.get_by_label(re.compile(r"Units\W*$")).fill("1")
     page.get_by_label("Reason").select_option("found")
     page.get_by_role("button", name="Do it").click()

@@ -133,8 +133,8 @@ class SetApartForm(_NoteForm):
     what = forms.ChoiceField(
         label="What to do",
         choices=[
-            ("aside", "Set aside: units on hand become unavailable"),
-            ("back", "Put back: they can be sold again"),
+            ("aside", "Set aside: not for sale"),
+            ("back", "Put back: for sale again"),
         ],
         widget=UnfoldAdminRadioSelectWidget,
     )

@@ -134,6 +134,7 @@ from inventory.services._reservations import (
     release,
     reservations,
     reserve,
+    reserve_on_sale,
     take_back,
 )
 from inventory.services._scopes import scope_of
@@ -286,6 +287,7 @@ __all__ = [
     "remove_stock",
     "reservations",
     "reserve",
+    "reserve_on_sale",
     "review_count",
     "sales",
     "scope_codes",

@@ -55,14 +55,14 @@ def reserve(
     Call it last in a transaction: from here to the commit the stock rows are locked. Lines of one product are summed.
     Where units are short and holds past their deadline claim some, those are expired and the whole transaction is done
     once more; so it must be one that `transactions.run` runs, else AssertionError. Raises InsufficientStock naming
-    every product that is short, ItemNotFound naming every unknown or archived one, ReferenceInUse. Only `owner` can
-    then change the reservation. With `visible_to`, the units come from the warehouses of that user's scope, as if there
+    every product that is short, ItemNotFound naming every unknown one, ReferenceInUse. Only `owner` can then change the
+    reservation. With `visible_to`, the units come from the warehouses of that user's scope, as if there
     were no others.
     """
     transactions.assert_repeatable("inventory.reserve")
     wanted = summed(demand)
     with metrics.LOCK_SECONDS.time():
-        rows = in_scope(sql.lock_stock_on_sale(wanted), scope_of(visible_to))
+        rows = in_scope(sql.lock_stock(wanted), scope_of(visible_to))
     plan = allocate(wanted, rows)
     if plan.shortages:
         _refuse_unknown(set(wanted) - {row.product_id for row in rows})
@@ -88,6 +88,36 @@ def reserve(
             ReservationLine(line.product_id, codes[line.warehouse_id], line.quantity, line.quantity, 0, 0, 0, 0)
             for line in plan.lines
         ],
+    )
+
+
+@transaction.atomic(savepoint=False)
+def reserve_on_sale(
+    *,
+    reservation_id: UUID,
+    owner: str,
+    reference: str,
+    demand: Sequence[Demand],
+    ttl: timedelta,
+    actor_id: int | None,
+    visible_to: int | None,
+) -> Reservation:
+    """Hold as `reserve` does, for a caller who has not asked the catalogue whether the products are on sale.
+
+    Raises what `reserve` raises, and ItemNotFound naming every archived product too.
+    """
+    wanted = {line.product_id for line in demand}
+    on_sale = models.Item.objects.filter(pk__in=wanted, is_active=True).values_list("product_id", flat=True)
+    if missing := wanted - set(on_sale):
+        raise ItemNotFound(missing)
+    return reserve(
+        reservation_id=reservation_id,
+        owner=owner,
+        reference=reference,
+        demand=demand,
+        ttl=ttl,
+        actor_id=actor_id,
+        visible_to=visible_to,
     )
 
 
@@ -328,11 +358,10 @@ def _refuse(shortages: Sequence[Shortage]) -> None:
 
 
 def _refuse_unknown(product_ids: Collection[int]) -> None:
-    """Tell products that are out of stock, and have no stock row, from those that are archived or were never there."""
+    """Tell products that are out of stock, and have no stock row, from those that were never there."""
     if not product_ids:
         return
-    on_sale = models.Item.objects.filter(pk__in=product_ids, is_active=True)
-    known = set(on_sale.values_list("product_id", flat=True))
+    known = set(models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True))
     if unknown := set(product_ids) - known:
         raise ItemNotFound(unknown)
 

@@ -109,25 +109,10 @@ SELECT {STOCK_COLUMNS}
 """
 
 
-# The items are read, not locked: who archives a product at this moment does not wait for its buyers.
-LOCK_STOCK_ON_SALE = LOCK_STOCK.replace(
-    " WHERE s.product_id", "  JOIN inventory_item i ON i.product_id = s.product_id AND i.is_active\n WHERE s.product_id"
-)
-
-
 def lock_stock(product_ids: Collection[int]) -> list[StockRow]:
     """Lock and return the rows of these products in active warehouses, in key order."""
-    return _locked_rows(LOCK_STOCK, product_ids)
-
-
-def lock_stock_on_sale(product_ids: Collection[int]) -> list[StockRow]:
-    """Lock and return the same of those of these products that are on sale."""
-    return _locked_rows(LOCK_STOCK_ON_SALE, product_ids)
-
-
-def _locked_rows(statement: str, product_ids: Collection[int]) -> list[StockRow]:
     with prepared() as cursor:
-        cursor.execute(statement, [array(product_ids)])
+        cursor.execute(LOCK_STOCK, [array(product_ids)])
         return [StockRow(*row) for row in cursor.fetchall()]
 
 

@@ -46,7 +46,7 @@ class ReservationListView(ApiView):
         """Hold stock for a reference that is no order of this shop."""
         given = self.body(NewReservationShape)
         return self.command(
-            lambda: inventory.reserve(
+            lambda: inventory.reserve_on_sale(
                 reservation_id=new_id(),
                 owner=OWNER,
                 reference=given["reference"],

@@ -135,7 +135,7 @@ DOORS = {
     "another host": (_asked("/admin/", host="evil.example"), 400, "invalid", "Go back"),
     "a lookup by hand": (_asked(f"{ITEMS}?stocks__product__sku=x"), 400, "invalid", "Go back"),
     "a broken upload": (_broken_upload, 400, "invalid", "Nothing was done"),
-    "too many fields": (_many_fields, 400, "invalid", "1,000 fields"),
+    "too many fields": (_many_fields, 400, "invalid", "1,000 parameters or fields"),
     "a field that is too large": (_large_field, 413, "payload_too_large", "2,621,440 bytes"),
     "a file that is too large": (_upload_too_large, 413, "payload_too_large", "bytes are taken"),
     "another charset": (_in_another_charset, 415, "unsupported_media_type", "UTF-8"),

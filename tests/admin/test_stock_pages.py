@@ -228,7 +228,9 @@ def test_the_list_has_totals_filters_search_and_order(clerk, mug):
     assert skus() == ["MUG", "OUT", "POT"]
     assert skus("o=-3")[0] == "MUG"
     assert skus("level=out") == ["OUT", "POT"]
-    assert set(skus("level=low")) == {"OUT", "POT"}
+    assert skus("level=low") == []
+    fetch("UPDATE inventory_stock SET reorder_point = 0 RETURNING 1")
+    assert skus("level=low") == ["OUT", "POT"]
     assert skus("level=overdue") == ["POT"]
     assert skus("warehouse=EAST") == ["POT"]
     assert skus("q=mu") == ["MUG"]

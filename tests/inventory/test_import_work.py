@@ -88,7 +88,7 @@ def rows_through(node: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("believe", [count_staged_rows, count_rows_of_another], ids=["there are none", "all another's"])
 @pytest.mark.parametrize("mode", ["set", "count", "adjust"])
-def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(database, monkeypatch, mode, believe):
+def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(new_tables, monkeypatch, mode, believe):
     monkeypatch.setattr(_imports, "CHUNK_ROWS", ROWS // 2)
     open_shop(ROWS)
     believe()

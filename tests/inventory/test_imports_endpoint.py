@@ -258,7 +258,7 @@ def test_over_real_http_a_large_upload_is_refused_and_the_server_lives(server):
 def test_who_may_load_and_undo(api, customer, staff, mug):
     document = upload(staff).json()
     paths = (URL, f"{URL}/{document['id']}", f"{URL}/{document['id']}/errors")
-    account = factories.user(is_staff=True)
+    account = factories.user(is_staff=True, group="Inventory viewer")
     clerk = factories.client(account)
 
     for client, status in ((api, 401), (customer, 403)):

@@ -110,7 +110,7 @@ def test_the_statements_do_not_grow_with_the_history(staff):
     assert counts == {"/explain": [7, 7], "/movements": [5, 5], "?as_of=2030-01-01T00:00:00Z": [6, 6]}
 
 
-def test_the_past_is_found_by_index(database):
+def test_the_past_is_found_by_index(new_tables):
     """One probe of the index for each warehouse: the plan has no sort and no scan of the whole ledger."""
     product = factories.product(stock=500)
     for _ in range(30):

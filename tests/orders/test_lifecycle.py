@@ -188,7 +188,7 @@ def test_the_list_takes_the_same_statements_for_any_number_of_orders(database):
         assert len(client.get("/api/v1/orders?page_size=6").json()["results"]) == 6
 
     # The caller, orders, lines, reservations with theirs, events.
-    assert len(one) == len(six) == 5
+    assert len(one) == len(six) == 6
 
 
 def test_the_list_filters_by_status(database):

@@ -118,17 +118,15 @@ class World:
 
     def reset_token(self) -> str:
         transactions.run(lambda: users.want_password_reset(email=self.other.email))
-        mail = transactions.run(lambda: users.take_mail(now=timezone.now()))
-        assert mail is not None
-        return mail.token
+        mails = iter(lambda: transactions.run(lambda: users.take_mail(now=timezone.now())), None)
+        return next(mail.token for mail in mails if mail.address == f"{self.role}@example.org")
 
     def change_token(self) -> str:
         proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
         approval = users.approve_change(self.other.id, email=f"{self.role}@example.org", **proof)
         transactions.run(lambda: users.update_profile(self.other.id, approval=approval))
-        mail = transactions.run(lambda: users.take_mail(now=timezone.now()))
-        assert mail is not None
-        return mail.token
+        mails = iter(lambda: transactions.run(lambda: users.take_mail(now=timezone.now())), None)
+        return next(mail.token for mail in mails if mail.address == f"{self.role}@example.org")
 
 
 V1 = "/api/v1"

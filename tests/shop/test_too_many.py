@@ -60,7 +60,12 @@ UNREAD = ("/", "/admin", "/healthz", "/readyz", "/metrics", "/nowhere", "/static
 
 
 def refused(answer: httpx.Response) -> str:
-    """Return what a problem refuses for."""
+    """Return what a problem refuses for; of the staff's screens, what the page says."""
+    if answer.url.path.startswith("/admin"):
+        assert answer.headers["content-type"].startswith("text/html")
+        said = {400: ((f"most {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} param", FIELDS), ("most 100 files", FILES))}
+        said[413] = (("2,621,440 bytes", BYTES),)
+        return next(code for text, code in said[answer.status_code] if text in answer.text)
     assert answer.headers["content-type"] == "application/problem+json", answer.text[:300]
     body = answer.json()
     assert (answer.status_code, body["code"]) in ((400, "invalid"), (413, BYTES)), body

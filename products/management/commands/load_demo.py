@@ -38,10 +38,13 @@ class Command(BaseCommand):
         self.stdout.write(f"Loaded {len(CATALOGUE)} products with stock in the warehouses MAIN and EAST.")
 
 
+REORDER_POINTS = {"TOWEL": 5, "GIFT-BOX": 0}  # both are low
+
+
 def _load() -> None:
     inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True, actor_id=None)
     for sku, name, price, in_main, in_east in CATALOGUE:
-        products.create_product(
+        product = products.create_product(
             sku=sku,
             name=name,
             description="",
@@ -52,3 +55,6 @@ def _load() -> None:
             ],
             actor_id=None,
         )
+        if sku in REORDER_POINTS:
+            point: inventory.PolicyChange = {"reorder_point": REORDER_POINTS[sku]}
+            inventory.set_policy(product_id=product.id, warehouse="MAIN", changes=point, actor_id=None)

@@ -16,7 +16,7 @@ run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded Postgre
 	@exec $(BIN)/python manage.py run
 
 test: install-dev ## run the tests in two processes, each on a throw-away PostgreSQL (or in one, on DATABASE_URL's server)
-	@exec $(BIN)/python -m pytest $(if $(DATABASE_URL),,-n 2 --dist worksteal)
+	@exec $(BIN)/python -m pytest $(if $(DATABASE_URL),,-n 2 --dist loadfile)
 
 test-pooled: install-dev ## run the tests through PgBouncer in transaction mode (needs pgbouncer). ARGS=tests/orders
 	@exec $(BIN)/python -m tests.pooled $(ARGS)

@@ -326,6 +326,7 @@ class Books(RuleBasedStateMachine):
         made = self.reserve([(product, quantity)])
         if made is not None:
             self.confirm(made)
+            self.fulfill(made)
             return made
         return multiple()
 

@@ -323,7 +323,7 @@ FORMAT_MODULE_PATH = "shop.formats"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 try:
     zoneinfo.ZoneInfo(TIME_ZONE)
-except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
     sys.exit(f"TIME_ZONE is {TIME_ZONE!r}; a name such as Europe/Berlin is needed.")
 LANGUAGE_CODE = "en-us"
 
@@ -432,9 +432,9 @@ if DEFAULT_CURRENCY not in EXPONENTS:
     sys.exit(f"DEFAULT_CURRENCY is {DEFAULT_CURRENCY!r}; an ISO 4217 code such as EUR is needed.")
 RESERVATION_TTL_SECONDS = whole_number("RESERVATION_TTL_SECONDS", default=15 * 60, at_least=1)
 RESERVATION_MAX_AGE_SECONDS = whole_number("RESERVATION_MAX_AGE_SECONDS", default=2 * 60 * 60, at_least=1)
-# How long after its hold's deadline an order may still be confirmed, at an unchanged price.
 if RESERVATION_TTL_SECONDS > RESERVATION_MAX_AGE_SECONDS:
     sys.exit("RESERVATION_TTL_SECONDS is more than RESERVATION_MAX_AGE_SECONDS: no hold could last so long.")
+# How long after its hold's deadline an order may still be confirmed, at an unchanged price.
 LATE_CONFIRM_SECONDS = whole_number("LATE_CONFIRM_SECONDS", default=24 * 60 * 60, at_least=0)
 # Whether customers may confirm their own orders: for shops that sell on account. Else whoever checks payments does it.
 CUSTOMERS_MAY_CONFIRM = choice("CUSTOMERS_MAY_CONFIRM", default="off", choices=("on", "off")) == "on"

@@ -54,7 +54,8 @@ CHECKS = {
         """
         SELECT p.id AS product_id, i.product_id AS item_id, p.sku, i.sku AS item_sku
           FROM products_product p FULL JOIN inventory_item i ON i.product_id = p.id
-         WHERE p.id IS NULL OR i.product_id IS NULL OR (p.sku, p.name, p.is_active) <> (i.sku, i.name, i.is_active)
+         WHERE p.id IS NULL OR i.product_id IS NULL
+            OR (p.sku, p.sku_key, p.name, p.is_active) <> (i.sku, i.sku_key, i.name, i.is_active)
         """,
     ),
     "order_totals": (

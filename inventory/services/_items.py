@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from inventory import models
 from inventory.services._facts import Item, ItemNotFound, Labels, SkuNotFound, Stock
@@ -22,6 +22,19 @@ def get_item(product_id: int, *, visible_to: int | None = None) -> Item:
     if row is None:
         raise ItemNotFound([product_id])
     return _items([row], scope_of(visible_to))[0]
+
+
+def item_with_removed(product_id: int, *, visible_to: int | None = None) -> Item:
+    """Return the same with the stock rows that were removed, for what was before; for the services of this app."""
+    row = models.Item.objects.filter(pk=product_id).first()
+    if row is None:
+        raise ItemNotFound([product_id])
+    return _items([row], scope_of(visible_to), shown=Q())[0]
+
+
+def is_on_sale(product_id: int) -> bool:
+    """Tell whether a product is on sale."""
+    return models.Item.objects.filter(pk=product_id, is_active=True).exists()
 
 
 def find_item(sku: str) -> Labels:
@@ -68,12 +81,11 @@ def _with_stock(
     return rows.filter(is_low) if low_stock else rows.exclude(is_low)
 
 
-def _items(rows: Iterable[models.Item], scope: Scope) -> list[Item]:
+def _items(rows: Iterable[models.Item], scope: Scope, *, shown: Q = models.IS_SHOWN) -> list[Item]:
     rows = list(rows)
     stocks: dict[int, list[Stock]] = {row.product_id: [] for row in rows}
     on_sale = {row.product_id: row.is_active for row in rows}
-    shown = models.Stock.objects.filter(within(scope), models.IS_SHOWN, product_id__in=stocks)
-    found = shown.select_related("warehouse")
+    found = models.Stock.objects.filter(within(scope), shown, product_id__in=stocks).select_related("warehouse")
     for stock in found.order_by("warehouse__priority", "warehouse_id"):
         stocks[stock.product_id].append(_stock(stock, is_on_sale=on_sale[stock.product_id]))
     return [item_of(row, stocks[row.product_id]) for row in rows]

@@ -1,6 +1,6 @@
 """What staff look at: the ledger, and why the stock is what it is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from django.db.models import Min
 
 from inventory import models, sql
 from inventory.services._facts import Explanation, Item, ItemNotFound, Movement, Promise, Stock
-from inventory.services._items import get_item, is_low, item_of
+from inventory.services._items import get_item, is_low, is_on_sale, item_of, item_with_removed
 from inventory.services._scopes import scope_of, within
 from shop.toolkit.pages import Page, PageRequest, page_of
 
@@ -37,7 +37,11 @@ def promises(keys: Collection[tuple[int, int]]) -> list[Promise]:
 
 
 def _promises(keys: Collection[tuple[int, int]], state: models.State) -> list[Promise]:
-    rows = sql.consumers(keys, state=state, limit=LISTED_PROMISES)
+    return promises_of(sql.consumers(keys, state=state, limit=LISTED_PROMISES))
+
+
+def promises_of(rows: Iterable[sql.Consumer]) -> list[Promise]:
+    """Return the promises that these rows are; for the services of this app."""
     return [
         Promise(
             product_id=row.product_id,
@@ -46,7 +50,7 @@ def _promises(keys: Collection[tuple[int, int]], state: models.State) -> list[Pr
             reservation_id=row.reservation_id,
             reference=row.reference,
             state=row.state,
-            expires_at=row.expires_at if state == models.State.HELD else None,
+            expires_at=row.expires_at if row.state == models.State.HELD else None,
             is_overdue=row.is_overdue,
         )
         for row in rows
@@ -60,15 +64,15 @@ def item_as_of(product_id: int, at: datetime, *, visible_to: int | None = None) 
     warehouse is active) is not in the ledger and is today's. With `visible_to`, in the warehouses of that user's scope.
     Raises ItemNotFound.
     """
-    item = get_item(product_id, visible_to=visible_to)
+    item = item_with_removed(product_id, visible_to=visible_to)
+    on_sale = is_on_sale(product_id)
     then = sql.as_of(product_id, at)
     codes = dict(models.Warehouse.objects.filter(pk__in=then).values_list("code", "id"))
-    return item_of(
-        item, [_stock_then(stock, then[codes[stock.warehouse]]) for stock in item.stocks if stock.warehouse in codes]
-    )
+    there = [stock for stock in item.stocks if stock.warehouse in codes]
+    return item_of(item, [_stock_then(stock, then[codes[stock.warehouse]], is_on_sale=on_sale) for stock in there])
 
 
-def _stock_then(stock: Stock, row: sql.MovementRow) -> Stock:
+def _stock_then(stock: Stock, row: sql.MovementRow, *, is_on_sale: bool) -> Stock:
     free = row.on_hand - row.unavailable - stock.safety_stock - row.reserved - row.committed
     available = max(0, free) if stock.is_active else 0
     return replace(
@@ -78,7 +82,7 @@ def _stock_then(stock: Stock, row: sql.MovementRow) -> Stock:
         committed=row.committed,
         unavailable=row.unavailable,
         available=available,
-        low_stock=is_low(stock.reorder_point, available, is_sold=stock.is_active),
+        low_stock=is_low(stock.reorder_point, available, is_sold=is_on_sale and stock.is_active),
     )
 
 

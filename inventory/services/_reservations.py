@@ -20,7 +20,6 @@ from inventory.services._facts import (
     ItemNotFound,
     LevelOutOfRange,
     NotTheOwner,
-    Promise,
     ReferenceInUse,
     Reservation,
     ReservationLine,
@@ -28,9 +27,9 @@ from inventory.services._facts import (
     Shortage,
     StockPromised,
 )
-from inventory.services._reading import LISTED_PROMISES, promises
+from inventory.services._reading import LISTED_PROMISES, promises_of
 from inventory.services._scopes import claims_within, in_scope, scope_codes, scope_of
-from inventory.sql import Change, ClaimedLine, Key, Line, LockedReservation
+from inventory.sql import Change, ClaimedLine, Line, LockedReservation
 from shop.toolkit import transactions
 from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -303,7 +302,7 @@ def list_reservations(
     rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
     rows = rows.filter(claims_within(scope_of(visible_to)))
     # By now one of them may be in another state than was asked for; it is shown as it is.
-    found = page_of(rows.only("id"), order=["-id"], request=page)
+    found = page_of(rows.only("id"), order=["-id"], request=page, parts=_count_lines)
     complete = reservations([row.pk for row in found.results], visible_to=visible_to)
     return found.map(lambda row: complete[row.pk])
 
@@ -419,20 +418,16 @@ def _refuse_out_of_turn(reservation_id: UUID, lines: Sequence[ClaimedLine], part
     if not scarce:
         return
     older = sql.older_units(reservation_id, [part.key for part in scarce])
-    for part in scarce:
-        promised, there = older.get(part.key, 0), rows[part.key].sellable
-        if part.quantity > there - promised:
-            sku = models.Item.objects.get(pk=part.product_id).sku
-            raise StockPromised(
-                _older_promises(reservation_id, part.key),
-                f"{there:,} units of {sku} are there; {promised:,} were promised to others before. Ship those first.",
-            )
-
-
-def _older_promises(reservation_id: UUID, key: Key) -> list[Promise]:
-    older = sql.older_reservations(reservation_id, key, limit=LISTED_PROMISES)
-    by_id = {promise.reservation_id: promise for promise in promises([key])}
-    return [by_id[found] for found in older if found in by_id]
+    early = [part for part in scarce if part.quantity > rows[part.key].sellable - older.get(part.key, 0)]
+    if not early:
+        return
+    there, promised = rows[early[0].key].sellable, older[early[0].key]
+    sku = models.Item.objects.get(pk=early[0].product_id).sku
+    waiting = sql.older_promises(reservation_id, [part.key for part in early], limit=LISTED_PROMISES)
+    raise StockPromised(
+        promises_of(waiting),
+        f"{there:,} units of {sku} are there; {promised:,} were promised to others before. Ship those first.",
+    )
 
 
 def _take_out(

@@ -12,7 +12,9 @@ SELECT count(*) FILTER (WHERE stock.is_low), count(*) FILTER (WHERE COALESCE(sto
            sum(free) FILTER (WHERE is_active) AS units FROM (
         SELECT product_id, reorder_point, warehouse_id = ANY(%(active)s) AS is_active,
                GREATEST(0, on_hand - unavailable - safety_stock - reserved - committed) AS free
-          FROM inventory_stock WHERE %(everywhere)s OR warehouse_id = ANY(%(places)s)
+          FROM inventory_stock
+         WHERE (%(everywhere)s OR warehouse_id = ANY(%(places)s))
+           AND (is_listed OR on_hand + reserved + committed + unavailable > 0)
     ) levels GROUP BY product_id
   ) stock USING (product_id)
  WHERE i.is_active AND (%(everywhere)s OR stock.product_id IS NOT NULL)

@@ -96,6 +96,7 @@ SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
      ORDER BY m.created_at DESC, m.seq DESC LIMIT 1
  ) m
  WHERE s.product_id = %s
+   AND (s.is_listed OR m.on_hand + m.reserved + m.committed + m.unavailable > 0)
 """
 
 
@@ -123,7 +124,10 @@ def history(
 
 
 def as_of(product_id: int, at: datetime) -> dict[int, MovementRow]:
-    """Return by warehouse what the ledger said of a product at a time; warehouses without a movement yet are absent."""
+    """Return by warehouse what the ledger said of a product at a time.
+
+    Warehouses without a movement yet are absent, and those that were removed since and held nothing.
+    """
     with connection.cursor() as cursor:
         cursor.execute(AS_OF, [at, product_id])
         rows = [MovementRow(*row) for row in cursor]

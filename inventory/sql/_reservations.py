@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from inventory.sql._reading import Consumer
 from inventory.sql._stock import Key, Line
 from shop.toolkit.statements import array, prepared
 
@@ -223,7 +224,10 @@ OLDER = f"""
 OLDER_UNITS = f"""
 SELECT l.product_id, l.warehouse_id, sum(l.open)::int {OLDER} GROUP BY l.product_id, l.warehouse_id
 """
-OLDER_RESERVATIONS = f"SELECT r.id {OLDER} ORDER BY {TURN.format('r')} LIMIT %s"
+OLDER_PROMISES = f"""
+SELECT l.product_id, (SELECT code FROM inventory_warehouse WHERE id = l.warehouse_id), l.open, r.id, r.reference,
+       r.state, r.expires_at, false {OLDER} ORDER BY {TURN.format("r")}, l.product_id, l.warehouse_id LIMIT %s
+"""
 
 
 def older_units(reservation_id: UUID, keys: Collection[Key]) -> dict[Key, int]:
@@ -234,11 +238,12 @@ def older_units(reservation_id: UUID, keys: Collection[Key]) -> dict[Key, int]:
         return {(product_id, warehouse_id): units for product_id, warehouse_id, units in cursor}
 
 
-def older_reservations(reservation_id: UUID, key: Key, *, limit: int) -> list[UUID]:
-    """Return the reservations that were promised units of a (product, warehouse) row before this one, oldest first."""
+def older_promises(reservation_id: UUID, keys: Collection[Key], *, limit: int) -> list[Consumer]:
+    """Return who was promised units of these (product, warehouse) rows before this reservation, oldest first."""
+    columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
     with connection.cursor() as cursor:
-        cursor.execute(OLDER_RESERVATIONS, [[key[0]], [key[1]], reservation_id, limit])
-        return [found for (found,) in cursor]
+        cursor.execute(OLDER_PROMISES, [*columns, reservation_id, limit])
+        return [Consumer(*row) for row in cursor]
 
 
 ADD_TO_LINES = """

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from inventory.serializers import (
     ReservationListQuery,
     ReservationShape,
 )
-from inventory.views._stock import demand
+from inventory.views._stock import demand, see_warehouses
 from shop.toolkit.ids import new_id
 from shop.toolkit.permissions import caller_id, require, staff_with
 from shop.toolkit.schema import answers, paged
@@ -39,7 +40,7 @@ class ReservationListView(ApiView):
     @extend_schema(
         request=NewReservationShape,
         responses=answers(
-            201, ReservationShape, "item_not_found", "insufficient_stock", "reference_in_use", "reservation_not_found"
+            201, ReservationShape, "item_not_found", "insufficient_stock", "reference_in_use", "warehouse_not_found"
         ),
     )
     def post(self, request: Request) -> HttpResponse:
@@ -57,7 +58,7 @@ class ReservationListView(ApiView):
             ),
             shape=ReservationShape,
             status=201,
-            may_see=lambda kept: see_reservation(request, kept.get("id")),
+            may_see=lambda kept: see_lines(request, kept),
         )
 
 
@@ -76,7 +77,14 @@ class ReservationConfirmView(ApiView):
 
     @extend_schema(
         request=EmptyShape,
-        responses=answers(200, ReservationShape, "reservation_not_found", "reservation_owned", "invalid_transition"),
+        responses=answers(
+            200,
+            ReservationShape,
+            "reservation_not_found",
+            "warehouse_not_found",
+            "reservation_owned",
+            "invalid_transition",
+        ),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Promise what is held, without a deadline."""
@@ -86,7 +94,7 @@ class ReservationConfirmView(ApiView):
                 reservation_id, owner=OWNER, actor_id=caller_id(request), visible_to=caller_id(request)
             ),
             shape=ReservationShape,
-            may_see=lambda kept: see_reservation(request, reservation_id),
+            may_see=lambda kept: see_lines(request, kept, reservation_id),
         )
 
 
@@ -100,6 +108,7 @@ class ReservationFulfillView(ApiView):
             ReservationShape,
             "permission_denied",
             "reservation_not_found",
+            "warehouse_not_found",
             "reservation_owned",
             "invalid_transition",
             "insufficient_stock",
@@ -122,7 +131,7 @@ class ReservationFulfillView(ApiView):
                 out_of_turn=given["out_of_turn"],
             ),
             shape=ReservationShape,
-            may_see=lambda kept: see_reservation(request, reservation_id),
+            may_see=lambda kept: see_lines(request, kept, reservation_id),
         )
 
 
@@ -131,7 +140,14 @@ class ReservationReleaseView(ApiView):
 
     @extend_schema(
         request=PartShape,
-        responses=answers(200, ReservationShape, "reservation_not_found", "reservation_owned", "invalid_transition"),
+        responses=answers(
+            200,
+            ReservationShape,
+            "reservation_not_found",
+            "warehouse_not_found",
+            "reservation_owned",
+            "invalid_transition",
+        ),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Give up the named units, or all that are open."""
@@ -142,7 +158,7 @@ class ReservationReleaseView(ApiView):
                 reservation_id, owner=OWNER, items=items, actor_id=caller_id(request), visible_to=caller_id(request)
             ),
             shape=ReservationShape,
-            may_see=lambda kept: see_reservation(request, reservation_id),
+            may_see=lambda kept: see_lines(request, kept, reservation_id),
         )
 
 
@@ -155,6 +171,7 @@ class ReservationExtendView(ApiView):
             200,
             ReservationShape,
             "reservation_not_found",
+            "warehouse_not_found",
             "reservation_owned",
             "invalid_transition",
             "hold_limit_reached",
@@ -174,11 +191,15 @@ class ReservationExtendView(ApiView):
                 visible_to=caller_id(request),
             ),
             shape=ReservationShape,
-            may_see=lambda kept: see_reservation(request, reservation_id),
+            may_see=lambda kept: see_lines(request, kept, reservation_id),
         )
 
 
-def see_reservation(request: Request, reservation_id: UUID | str | None) -> None:
-    """Refuse a caller who does not see this reservation; None names none. Raises ReservationNotFound."""
+def see_lines(request: Request, kept: dict[str, Any], reservation_id: UUID | None = None) -> None:
+    """Refuse a caller who does not see the reservation, or not all the warehouses of its lines, in a kept answer.
+
+    Raises ReservationNotFound, WarehouseNotFound.
+    """
     if reservation_id is not None:
-        inventory.get_reservation(UUID(str(reservation_id)), visible_to=caller_id(request))
+        inventory.get_reservation(reservation_id, visible_to=caller_id(request))
+    see_warehouses(request, [line["warehouse"] for line in kept.get("lines", [])])

@@ -152,7 +152,8 @@ class StockView(ApiView):
     def delete(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
         """Remove a product that is neither there nor promised from a warehouse. Its ledger stays."""
         return self.command(
-            lambda: inventory.remove_stock(product_id=product_id, warehouse=warehouse, actor_id=caller_id(request))
+            lambda: inventory.remove_stock(product_id=product_id, warehouse=warehouse, actor_id=caller_id(request)),
+            may_see=lambda kept: see_warehouses(request, [warehouse]),
         )
 
 
@@ -271,7 +272,10 @@ class WarehouseView(ApiView):
     @extend_schema(responses=answers(204, None, "warehouse_not_found", "warehouse_in_use"))
     def delete(self, request: Request, code: str) -> HttpResponse:
         """Delete a warehouse that never held anything."""
-        return self.command(lambda: inventory.delete_warehouse(code, actor_id=caller_id(request)))
+        return self.command(
+            lambda: inventory.delete_warehouse(code, actor_id=caller_id(request)),
+            may_see=lambda kept: see_warehouses(request, [code]),
+        )
 
 
 def see_warehouses(request: Request, codes: Iterable[str]) -> None:

@@ -10,11 +10,15 @@ AT_ONCE = 5000
 def fill_in(apps, schema_editor):
     alias = schema_editor.connection.alias
     products = apps.get_model("products", "Product").objects.using(alias)
-    while batch := list(products.filter(sku_key="").order_by("pk")[:AT_ONCE]):
-        for product in batch:
-            product.sku_key = sku_key(product.sku)
+    last = 0
+    while last is not None:
         with transaction.atomic(alias):
-            products.bulk_update(batch, ["sku_key"])
+            waiting = products.select_for_update(no_key=True).filter(sku_key="", pk__gt=last).order_by("pk")
+            batch = list(waiting[:AT_ONCE])
+            for product in batch:
+                product.sku_key = sku_key(product.sku)
+            products.bulk_update(batch, ["sku_key"], batch_size=500)
+        last = batch[-1].pk if batch else None
 
 
 class Migration(migrations.Migration):

@@ -14,6 +14,7 @@ from products import models, sql
 from shop.toolkit import money, replicas, skus, transactions
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.search import words
 
 ORDERINGS = ("id", "name", "price", "created_at")
 
@@ -159,7 +160,7 @@ def list_products(
     replica where there is one; who sees archived products too sees what they have just written. Raises InvalidCursor.
     """
     rows = _visible(with_archived)
-    for word in search.split():
+    for word in words(search):
         rows = rows.alias(searched=models.SEARCHED).filter(searched__contains=Upper(Value(word)))
     if currency is not None:
         rows = rows.filter(currency=currency)

@@ -163,6 +163,10 @@ def test_a_row_that_holds_nothing_can_be_removed_and_comes_back_with_units(staff
     for _ in range(2):
         assert staff.delete(f"{path}/stocks/MAIN").status_code == 204
     assert (places(), staff.get(path).json()["low_stock"]) == ([], False)
+    first = fetch("SELECT created_at FROM inventory_movement WHERE seq = 1")[0][0]
+    then = staff.get(f"{path}?as_of={first:%Y-%m-%dT%H:%M:%S.%fZ}").json()
+    assert [(stock["warehouse"], stock["on_hand"]) for stock in then["stocks"]] == [("MAIN", 5)]
+    assert staff.get(f"{path}?as_of=2100-01-01T00:00:00Z").json()["stocks"] == []
     assert len(staff.get(f"{path}/movements").json()["results"]) == 2
     staff.post(f"{path}/adjustments", {"warehouse": "MAIN", **units, "quantity": 2})
     assert (places(), staff.get(path).json()["safety_stock"]) == (["MAIN"], 0)

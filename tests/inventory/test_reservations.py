@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from inventory import services as inventory
-from shop.toolkit import transactions
+from shop.toolkit import pages, transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -402,3 +402,16 @@ def test_expiring_takes_the_same_statements_for_any_number_of_holds(database):
 
     # BEGIN, the holds, their lines and stock, lines, reservations, ledger, COMMIT.
     assert counts == [7, 7]
+
+
+def test_a_page_of_reservations_is_bounded_by_its_lines(staff):
+    products = [factories.product(stock=9).id for _ in range(2)]
+    made = [str(factories.reservation(*((key, 1) for key in products)).id) for _ in range(3)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "MAX_PARTS", 4)
+        first = staff.get(f"{PATH}?page_size=200").json()
+        second = staff.get(first["next"]).json()
+
+    assert [row["id"] for row in first["results"]] == made[:0:-1]
+    assert ([row["id"] for row in second["results"]], second["next"]) == ([made[0]], None)

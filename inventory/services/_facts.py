@@ -291,7 +291,7 @@ class ItemNotFound(Refusal):
 
     def __init__(self, product_ids: Collection[int]) -> None:
         self.product_ids = sorted(product_ids)
-        super().__init__(f"No inventory item for: {', '.join(map(str, self.product_ids))}.")
+        super().__init__(f"No inventory item, or none on sale, for: {', '.join(map(str, self.product_ids))}.")
 
 
 class SkuNotFound(Refusal):

@@ -16,7 +16,7 @@ from inventory.serializers import (
     ReservationListQuery,
     ReservationShape,
 )
-from inventory.views._stock import demand, see_warehouses
+from inventory.views._stock import demand, see_shortages, see_warehouses
 from shop.toolkit.ids import new_id
 from shop.toolkit.permissions import caller_id, require, staff_with
 from shop.toolkit.schema import answers, paged
@@ -198,8 +198,9 @@ class ReservationExtendView(ApiView):
 def see_lines(request: Request, kept: dict[str, Any], reservation_id: UUID | None = None) -> None:
     """Refuse a caller who does not see the reservation, or not all the warehouses of its lines, in a kept answer.
 
-    Raises ReservationNotFound, WarehouseNotFound.
+    Raises ReservationNotFound, WarehouseNotFound, PermissionDenied.
     """
     if reservation_id is not None:
         inventory.get_reservation(reservation_id, visible_to=caller_id(request))
+    see_shortages(request, kept)
     see_warehouses(request, [line["warehouse"] for line in kept.get("lines", [])])

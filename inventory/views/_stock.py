@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
@@ -83,7 +84,7 @@ class UpdateStockView(ApiView):
         return self.command(
             lambda: {"movements": inventory.sell(**given, note="", reference="", actor_id=caller_id(request))},
             shape=PostedMovementsShape,
-            may_see=lambda kept: see_warehouses(request, [row["warehouse"] for row in kept.get("movements", [])]),
+            may_see=lambda kept: see_sale(request, kept),
         )
 
 
@@ -276,6 +277,21 @@ class WarehouseView(ApiView):
             lambda: inventory.delete_warehouse(code, actor_id=caller_id(request)),
             may_see=lambda kept: see_warehouses(request, [code]),
         )
+
+
+def see_sale(request: Request, kept: dict[str, Any]) -> None:
+    """Refuse a caller who may not see the warehouses of a kept sale. Raises WarehouseNotFound, PermissionDenied."""
+    see_shortages(request, kept)
+    see_warehouses(request, [row["warehouse"] for row in kept.get("movements", [])])
+
+
+def see_shortages(request: Request, kept: dict[str, Any]) -> None:
+    """Refuse a kept refusal to a caller who works in some warehouses only: its numbers may be those of all.
+
+    Raises PermissionDenied.
+    """
+    if kept.get("shortages") and inventory.scope_of(caller_id(request)) is not None:
+        raise PermissionDenied("This answer was kept before your warehouses changed. Take a new key and ask again.")
 
 
 def see_warehouses(request: Request, codes: Iterable[str]) -> None:

@@ -36,10 +36,10 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
 
     Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
     products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when somebody else orders for
-    `user_id`), HoldLimitReached, inventory.InsufficientStock.
+    `user_id`, who is unknown or switched off), HoldLimitReached, inventory.InsufficientStock.
     """
-    if user_id != actor_id:
-        users.get_user(user_id)
+    if user_id != actor_id and not users.get_user(user_id).is_active:
+        raise users.UserNotFound(user_id)
     offers = products.offers({wish.product_id for wish in wishes})
     demand = [inventory.Demand(wish.product_id, wish.quantity) for wish in wishes]
     if changes := _price_changes(wishes, offers):

@@ -5,14 +5,19 @@ import unicodedata
 
 MAX_SKU = 64
 MAX_KEY = 3 * MAX_SKU  # folding makes at most three characters of one
-# Control and format characters, line separators, and spaces other than U+0020, as of Unicode 14. Python and PostgreSQL
-# read this pattern alike, so that the database refuses what we do.
+# Characters that show nothing although they are letters, marks or signs: fillers, variation selectors, the blank of
+# Braille (Default_Ignorable_Code_Point, beside the format characters below).
+BLANKS = r"\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+# Those, control and format characters, line separators, and spaces other than U+0020, as of Unicode 14. Python and
+# PostgreSQL read this pattern alike, so that the database refuses what we do.
 INVISIBLE = (
-    r"[\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u1680\u180e\u2000-\u200f"
+    rf"[{BLANKS}"
+    r"\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u1680\u180e\u2000-\u200f"
     r"\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U00013438"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
 )
 NOT_CLEAN = rf"{INVISIBLE}|^ | $|  "
+_blank = re.compile(f"[{BLANKS}]")
 _not_clean = re.compile(rf"\0|{NOT_CLEAN}")
 
 
@@ -43,7 +48,7 @@ def fault_of(sku: str) -> str | None:
 
 
 def from_cell(cell: str) -> str:
-    """Return the SKU that a file's cell means: without format characters, and with single spaces.
+    """Return the SKU that a file's cell means: without characters that nobody sees, and with single spaces.
 
     Spreadsheets and web pages add both, and nobody sees them. What is longer than any SKU is returned as it is.
     """
@@ -51,5 +56,5 @@ def from_cell(cell: str) -> str:
         return cell.strip()
     if len(cell) > 4 * MAX_SKU:
         return cell
-    visible = "".join(letter for letter in cell if unicodedata.category(letter) != "Cf")
+    visible = "".join(letter for letter in _blank.sub("", cell) if unicodedata.category(letter) != "Cf")
     return normal(" ".join(visible.split()))

@@ -118,9 +118,11 @@ class World:
         proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
         approval = users.approve_change(self.other.id, email=f"{self.role}@example.org", **proof)
         transactions.run(lambda: users.update_profile(self.other.id, approval=approval))
-        mail = transactions.run(lambda: users.take_mail(now=timezone.now()))
-        assert mail is not None
-        return mail.token
+        # The old address is told as well, by a mail without a token.
+        while mail := transactions.run(lambda: users.take_mail(now=timezone.now())):
+            if mail.token:
+                return mail.token
+        raise AssertionError("no mail has a token")
 
 
 V1 = "/api/v1"

@@ -19,6 +19,7 @@ from tests.conftest import fetch
 from tests.inventory.imports import in_threads
 from users import models
 from users import services as users
+from users.codes import digest_of
 
 TOKEN = "/api/v1/auth/token"
 
@@ -177,6 +178,7 @@ def test_paper_codes_are_kept_as_hashes_of_one_device(api, boss):
     assert len(kept) == len(set(kept)) == 20
     assert all(len(digest) == 64 for digest in kept)
     assert not [code for code in paper for digest in kept if code in digest]
+    assert digest_of(1, paper[0]) != digest_of(2, paper[0])
     login = {"email": boss.email, "password": factories.PASSWORD}
     assert api.post(TOKEN, {**login, "otp_code": others[0]}).status_code == 401
     TOTPDevice.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)

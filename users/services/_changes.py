@@ -31,7 +31,6 @@ class InvalidEmailToken(Refusal):
 class Approval:
     """The user has just proved who they are: they may change what opens the account, as long as the stamp is theirs."""
 
-    user_id: int
     stamp: str = field(repr=False)
     email: str | None = None
     password_hash: str | None = field(default=None, repr=False)
@@ -65,7 +64,7 @@ def approve_change(
     if new_email is not None:
         key = attempts_key("email-change", str(user_id))
         count_attempt(key, EMAIL_CHANGES, what="changes of address were asked for")
-    return Approval(user_id, proved.token_stamp, new_email, new_hash)
+    return Approval(proved.token_stamp, new_email, new_hash)
 
 
 @transaction.atomic(savepoint=False)
@@ -87,8 +86,8 @@ def update_profile(user_id: int, *, name: str | None = None, approval: Approval 
 
 
 def _apply(user: models.User, approval: Approval) -> None:
-    if user.pk != approval.user_id or not constant_time_compare(user.token_stamp, approval.stamp):
-        raise InvalidCredentials  # another password since
+    if not constant_time_compare(user.token_stamp, approval.stamp):
+        raise InvalidCredentials  # another password since, or another user
     if approval.password_hash is not None:
         user.password = approval.password_hash
         sql.want_mail(models.MailKind.CREDENTIALS_CHANGED, user.pk, to=user.email)

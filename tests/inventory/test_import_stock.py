@@ -20,6 +20,9 @@ from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import staged
 from tests.inventory.test_concurrency import assert_books_are_right
 
+# Thousands of rows, and plans that were made for few: a new shop has neither.
+pytestmark = pytest.mark.usefixtures("new_tables")
+
 MANAGE = str(Path(__file__).resolve().parents[2] / "manage.py")
 
 

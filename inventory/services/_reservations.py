@@ -421,7 +421,7 @@ def _refuse_out_of_turn(reservation_id: UUID, lines: Sequence[ClaimedLine], part
     early = [part for part in scarce if part.quantity > rows[part.key].sellable - older.get(part.key, 0)]
     if not early:
         return
-    there, promised = rows[early[0].key].sellable, older[early[0].key]
+    there, promised = rows[early[0].key].sellable, older.get(early[0].key, 0)
     sku = models.Item.objects.get(pk=early[0].product_id).sku
     waiting = sql.older_promises(reservation_id, [part.key for part in early], limit=LISTED_PROMISES)
     raise StockPromised(

@@ -181,7 +181,7 @@ def test_a_killed_import_goes_on_where_it_stopped_and_the_books_are_right_at_eve
         command = [sys.executable, MANAGE, "import_stock", str(path)]
         process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if turn % 2:  # in the middle, however long a busy machine takes to come to that
-            wait_until(is_applying, seconds=30)
+            wait_until(is_applying, seconds=120)
         else:
             time.sleep(chance.uniform(0.5, 1.8))
         process.send_signal(signal.SIGKILL)
@@ -215,4 +215,4 @@ def wait_for_the_server_to_notice() -> None:
         "SELECT 1 FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()"
         " AND datname = current_database()"
     )
-    wait_until(lambda: not fetch(busy), seconds=30)
+    wait_until(lambda: not fetch(busy), seconds=120)

@@ -18,18 +18,19 @@ def get_item(product_id: int, *, visible_to: int | None = None) -> Item:
 
     Raises ItemNotFound.
     """
-    row = models.Item.objects.filter(pk=product_id).first()
-    if row is None:
-        raise ItemNotFound([product_id])
-    return _items([row], scope_of(visible_to))[0]
+    return _item(product_id, visible_to, models.IS_SHOWN)
 
 
 def item_with_removed(product_id: int, *, visible_to: int | None = None) -> Item:
     """Return the same with the stock rows that were removed, for what was before; for the services of this app."""
+    return _item(product_id, visible_to, Q())
+
+
+def _item(product_id: int, visible_to: int | None, shown: Q) -> Item:
     row = models.Item.objects.filter(pk=product_id).first()
     if row is None:
         raise ItemNotFound([product_id])
-    return _items([row], scope_of(visible_to), shown=Q())[0]
+    return _items([row], scope_of(visible_to), shown=shown)[0]
 
 
 def is_on_sale(product_id: int) -> bool:

@@ -28,7 +28,7 @@ from inventory.services._facts import (
     StockPromised,
 )
 from inventory.services._reading import LISTED_PROMISES, promises_of
-from inventory.services._scopes import claims_within, in_scope, scope_codes, scope_of
+from inventory.services._scopes import claims_within, codes_in_scope, in_scope, scope_of
 from inventory.sql import Change, ClaimedLine, Line, LockedReservation
 from shop.toolkit import transactions
 from shop.toolkit.metrics import count_at_commit
@@ -317,7 +317,7 @@ def reservations(reservation_ids: Collection[UUID], *, visible_to: int | None = 
 
     With `visible_to`, only their lines in the warehouses of that user's scope; those without any are absent.
     """
-    codes = scope_codes(visible_to)
+    codes = codes_in_scope(visible_to)
     found: dict[UUID, Reservation] = {}
     for key, reference, state, created_at, expires_at, ended_at, *line in sql.read_reservations(reservation_ids):
         if codes is not None and line[1] not in codes:

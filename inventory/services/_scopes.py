@@ -22,7 +22,7 @@ def scope_of(user_id: int | None) -> Scope:
     return list(scoped.order_by("warehouse_id").values_list("warehouse_id", flat=True)) or None
 
 
-def scope_codes(user_id: int | None) -> set[str] | None:
+def codes_in_scope(user_id: int | None) -> set[str] | None:
     """Return the codes of the warehouses that somebody works in; None when these are all."""
     scope = scope_of(user_id)
     if scope is None:

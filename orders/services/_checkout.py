@@ -35,8 +35,8 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     """Place a pending order and hold its stock, or do nothing; the number of statements is the same for any order.
 
     Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
-    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when somebody else orders for
-    `user_id`, who is unknown or switched off), HoldLimitReached, inventory.InsufficientStock.
+    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (of another buyer who is unknown or
+    switched off), HoldLimitReached, inventory.InsufficientStock.
     """
     if user_id != actor_id and not users.get_user(user_id).is_active:
         raise users.UserNotFound(user_id)
@@ -45,8 +45,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
     if changes := _price_changes(wishes, offers):
         raise PriceChanged(changes, inventory.shortages(demand))
     currency = _common_currency(offers)
-    limit = settings.MAX_HELD_UNITS_PER_USER
-    if limit is not None:
+    if (limit := settings.MAX_HELD_UNITS_PER_USER) is not None:
         # One checkout of a user at a time: two at once would each find room for itself.
         users.lock_user(user_id)
     lines = [_new_line(wish, offers[wish.product_id]) for wish in wishes]

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -72,9 +73,21 @@ class ReservationView(ApiView):
         return self.answer(found, ReservationShape)
 
 
-class ReservationConfirmView(ApiView):
+class _StepView(ApiView):
+    """A step of a reservation that these endpoints made."""
+
     access = {"POST": [staff_with("inventory.change_reservation")]}
 
+    def step(self, work: Callable[[], inventory.Reservation], reservation_id: UUID) -> HttpResponse:
+        """Answer with the reservation after the step, as far as the caller sees it."""
+        return self.command(
+            work,
+            shape=ReservationShape,
+            may_see=lambda kept: see_lines(self.request, kept, reservation_id),
+        )
+
+
+class ReservationConfirmView(_StepView):
     @extend_schema(
         request=EmptyShape,
         responses=answers(
@@ -89,18 +102,15 @@ class ReservationConfirmView(ApiView):
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Promise what is held, without a deadline."""
         self.body(EmptyShape)
-        return self.command(
+        return self.step(
             lambda: inventory.confirm(
                 reservation_id, owner=OWNER, actor_id=caller_id(request), visible_to=caller_id(request)
             ),
-            shape=ReservationShape,
-            may_see=lambda kept: see_lines(request, kept, reservation_id),
+            reservation_id,
         )
 
 
-class ReservationFulfillView(ApiView):
-    access = {"POST": [staff_with("inventory.change_reservation")]}
-
+class ReservationFulfillView(_StepView):
     @extend_schema(
         request=FulfillPartShape,
         responses=answers(
@@ -121,7 +131,7 @@ class ReservationFulfillView(ApiView):
         if given["out_of_turn"]:
             require(request, "inventory.ship_out_of_turn", "You may not ship before older promises.")
         items = demand(given) if "items" in given else None
-        return self.command(
+        return self.step(
             lambda: inventory.fulfill(
                 reservation_id,
                 owner=OWNER,
@@ -130,14 +140,11 @@ class ReservationFulfillView(ApiView):
                 visible_to=caller_id(request),
                 out_of_turn=given["out_of_turn"],
             ),
-            shape=ReservationShape,
-            may_see=lambda kept: see_lines(request, kept, reservation_id),
+            reservation_id,
         )
 
 
-class ReservationReleaseView(ApiView):
-    access = {"POST": [staff_with("inventory.change_reservation")]}
-
+class ReservationReleaseView(_StepView):
     @extend_schema(
         request=PartShape,
         responses=answers(
@@ -153,18 +160,15 @@ class ReservationReleaseView(ApiView):
         """Give up the named units, or all that are open."""
         given = self.body(PartShape)
         items = demand(given) if "items" in given else None
-        return self.command(
+        return self.step(
             lambda: inventory.release(
                 reservation_id, owner=OWNER, items=items, actor_id=caller_id(request), visible_to=caller_id(request)
             ),
-            shape=ReservationShape,
-            may_see=lambda kept: see_lines(request, kept, reservation_id),
+            reservation_id,
         )
 
 
-class ReservationExtendView(ApiView):
-    access = {"POST": [staff_with("inventory.change_reservation")]}
-
+class ReservationExtendView(_StepView):
     @extend_schema(
         request=ExtendShape,
         responses=answers(
@@ -181,7 +185,7 @@ class ReservationExtendView(ApiView):
         """Put the deadline of a hold off, within the greatest age that a hold may have."""
         given = self.body(ExtendShape)
         ttl = timedelta(seconds=given["ttl_seconds"]) if "ttl_seconds" in given else None
-        return self.command(
+        return self.step(
             lambda: inventory.extend(
                 reservation_id,
                 owner=OWNER,
@@ -190,8 +194,7 @@ class ReservationExtendView(ApiView):
                 max_age=timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS),
                 visible_to=caller_id(request),
             ),
-            shape=ReservationShape,
-            may_see=lambda kept: see_lines(request, kept, reservation_id),
+            reservation_id,
         )
 
 

@@ -7,7 +7,8 @@ The rules for what is odd in them:
 - `Variant Inventory Tracker` is empty nearly everywhere, which to Shopify means that nobody counts; the quantity beside
   it is what was counted at last, and is loaded;
 - the retail file is invoices, not a catalogue: of a code that has several names or prices the first row that has both
-  counts, and codes that are charges (POST, D ...) are products like any other;
+  counts, and codes that are charges (POST, D ...) are products like any other; `85123A` and `85123a` are one code, as
+  they are on the shelf;
 - its quantities are loaded as what was added, a row for each line of an invoice, the invoice as the reference; a
   product that stands twice on one invoice is refused and summed by hand, which is what the error says.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
+from shop.toolkit.skus import sku_key
 from tests.conftest import fetch
 from tests.inventory.test_concurrency import assert_books_are_right
 
@@ -103,7 +105,7 @@ def test_the_retail_file_loads_and_its_refused_rows_are_mended_and_loaded(folder
     products = run("import_products", RETAIL, *maps, *skip)
     levels = run("import_stock", RETAIL, "--mode", "adjust", *amounts, *skip)
 
-    named = {row["StockCode"] for row in rows if row["Description"]}
+    named = {sku_key(row["StockCode"]) for row in rows if row["Description"]}
     assert "CSV, UTF-8 with a byte order mark, separated by semicolon, decimal comma" in products
     assert f"  new       {len(named):>12,}" in products
     assert "7,000 rows" in levels
@@ -111,18 +113,18 @@ def test_the_retail_file_loads_and_its_refused_rows_are_mended_and_loaded(folder
     refused.write_text(mended(refused, named), encoding="utf-8")
     sums = Counter()
     for row in rows:
-        if row["StockCode"] in named:
-            sums[row["StockCode"]] += int(row["Quantity"])
+        if sku_key(row["StockCode"]) in named:
+            sums[sku_key(row["StockCode"])] += int(row["Quantity"])
     run("import_stock", refused, "--mode", "adjust", *amounts, *skip)
 
     # What is left out in the end are units that would go before they came: cancellations of what was sold earlier.
     left_out = Counter()
     with (folder / "online-retail-7k.errors-3.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            left_out[row["StockCode"]] += int(row["Quantity"])
-    found = stock()
-    for sku, units in sums.items():
-        assert found.get(sku, 0) == units - left_out[sku], sku
+            left_out[sku_key(row["StockCode"])] += int(row["Quantity"])
+    found = {sku_key(sku): units for sku, units in stock().items()}
+    for key, units in sums.items():
+        assert found.get(key, 0) == units - left_out[key], key
     assert f"  unchanged {len(found):>12,}" in run("import_stock", exported(folder, "csv"))
     assert_books_are_right()
 
@@ -132,11 +134,11 @@ def mended(path: Path, named: set[str]) -> str:
     sums: Counter[tuple[str, str]] = Counter()
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        rows = [row for row in reader if row["StockCode"] in named]
+        rows = [row for row in reader if sku_key(row["StockCode"]) in named]
     kept = []
     for row in rows:
         if "or sum them" in row["error"]:
-            sums[row["InvoiceNo"], row["StockCode"]] += int(row["Quantity"])
+            sums[row["InvoiceNo"], sku_key(row["StockCode"])] += int(row["Quantity"])
         else:
             kept.append(row)
     text = StringIO()

@@ -293,7 +293,7 @@ class ReservationShape(Shape):
     reference = serializers.CharField()
     state = serializers.CharField()
     created_at = Time()
-    expires_at = Time()
+    expires_at = Time(allow_null=True)
     ended_at = Time(allow_null=True)
     lines = ReservationLineShape(many=True)
 

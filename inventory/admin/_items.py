@@ -144,6 +144,11 @@ class ItemAdmin(ReadOnlyAdmin):
             promised_units=_total(stocks, F("reserved") + F("committed")),
         )
 
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        kwargs["extra_context"] = {"show_history": inventory.scope_of(request.user.pk) is None}
+        response: HttpResponse = super().change_view(request, *args, **kwargs)
+        return response
+
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Show who did what; not to those who work in some warehouses only, since it tells of all."""
         if inventory.scope_of(request.user.pk) is not None:

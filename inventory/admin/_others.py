@@ -208,6 +208,7 @@ class ScopePage(ListPage):
 @admin.register(models.WarehouseScope)
 class WarehouseScopeAdmin(ReadOnlyAdmin):
     list_display = ("user", "warehouse")
+    list_display_links = None  # a row has no more to say
     list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("user", "warehouse")
     search_fields = ("user__email",)
@@ -215,8 +216,11 @@ class WarehouseScopeAdmin(ReadOnlyAdmin):
     actions_list = ("set_scope",)
     set_scope = button(ScopePage)
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_view_permission(request, obj) and inventory.scope_of(request.user.pk) is None
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.WarehouseScope]:
+        """Show those who work in some warehouses only where they do, and nobody else."""
+        rows: QuerySet[models.WarehouseScope] = super().get_queryset(request)
+        reader = request.user.pk
+        return rows if reader is None or inventory.scope_of(reader) is None else rows.filter(user_id=reader)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return (*self.list_display, "change") if ScopePage.allows(request.user) else self.list_display

@@ -152,13 +152,16 @@ class ReservationLine:
 
 @dataclass(frozen=True)
 class Reservation:
-    """The claim of `reference` on units. `state` is held, confirmed, fulfilled, released or expired."""
+    """The claim of `reference` on units. `state` is held, confirmed, fulfilled, released or expired.
+
+    `expires_at` is the deadline of a held one, and None of all others.
+    """
 
     id: UUID
     reference: str
     state: str
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime | None
     ended_at: datetime | None
     lines: list[ReservationLine]
 

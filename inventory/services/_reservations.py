@@ -323,7 +323,8 @@ def reservations(reservation_ids: Collection[UUID], *, visible_to: int | None = 
         if codes is not None and line[1] not in codes:
             continue
         if key not in found:
-            found[key] = Reservation(key, reference, state, created_at, expires_at, ended_at, [])
+            deadline = expires_at if state == HELD else None
+            found[key] = Reservation(key, reference, state, created_at, deadline, ended_at, [])
         if line[0] is not None:
             found[key].lines.append(ReservationLine(*line))
     return found

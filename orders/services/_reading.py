@@ -155,7 +155,7 @@ def order_of(
         status=shown_status(row.status, reservation.state),
         currency=row.currency,
         total=money.to_minor_unit(row.total, row.currency),
-        expires_at=reservation.expires_at if row.status == PENDING and reservation.ended_at is None else None,
+        expires_at=reservation.expires_at,
         payment_reference=row.payment_reference,
         items=[
             _line(line, row.currency, take_shares(shares[line.product_id], line.quantity), waits[line.position])

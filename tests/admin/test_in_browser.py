@@ -557,7 +557,7 @@ def test_an_order_is_confirmed_picked_shipped_and_taken_back(browser, server):
     page.get_by_role("link", name="Pick list").click()
     assert page.get_by_role("cell", name="MUG").is_visible()
     page.emulate_media(media="print")
-    assert not page.get_by_role("button", name="Print").is_visible()
+    page.get_by_role("button", name="Print").wait_for(state="hidden")
     page.evaluate("window.print = () => document.body.append('sent to the printer')")
     page.emulate_media(media="screen")
     page.get_by_role("button", name="Print").click()

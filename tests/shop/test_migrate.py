@@ -16,7 +16,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, migrations
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
@@ -194,3 +194,10 @@ def test_who_could_confirm_orders_before_still_may():
     assert set(with_it.values_list("name", flat=True)) == {"Night shift", "Order desk", "Payments"}
     again = {row.pk: user_models.User.objects.get(pk=row.pk).has_perm("orders.confirm_order") for row in (one, other)}
     assert again == {one.pk: True, other.pk: False}
+
+
+@pytest.mark.usefixtures("_undone")
+def test_a_time_zone_that_the_database_does_not_know_is_refused(monkeypatch):
+    monkeypatch.setattr(settings, "TIME_ZONE", "Mars/Olympus")
+    with pytest.raises(CommandError, match="Mars/Olympus"):
+        call_command("migrate", verbosity=0)

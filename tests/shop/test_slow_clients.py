@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 from django.http import FileResponse, HttpResponse
 
-from shop.toolkit import request_bodies
+from shop.toolkit import concurrency, request_bodies
 from shop.toolkit.concurrency import limit_concurrency
 from tests import factories
 from tests.conftest import fetch, wait_until
@@ -90,6 +90,21 @@ def test_a_place_is_handed_to_whoever_has_waited_longest(database):
     for thread in crowd:
         thread.join(5)
     assert done == [0, 1, 2, 3, 4, 5]
+
+
+def test_who_is_told_to_come_later_waits_in_nobody_s_place(monkeypatch):
+    monkeypatch.setattr(concurrency, "MAX_HELD_BACK", 1)
+    monkeypatch.setattr(concurrency, "HOLD_BACK_SECONDS", 2.0)
+    limited = limit_concurrency(lambda environ, start_response: HttpResponse(headers=environ), 1)
+    refused = threading.Thread(target=limited, args=({"Retry-After": "1"}, None))
+    began = time.monotonic()
+    refused.start()
+    time.sleep(0.2)
+    limited({}, None)
+    limited({"Retry-After": "1"}, None)  # no more are held back than there are threads to spare
+    assert time.monotonic() - began < 1
+    refused.join()
+    assert time.monotonic() - began >= 2
 
 
 FORM = "application/x-www-form-urlencoded"

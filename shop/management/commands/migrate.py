@@ -46,6 +46,7 @@ class Command(migrate.Command):
             super().handle(*args, **options)
             return
         with alone(connection):
+            _refuse_unknown_time_zone(connection)
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     _drop_invalid_indexes(connection)
@@ -79,6 +80,14 @@ def alone(connection: BaseDatabaseWrapper) -> Iterator[None]:
         if connection.is_usable():
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT pg_advisory_unlock({LOCK}); {AS_BEFORE}")
+
+
+def _refuse_unknown_time_zone(connection: BaseDatabaseWrapper) -> None:
+    """Python knows the name, or the settings would have refused it; the database has names of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = %s)", [settings.TIME_ZONE])
+        if cursor.fetchone() == (False,):
+            raise CommandError(f"The database knows no TIME_ZONE {settings.TIME_ZONE!r}; take a name that both know.")
 
 
 def _drop_invalid_indexes(connection: BaseDatabaseWrapper) -> None:

@@ -80,20 +80,21 @@ def measurement(path: Path) -> Callable[[str, int, int], Times]:
     from django.db import OperationalError
 
     from inventory import services as inventory
+    from inventory.imports import staging, steps
     from shop.toolkit import transactions
     from shop.toolkit.ids import new_id
 
-    limits = inventory.FileLimits(1 << 30, 1_000_000)
+    limits = staging.FileLimits(1 << 30, 1_000_000)
 
     def load(mode: str, *, dry_run: bool) -> inventory.StockImport:
-        request = inventory.ImportRequest(file_name=path.name, mode=mode, dry_run=dry_run, on_error="skip")
+        request = staging.ImportRequest(file_name=path.name, mode=mode, dry_run=dry_run, on_error="skip")
         document = transactions.run(
-            lambda: inventory.stage_import(request, import_id=new_id(), path=path, limits=limits, actor_id=None)
+            lambda: staging.stage_import(request, import_id=new_id(), path=path, limits=limits, actor_id=None)
         )
         return inventory.finish_import(document.id, on_step=lambda _: None)
 
     def undo(document: inventory.StockImport) -> None:
-        transactions.run(lambda: inventory.undo_import(document.id, undo_id=new_id(), actor_id=None))
+        transactions.run(lambda: steps.undo_import(document.id, undo_id=new_id(), actor_id=None))
         done = inventory.finish_import(document.id, on_step=lambda _: None)
         assert done.status == "undone", done
 

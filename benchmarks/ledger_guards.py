@@ -1,6 +1,6 @@
 """What do the guards of the ledger cost a checkout? `make bench-ledger`
 
-The reserve statements alone, as `inventory/sql` has them, by pgbench: 8 clients over 1,000 products, prepared, variants
+The reserve statements alone, as `inventory` has them, by pgbench: 8 clients over 1,000 products, prepared, variants
 in turns. Once as production commits, and once without syncing to disk, which leaves the work of the CPU.
 """
 

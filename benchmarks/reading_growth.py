@@ -36,15 +36,16 @@ def main() -> None:
     from django.db import connection
 
     from inventory import services as inventory
+    from inventory.stock import history, items
     from shop.toolkit.pages import PageRequest
 
     call_command("load_demo", verbosity=0)
     then = datetime.now(UTC) - timedelta(days=365) + timedelta(hours=2)
     readings: dict[str, Callable[[], object]] = {
-        "as_of": lambda: inventory.item_as_of(1, then),
+        "as_of": lambda: history.item_as_of(1, then),
         "explain": lambda: inventory.explain(1),
-        "movements": lambda: inventory.list_movements(1, page=PageRequest()),
-        "items": lambda: inventory.list_items(page=PageRequest(), low_stock=False),
+        "movements": lambda: history.list_movements(1, page=PageRequest()),
+        "items": lambda: items.list_items(page=PageRequest(), low_stock=False),
     }
     base: dict[str, float] = {}
     print(f"{'movements':>10}  " + "  ".join(f"{name:>22}" for name in readings))

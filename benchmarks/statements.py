@@ -13,8 +13,8 @@ from shop import embedded
 
 def reserve(product: str) -> str:
     """Return a one-line reserve of `product`, which is an expression of pgbench."""
-    from inventory.sql._reservations import RESERVE
-    from inventory.sql._stock import LOCK_STOCK
+    from inventory.reservations.sql import RESERVE
+    from inventory.stock.sql import LOCK_STOCK
 
     reservation = "md5(:client_id || ':' || :n || ':' || :salt)::uuid"
     values = {

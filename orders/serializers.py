@@ -2,11 +2,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from inventory import services as inventory
 from orders.models import MAX_PAYMENT_REFERENCE, MAX_REASON, Event, Status
 from shop.toolkit import days
 from shop.toolkit.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Time, TimeBound, Units, many
-
-MAX_LINES = 1000
 
 
 class WishShape(Shape):
@@ -16,7 +15,7 @@ class WishShape(Shape):
 
 
 class CheckoutShape(Shape):
-    items = many(WishShape, at_least=1, at_most=MAX_LINES)
+    items = many(WishShape, at_least=1, at_most=inventory.MAX_LINES)
     user_id = Id(required=False, help_text="Whose order it is, when staff place it.")
 
 
@@ -35,7 +34,7 @@ class PricedWishShape(Shape):
 
 class PlacedOrderShape(Shape):
     user_id = Id()
-    items = many(PricedWishShape, at_least=1, at_most=MAX_LINES)
+    items = many(PricedWishShape, at_least=1, at_most=inventory.MAX_LINES)
 
 
 class CancelShape(Shape):
@@ -52,12 +51,12 @@ class ShippedShape(Shape):
 
 
 class FulfillShape(Shape):
-    items = many(ShippedShape, at_least=1, at_most=MAX_LINES, required=False)
+    items = many(ShippedShape, at_least=1, at_most=inventory.MAX_LINES, required=False)
     out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units; takes a permission.")
 
 
 class ReturnShape(Shape):
-    items = many(ShippedShape, at_least=1, at_most=MAX_LINES)
+    items = many(ShippedShape, at_least=1, at_most=inventory.MAX_LINES)
     resalable = Flag(default=True, help_text="Whether the units may be sold again; else they are unavailable.")
     note = Text(max_length=500, allow_blank=True, default="")
 

@@ -1,9 +1,10 @@
 from django.conf import settings
 from rest_framework import serializers
 
+from inventory import services as inventory
 from products.models import MAX_DESCRIPTION, MAX_NAME
 from products.services import ORDERINGS
-from shop.toolkit.shapes import Amount, CurrencyCode, Flag, Level, PageQuery, Shape, Text, Time, many
+from shop.toolkit.shapes import Amount, CurrencyCode, Flag, PageQuery, Shape, StrictInteger, Text, Time, many
 from shop.toolkit.skus import MAX_SKU
 
 MAX_WAREHOUSES = 200
@@ -11,7 +12,7 @@ MAX_WAREHOUSES = 200
 
 class InitialStockShape(Shape):
     warehouse = Text(max_length=32)
-    quantity = Level()
+    quantity = StrictInteger(min_value=0, max_value=inventory.MAX_LEVEL)
 
 
 class NewProductShape(Shape):

@@ -94,6 +94,9 @@ TRUSTED_PROXIES = whole_number("TRUSTED_PROXIES", default=0, at_least=0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_SSL_REDIRECT = HTTPS
 # What asks this very server, by whatever address it has, and is told no links.
+# What everybody may read, and a cache may keep for those who ask without a token.
+PUBLIC_READS = ("/api/v1/products", "/api/v1/inventory/check", "/api/schema", "/api/docs", "/static/")
+API_PATHS = ("/api/", "/check_stock", "/update_stock", "/create_order")
 SERVER_PATHS = ("/healthz", "/readyz", "/metrics")
 SECURE_REDIRECT_EXEMPT = [rf"^{path[1:]}$" for path in SERVER_PATHS]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
@@ -420,8 +423,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shop.schema.complete"],
     "ENUM_NAME_OVERRIDES": {
         "OrderStatus": "orders.models.Status",
-        "ImportMode": "inventory.services.MODES",
-        "ImportStatus": "inventory.services.IMPORT_STATUSES",
+        "ImportMode": "inventory.imports.vocabulary.Mode",
+        "ImportStatus": "inventory.imports.vocabulary.ImportStatus",
     },
 }
 

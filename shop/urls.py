@@ -3,7 +3,8 @@ from django.urls import include, path, register_converter
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from inventory.views import CheckStockView, UpdateStockView
+from inventory.reservations.http import CheckStockView
+from inventory.stock.http import UpdateStockView
 from orders.views import CreateOrderView
 from shop import health
 from shop.document import DocumentView

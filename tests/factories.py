@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from inventory import services as inventory
+from inventory.stock import warehouses
 from orders import services as orders
 from products import services as products
 from shop.toolkit import transactions
@@ -59,7 +60,7 @@ def client(account: users.User | None) -> JsonClient:
     return JsonClient(headers={"authorization": f"Bearer {access_token(account)}"} if account else {})
 
 
-def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> inventory.Warehouse:
+def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> warehouses.Warehouse:
     return inventory.create_warehouse(
         code=code, name=code.title(), priority=priority, is_active=is_active, actor_id=None
     )

@@ -8,17 +8,17 @@ from uuid import UUID
 from django.core.management.base import CommandError
 from django.db import Error
 
-from inventory import services as inventory
+from inventory.imports import documents, steps
 from shop.toolkit.commands import FileCommand
 from shop.toolkit.progress import Progress, progress
 
 
-def finish(import_id: UUID) -> inventory.StockImport:
+def finish(import_id: UUID) -> documents.StockImport:
     """Take all steps of an import that is left, with progress on stderr. Raises CommandError when it was cut off."""
-    total = inventory.get_import(import_id).rows
+    total = documents.get_import(import_id).rows
     try:
         with progress("Applying", total=total, stream=sys.stderr) as show:
-            return inventory.finish_import(import_id, on_step=partial(_show, show))
+            return steps.finish_import(import_id, on_step=partial(_show, show))
     except Error as error:
         raise CommandError(
             f"The import {import_id} was cut off: {error}\n"
@@ -26,11 +26,11 @@ def finish(import_id: UUID) -> inventory.StockImport:
         ) from error
 
 
-def _show(show: Progress, document: inventory.StockImport) -> None:
+def _show(show: Progress, document: documents.StockImport) -> None:
     show(document.done)
 
 
-def report(command: FileCommand, document: inventory.StockImport, errors_path: Path) -> None:
+def report(command: FileCommand, document: documents.StockImport, errors_path: Path) -> None:
     """Print what an import did, and write its refused rows to `errors_path`."""
     say = command.stdout.write
     say(f"{document.file_name}: {document.understood_as}")
@@ -48,5 +48,5 @@ def report(command: FileCommand, document: inventory.StockImport, errors_path: P
         difference = f"{change.before} -> {change.after} ({change.after - change.before:+})"
         say(f"  line {change.line}: {change.sku} in {change.warehouse} {difference}")
     if document.refused:
-        table = inventory.refused_sheet(document.id)
+        table = documents.refused_sheet(document.id)
         command.keep_refused(errors_path, document.refused, document.refused_rows, table)

@@ -120,9 +120,6 @@ def content_security_policy(
     return middleware
 
 
-# What everybody may read, and a cache may keep for those who ask without a token.
-PUBLIC_READS = ("/api/v1/products", "/api/v1/inventory/check", "/api/schema", "/api/docs", "/static/")
-OF_THE_API = ("/api/", "/check_stock", "/update_stock", "/create_order")
 # Staff see archived products; the document is there as YAML and as JSON.
 VARY = "Authorization, Accept"
 
@@ -134,9 +131,9 @@ def forbid_keeping(get_response: Callable[[HttpRequest], HttpResponse]) -> Calla
         response = get_response(request)
         path, headers = request.path_info, response.headers
         is_read = request.method in ("GET", "HEAD") and "HTTP_AUTHORIZATION" not in request.META
-        if not (is_read and path.startswith(PUBLIC_READS)):
+        if not (is_read and path.startswith(settings.PUBLIC_READS)):
             headers["Cache-Control"] = "no-store"
-        if path.startswith(OF_THE_API):
+        if path.startswith(settings.API_PATHS):
             headers["Vary"] = f"{headers['Vary']}, {VARY}" if "Vary" in headers else VARY
         return response
 

@@ -14,7 +14,6 @@ from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
 from shop.toolkit.pages import DEFAULT_SIZE, MAX_SIZE, PageRequest
 
 MAX_UNITS = 1_000_000  # asked for in one line
-MAX_LEVEL = 1_000_000_000  # of a stock level
 MAX_ID = 2**63 - 1
 
 # ASCII digits only: \d would take full-width digits, and int() would take " 7 " and "1_000".
@@ -189,13 +188,6 @@ class Units(StrictInteger):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=1, max_value=MAX_UNITS, **kwargs)
-
-
-class Level(StrictInteger):
-    """A stock level: 0 to 1,000,000,000."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(min_value=0, max_value=MAX_LEVEL, **kwargs)
 
 
 class Id(StrictInteger):

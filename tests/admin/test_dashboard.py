@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from inventory import services as inventory
+from inventory.stock import ledger
 from orders import services as orders
 from shop.models import Verdict
 from shop.toolkit import transactions
@@ -24,9 +25,7 @@ from tests.inventory.test_items import set_stock
 
 
 def sell(product, units: int) -> None:
-    transactions.run(
-        lambda: inventory.sell(product_id=product.id, quantity=units, note="", reference="", actor_id=None)
-    )
+    transactions.run(lambda: ledger.sell(product_id=product.id, quantity=units, note="", reference="", actor_id=None))
 
 
 def cards(page: str) -> dict[str, int]:

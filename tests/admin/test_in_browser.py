@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from benchmarks import ROOT
 from inventory import services as inventory
+from inventory.counts import counting
+from inventory.stock import ledger, warehouses
 from orders import services as orders
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
@@ -96,7 +98,7 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
 
     page.get_by_role("link", name=re.compile("Set$")).click()  # the form says what is on hand: 5
     transactions.run(
-        lambda: inventory.receive(
+        lambda: ledger.receive(
             product_id=mug.id, levels=[inventory.Level("MAIN", 2)], actor_id=None, reference="", note=""
         )
     )
@@ -337,7 +339,7 @@ def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):
     mug = factories.product(sku="MUG", stock=10)
     open_count(page)
     count_id = fetch("SELECT id FROM inventory_count")[0][0]
-    transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
+    transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
     for _ in range(3):
         scan(page, "MUG")
     page.wait_for_function("document.querySelectorAll('#scan-refused li').length === 3")
@@ -385,9 +387,9 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
     for code in ("EAST", "GONE"):
         factories.warehouse(code)
     mug = factories.product(sku="MUG", stock=10)
-    counts = [inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None).id for _ in range(3)]
+    counts = [counting.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None).id for _ in range(3)]
     for count_id in counts[1:]:
-        inventory.record_count(count_id, product_id=mug.id, counted=10, actor_id=None)
+        counting.record_count(count_id, product_id=mug.id, counted=10, actor_id=None)
     buyer = factories.user(is_staff=True)
     order, pending = factories.order(buyer, (mug.id, 3)), factories.order(buyer, (mug.id, 1))
     transactions.run(
@@ -653,13 +655,13 @@ def test_every_page_fits_loads_nothing_from_elsewhere_and_has_no_serious_fault(
 def rows_to_look_at() -> dict[str, object]:
     """Make a row of each kind, and return their keys."""
     mug = factories.product(sku="MUG", stock=10)
-    transactions.run(lambda: inventory.sell(product_id=mug.id, quantity=3, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=3, note="", reference="", actor_id=None))
     hold = factories.reservation((mug.id, 1))
     buyer = factories.user()
     order = factories.order(buyer, (mug.id, 2))
-    count = inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
-    inventory.record_count(count.id, product_id=mug.id, counted=6, actor_id=None)
+    count = counting.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
+    counting.record_count(count.id, product_id=mug.id, counted=6, actor_id=None)
     member = factories.user(is_staff=True)
-    inventory.set_scope(member.id, warehouses=["MAIN"], actor_id=buyer.id)
+    warehouses.set_scope(member.id, warehouses=["MAIN"], actor_id=buyer.id)
     keys = {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id}
     return {**keys, "order_user": buyer.id, "member": member.id}

@@ -9,6 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from inventory import services as inventory
+from inventory.counts import counting
+from inventory.stock import warehouses
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
@@ -34,7 +36,7 @@ def id_of(client: Client) -> int:
 @pytest.fixture
 def easterner(mug) -> Client:
     client = signed_in("Inventory manager")
-    inventory.set_scope(id_of(client), warehouses=["EAST"], actor_id=0)
+    warehouses.set_scope(id_of(client), warehouses=["EAST"], actor_id=0)
     return client
 
 
@@ -64,7 +66,7 @@ def test_they_are_offered_theirs_and_others_are_refused(easterner, mug, step):
 
 def test_counts_imports_and_warehouses_elsewhere_are_not_there(easterner, mug):
     count_id = new_id()
-    inventory.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
+    counting.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
     assert str(count_id) not in easterner.get(COUNTS).content.decode()
     for step in ("enter", "close"):
         assert easterner.get(f"{COUNTS}{count_id}/{step}/").status_code == 404
@@ -115,9 +117,9 @@ def test_of_two_who_say_it_at_once_the_second_is_told_what_changed(mug):
     assert "it is EAST now, and was all warehouses. Nothing was saved. Send it again" in page
     assert re.findall(r'value="(\w+)"[^>]* checked[ >]', page) == ["WEST"]
     assert 'name="expected" value="EAST"' in page
-    assert inventory.scope_codes(id_of(clerk)) == ["EAST"]
+    assert warehouses.scope_codes(id_of(clerk)) == ["EAST"]
     assert manager.post(path, {"warehouses": ["WEST"], "expected": "EAST"}).status_code == 302
-    assert inventory.scope_codes(id_of(clerk)) == ["WEST"]
+    assert warehouses.scope_codes(id_of(clerk)) == ["WEST"]
 
 
 def test_of_scopes_that_are_set_in_parallel_one_is_set(mug):
@@ -129,13 +131,13 @@ def test_of_scopes_that_are_set_in_parallel_one_is_set(mug):
         code = next(codes)
         together.wait()
         try:
-            transactions.run(lambda: inventory.set_scope(member.id, warehouses=[code], expected=[], actor_id=0))
+            transactions.run(lambda: warehouses.set_scope(member.id, warehouses=[code], expected=[], actor_id=0))
         except inventory.StaleScope:
             return "refused"
         return "set"
 
     assert sorted(in_threads(say, times=3)) == ["refused", "refused", "set"]
-    assert len(inventory.scope_codes(member.id)) == 1
+    assert len(warehouses.scope_codes(member.id)) == 1
 
 
 def test_the_page_of_a_member_leads_to_where_they_work(mug):

@@ -10,7 +10,7 @@ from django.core.signing import TimestampSigner
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from inventory import services as inventory
+from inventory.counts import counting
 from shop.toolkit import form_keys
 from shop.toolkit.admin import ServicePage
 from shop.toolkit.ids import new_id
@@ -57,9 +57,9 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
     other = factories.user(is_staff=True)
     hold = factories.reservation((mug.id, 1))
     order = factories.order(factories.user(), (mug.id, 3))
-    counts = [inventory.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None) for _ in range(3)]
+    counts = [counting.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None) for _ in range(3)]
     for count in counts[1:]:
-        inventory.record_count(count.id, product_id=mug.id, counted=10, actor_id=None)
+        counting.record_count(count.id, product_id=mug.id, counted=10, actor_id=None)
     factories.warehouse("EAST")
     factories.warehouse("GONE")
     east, gone = (fetch("SELECT id FROM inventory_warehouse WHERE code = %s", code)[0][0] for code in ("EAST", "GONE"))

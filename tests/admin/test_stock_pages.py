@@ -15,7 +15,8 @@ from django.test import Client
 from django.urls import reverse
 
 from inventory import services as inventory
-from inventory.services import _imports
+from inventory.imports import steps
+from inventory.stock import ledger
 from shop.toolkit import form_keys, transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -194,7 +195,7 @@ def test_a_quantity_is_never_compared_with_that_of_another_warehouse(clerk, mug)
     factories.warehouse("EAST")
     factories.warehouse("WEST", priority=1)
     east = {"product_id": mug.id, "levels": [inventory.Level("EAST", 10)], "reference": "", "note": ""}
-    transactions.run(lambda: inventory.receive(**east, actor_id=None))
+    transactions.run(lambda: ledger.receive(**east, actor_id=None))
     path = f"{ITEMS}{mug.id}/set/"
     form = html.unescape(clerk.get(path).content.decode())
     assert '{"MAIN": 10, "EAST": 10}' in form
@@ -258,7 +259,7 @@ def test_the_page_of_an_item_plots_its_stock_over_time(clerk, mug):
 def test_the_ledger_of_an_item_is_paged(clerk, mug):
     for number in range(120):
         arrived = {"levels": [inventory.Level("MAIN", 1)], "reference": f"DN-{number}-"}
-        transactions.run(partial(inventory.receive, product_id=mug.id, **arrived, actor_id=None, note=""))
+        transactions.run(partial(ledger.receive, product_id=mug.id, **arrived, actor_id=None, note=""))
     first = clerk.get(f"{ITEMS}{mug.id}/change/").content.decode()
     assert ("DN-119-" in first, "DN-99-" in first, "The whole ledger" in first) == (True, False, True)
 
@@ -282,7 +283,7 @@ def test_statements_of_a_page_do_not_grow_with_its_rows(clerk, mug):
         for _ in range(more):
             factories.product(stock={"MAIN": 3, "EAST": 4})
             transactions.run(
-                lambda: inventory.receive(
+                lambda: ledger.receive(
                     product_id=mug.id, levels=[inventory.Level("EAST", 1)], actor_id=None, reference="", note=""
                 )
             )
@@ -324,7 +325,7 @@ def test_a_file_is_checked_looked_at_written_and_taken_back(manager, mug):
 
 
 def test_a_large_file_is_checked_by_the_worker_and_its_page_asks_until_it_is(manager, mug, monkeypatch):
-    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(steps, "CHUNK_ROWS", 1)
     factories.product(sku="POT", stock=1)
 
     checked = upload(manager, "sku,quantity\nMUG,25\nPOT,1\n")
@@ -471,7 +472,7 @@ def test_a_query_by_hand_is_no_crash(mug, path):
 
 def test_a_step_that_met_a_deadlock_is_tried_again(clerk, mug, monkeypatch):
     """The form's data must be there for the second try as for the first."""
-    real, calls = inventory.receive, []
+    real, calls = ledger.receive, []
 
     def deadlocked_once(**given):
         calls.append(given)
@@ -480,7 +481,7 @@ def test_a_step_that_met_a_deadlock_is_tried_again(clerk, mug, monkeypatch):
                 cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '40P01'; END $$")
         return real(**given)
 
-    monkeypatch.setattr(inventory, "receive", deadlocked_once)
+    monkeypatch.setattr(ledger, "receive", deadlocked_once)
     done = clerk.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
     assert (done.status_code, len(calls), calls[0] == calls[1]) == (302, 2, True)
     assert on_hand(mug.id) == {"MAIN": 15}
@@ -492,6 +493,6 @@ def test_a_row_that_is_busy_is_said_on_the_page(clerk, mug, monkeypatch, state):
         with connection.cursor() as cursor:
             cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '{state}'; END $$")
 
-    monkeypatch.setattr(inventory, "receive", busy)
+    monkeypatch.setattr(ledger, "receive", busy)
     said = clerk.post(f"{ITEMS}{mug.id}/receive/", {"warehouse": "MAIN", "quantity": 5})
     assert (said.status_code, "Try again in a moment" in said.content.decode()) == (409, True)

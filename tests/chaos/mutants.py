@@ -12,8 +12,10 @@ from typing import Any
 
 from django.db import Error, connection, transaction
 
-from inventory import sql as inventory
-from inventory.sql import _reservations, _stock
+from inventory.reservations import sql as reservations_sql
+from inventory.stock import sql as stock_sql
+from inventory.stock import sql_claims
+from inventory.stock.levels import Levels
 from orders import sql as orders
 from shop.toolkit import idempotency, transactions
 from shop.toolkit.refusals import Refusal
@@ -42,7 +44,7 @@ def _changed(text: str, old: str, new: str) -> str:
 
 def _lock_stock(old: str, new: str) -> Callable[[], None]:
     def plant() -> None:
-        _stock.LOCK_STOCK = _changed(_stock.LOCK_STOCK, old, new)
+        stock_sql.LOCK_STOCK = _changed(stock_sql.LOCK_STOCK, old, new)
 
     return plant
 
@@ -94,41 +96,41 @@ def _commit_in_between() -> None:
 
 
 def _sweep_whatever_is_overdue() -> None:
-    _reservations.LOCK_DUE = _changed(_reservations.LOCK_DUE, "state = 'held'", "state IN ('held', 'confirmed')")
-    _reservations.END_RESERVATIONS = _changed(_reservations.END_RESERVATIONS, "AND state IN ('held', 'confirmed')", "")
+    reservations_sql.LOCK_DUE = _changed(reservations_sql.LOCK_DUE, "state = 'held'", "state IN ('held', 'confirmed')")
+    sql_claims.END_RESERVATIONS = _changed(sql_claims.END_RESERVATIONS, "AND state IN ('held', 'confirmed')", "")
 
 
 def _decide_before_the_lock() -> None:
-    lock_stock = inventory.lock_stock
+    lock_stock = stock_sql.lock_stock
 
     def read_then_lock(product_ids: Any) -> Any:
-        rows = [row for rows in inventory.read_stock(product_ids).values() for row in rows]
+        rows = [row for rows in stock_sql.read_stock(product_ids).values() for row in rows]
         lock_stock(product_ids)
         return rows
 
-    inventory.lock_stock = read_then_lock
+    stock_sql.lock_stock = read_then_lock
 
 
 def _expectation_ignored() -> None:
-    services = import_module("inventory.services")  # its models need Django, which is up by now
-    set_on_hand = services.set_on_hand
-    services.set_on_hand = lambda **given: set_on_hand(**{**given, "expected_on_hand": None})
+    ledger = import_module("inventory.stock.ledger")  # its models need Django, which is up by now
+    set_on_hand = ledger.set_on_hand
+    ledger.set_on_hand = lambda **given: set_on_hand(**{**given, "expected_on_hand": None})
 
 
 def _promises_may_leave() -> None:
-    def free(levels: inventory.Levels) -> int:
+    def free(levels: Levels) -> int:
         return levels.on_hand + levels.backorder_limit - levels.promised - levels.unavailable
 
-    inventory.Levels.free = property(free)
+    Levels.free = property(free)
 
 
 def _transfer_of_one_leg() -> None:
-    post_movements = inventory.post_movements
+    post_movements = stock_sql.post_movements
 
     def post(changes: Any, *, kind: str, **given: Any) -> Any:
         return post_movements(changes[:1] if kind == "transfer" else changes, kind=kind, **given)
 
-    inventory.post_movements = post
+    stock_sql.post_movements = post
 
 
 MUTANTS = {

@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from django.db import connections
 
 from inventory import services as inventory
+from inventory.imports import documents, staging, steps
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 
 _folder = TemporaryDirectory(prefix="shop-imports-")
-LIMITS = inventory.FileLimits(1 << 30, 1_000_000)
+LIMITS = staging.FileLimits(1 << 30, 1_000_000)
 
 
 def file_of(content: str | bytes) -> Path:
@@ -25,8 +26,8 @@ def file_of(content: str | bytes) -> Path:
 
 def staged_within(content: str | bytes, **request: object) -> inventory.StockImport:
     """Stage a file that says `content`, in the caller's transaction."""
-    return inventory.stage_import(
-        inventory.ImportRequest(**{"file_name": "levels.csv", **request}),
+    return staging.stage_import(
+        staging.ImportRequest(**{"file_name": "levels.csv", **request}),
         import_id=new_id(),
         path=file_of(content),
         limits=LIMITS,
@@ -49,16 +50,16 @@ def loaded(content: str | bytes, **request: object) -> inventory.StockImport:
 
 def undone(document: inventory.StockImport) -> inventory.StockImport:
     """Undo an import, and return the import that did it."""
-    transactions.run(lambda: inventory.undo_import(document.id, undo_id=new_id(), actor_id=7))
+    transactions.run(lambda: steps.undo_import(document.id, undo_id=new_id(), actor_id=7))
     finished(document)
-    undo_id = inventory.get_import(document.id).undone_by
+    undo_id = documents.get_import(document.id).undone_by
     assert undo_id is not None
-    return inventory.get_import(undo_id)
+    return documents.get_import(undo_id)
 
 
 def errors(document: inventory.StockImport) -> list[str]:
     return [
-        f"{row.line} {row.column} {row.value!r}: {row.detail}" for row in inventory.refused_rows(document.id, limit=100)
+        f"{row.line} {row.column} {row.value!r}: {row.detail}" for row in documents.refused_rows(document.id, limit=100)
     ]
 
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory.services._allocation import allocate, summed
-from inventory.services._facts import Demand, Shortage
-from inventory.sql import Line, StockRow
+from inventory.stock.allocation import Demand, Shortage, allocate, summed
+from inventory.stock.levels import StockRow
+from inventory.stock.sql import Line
 
 
 def row(product_id: int, warehouse_id: int, free: int, *, priority: int = 100, **other: int) -> StockRow:

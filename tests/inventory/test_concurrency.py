@@ -11,6 +11,8 @@ import pytest
 from django.db import connections
 
 from inventory import services as inventory
+from inventory.counts import counting, posting
+from inventory.stock import history, ledger, warehouses
 from shop import verification
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
@@ -203,7 +205,7 @@ def test_transfers_against_each_other_keep_the_total():
 
     def transfer(source: str, target: str, order: int) -> Callable[[], object]:
         items = [inventory.Demand(product.id, 1) for product in products[::order]]
-        return lambda: inventory.transfer(
+        return lambda: ledger.transfer(
             transfer_id=new_id(), from_warehouse=source, to_warehouse=target, items=items, note="", actor_id=None
         )
 
@@ -220,9 +222,7 @@ def test_the_first_receipt_twice_opens_one_row():
     product = factories.product(stock={})
 
     def receive() -> None:
-        inventory.receive(
-            product_id=product.id, levels=[inventory.Level("MAIN", 1)], actor_id=None, reference="", note=""
-        )
+        ledger.receive(product_id=product.id, levels=[inventory.Level("MAIN", 1)], actor_id=None, reference="", note="")
 
     assert kinds(all_at_once(*[receive] * 10)) == {"NoneType": 10}
     assert fetch("SELECT on_hand, seq FROM inventory_stock") == [(10, 10)]
@@ -232,8 +232,8 @@ def test_the_first_receipt_twice_opens_one_row():
 def test_of_two_compare_and_sets_one_gets_through():
     product = factories.product(stock=10)
 
-    def set_to(quantity: int) -> Callable[[], inventory.Movement]:
-        return lambda: inventory.set_on_hand(
+    def set_to(quantity: int) -> Callable[[], history.Movement]:
+        return lambda: ledger.set_on_hand(
             product_id=product.id, warehouse="MAIN", quantity=quantity, expected_on_hand=10, reason="correction",
             note="", reference="", actor_id=None,
         )  # fmt: skip
@@ -241,14 +241,14 @@ def test_of_two_compare_and_sets_one_gets_through():
     results = all_at_once(*(set_to(quantity) for quantity in range(11, 19)))
 
     assert kinds(results) == {"Movement": 1, "StaleQuantity": 7}
-    (winner,) = [result for result in results if isinstance(result, inventory.Movement)]
+    (winner,) = [result for result in results if isinstance(result, history.Movement)]
     assert {result.current for result in results if result is not winner} == {winner.on_hand}
 
 
 def test_a_loss_against_buyers_never_breaks_a_promise():
     product = factories.product(stock=20)
 
-    def lose() -> inventory.Movement:
+    def lose() -> history.Movement:
         return inventory.adjust(
             product_id=product.id, warehouse="MAIN", delta=-1, reason="lost", note="", reference="", actor_id=None
         )
@@ -267,10 +267,10 @@ def test_a_loss_against_buyers_never_breaks_a_promise():
 def test_a_count_closed_twice_is_posted_once():
     product = factories.product(stock=10)
     count_id = new_id()
-    transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
-    transactions.run(lambda: inventory.record_count(count_id, product_id=product.id, counted=7, actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
+    transactions.run(lambda: counting.record_count(count_id, product_id=product.id, counted=7, actor_id=None))
 
-    results = all_at_once(*(lambda: inventory.close_count(count_id, actor_id=None) for _ in range(8)))
+    results = all_at_once(*(lambda: posting.close_count(count_id, actor_id=None) for _ in range(8)))
 
     assert kinds(results) == {"CountReview": 8}
     assert stock() == (7, 0, 0)
@@ -283,8 +283,8 @@ def test_a_warehouse_deleted_while_stock_arrives_is_there_or_the_stock_is_refuse
         product = factories.product(stock={})
 
         deleted, received = all_at_once(
-            lambda number=number: inventory.delete_warehouse(f"W{number}", actor_id=None),
-            lambda number=number, product=product: inventory.receive(
+            lambda number=number: warehouses.delete_warehouse(f"W{number}", actor_id=None),
+            lambda number=number, product=product: ledger.receive(
                 product_id=product.id, levels=[inventory.Level(f"W{number}", 1)], actor_id=None, reference="", note=""
             ),
         )

@@ -7,6 +7,8 @@ from functools import partial
 import pytest
 
 from inventory import services as inventory
+from inventory.counts import counting, posting
+from inventory.stock import ledger
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
@@ -17,24 +19,24 @@ from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
 
 def opened(warehouse: str = "MAIN"):
     count_id = new_id()
-    transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse=warehouse, note="", actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse=warehouse, note="", actor_id=None))
     return count_id
 
 
-def counted(count_id, product_id: int, units: int) -> inventory.CountEntry:
+def counted(count_id, product_id: int, units: int) -> counting.CountEntry:
     return transactions.run(
-        lambda: inventory.record_count(count_id, product_id=product_id, counted=units, actor_id=None)
+        lambda: counting.record_count(count_id, product_id=product_id, counted=units, actor_id=None)
     )
 
 
-def added(count_id, product_id: int, units: int) -> inventory.CountEntry:
+def added(count_id, product_id: int, units: int) -> counting.CountEntry:
     return transactions.run(
-        lambda: inventory.add_to_count(count_id, product_id=product_id, quantity=units, actor_id=None)
+        lambda: counting.add_to_count(count_id, product_id=product_id, quantity=units, actor_id=None)
     )
 
 
-def closed(count_id) -> inventory.CountReview:
-    return transactions.run(lambda: inventory.close_count(count_id, actor_id=None))
+def closed(count_id) -> posting.CountReview:
+    return transactions.run(lambda: posting.close_count(count_id, actor_id=None))
 
 
 def stock(product_id: int) -> tuple[int, int, int]:
@@ -44,35 +46,35 @@ def stock(product_id: int) -> tuple[int, int, int]:
 
 WHY = {"note": "", "reference": "", "actor_id": None}
 CORRECTIONS = {
-    "set": lambda p: inventory.set_on_hand(
+    "set": lambda p: ledger.set_on_hand(
         product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="correction", **WHY
     ),
     "adjust": lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=-2, reason="lost", **WHY),
     # Whatever reason somebody gives for it.
-    "set as received": lambda p: inventory.set_on_hand(
+    "set as received": lambda p: ledger.set_on_hand(
         product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="received", **WHY
     ),
-    "set as returned": lambda p: inventory.set_on_hand(
+    "set as returned": lambda p: ledger.set_on_hand(
         product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="return", **WHY
     ),
     "adjust as received": lambda p: inventory.adjust(
         product_id=p, warehouse="MAIN", delta=-2, reason="received", **WHY
     ),
     "discard": lambda p: (
-        inventory.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY),
-        inventory.discard(product_id=p, warehouse="MAIN", quantity=2, reason="damaged", **WHY),
+        ledger.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY),
+        ledger.discard(product_id=p, warehouse="MAIN", quantity=2, reason="damaged", **WHY),
     ),
 }
 EVENTS = {
     "receive": (
-        lambda p: inventory.receive(
+        lambda p: ledger.receive(
             product_id=p, levels=[inventory.Level("MAIN", 5)], actor_id=None, reference="", note=""
         ),
         5,
     ),
     "received": (lambda p: inventory.adjust(product_id=p, warehouse="MAIN", delta=5, reason="received", **WHY), 5),
     "transfer": (
-        lambda p: inventory.transfer(
+        lambda p: ledger.transfer(
             transfer_id=new_id(),
             from_warehouse="MAIN",
             to_warehouse="EAST",
@@ -82,8 +84,8 @@ EVENTS = {
         ),
         -4,
     ),
-    "sell": (lambda p: inventory.sell(product_id=p, quantity=3, note="", reference="", actor_id=None), -3),
-    "set apart": (lambda p: inventory.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY), 0),
+    "sell": (lambda p: ledger.sell(product_id=p, quantity=3, note="", reference="", actor_id=None), -3),
+    "set apart": (lambda p: ledger.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY), 0),
 }
 
 
@@ -95,7 +97,7 @@ def test_a_correction_after_the_counting_asks_for_a_recount_and_is_not_made_twic
     counted(count_id, other.id, 6)
     transactions.run(partial(CORRECTIONS[correction], mug.id))
 
-    review = inventory.review_count(count_id)
+    review = posting.review_count(count_id)
     first = closed(count_id)
 
     assert review.obstacles == first.obstacles
@@ -186,7 +188,7 @@ def test_a_scan_is_not_added_to_a_count_that_is_posted_or_outdated(database):
         added(count_id, pot.id, 1)
     assert counted(count_id, mug.id, 9).line.variance == 1
     assert added(count_id, mug.id, 1).line.counted == 10
-    transactions.run(lambda: inventory.remove_count_line(count_id, product_id=pot.id, actor_id=None))
+    transactions.run(lambda: counting.remove_count_line(count_id, product_id=pot.id, actor_id=None))
     assert added(count_id, pot.id, 1).line.counted == 1
 
 
@@ -235,14 +237,14 @@ def test_an_addition_sees_a_correction_that_is_under_way(database):
     is_locked = threading.Event()
 
     def correct() -> None:
-        inventory.set_on_hand(product_id=mug.id, warehouse="MAIN", quantity=12, expected_on_hand=10, reason="found",
+        ledger.set_on_hand(product_id=mug.id, warehouse="MAIN", quantity=12, expected_on_hand=10, reason="found",
                               **WHY)  # fmt: skip
         is_locked.set()
         time.sleep(0.5)
 
-    def add() -> inventory.CountEntry:
+    def add() -> counting.CountEntry:
         is_locked.wait(5)
-        return inventory.add_to_count(count_id, product_id=mug.id, quantity=1, actor_id=None)
+        return counting.add_to_count(count_id, product_id=mug.id, quantity=1, actor_id=None)
 
     _, refused = all_at_once(correct, add)
 
@@ -253,10 +255,10 @@ def test_scans_at_once_count_each(database):
     mug = factories.product(stock=3)
     count_id = opened()
 
-    add = partial(inventory.add_to_count, count_id, product_id=mug.id, quantity=1, actor_id=None)
+    add = partial(counting.add_to_count, count_id, product_id=mug.id, quantity=1, actor_id=None)
     all_at_once(*[add] * 12)
 
-    assert inventory.get_count(count_id).lines[0].counted == 12
+    assert counting.get_count(count_id).lines[0].counted == 12
 
 
 def test_what_can_be_posted_is_posted_and_the_rest_stays_open(database):
@@ -290,7 +292,7 @@ def test_an_overdue_hold_is_in_no_counts_way(database):
     count_id = opened()
     counted(count_id, mug.id, 4)
 
-    assert inventory.review_count(count_id).obstacles == []
+    assert posting.review_count(count_id).obstacles == []
     assert closed(count_id).obstacles == []
     assert stock(mug.id) == (4, 0, 0)
     assert_books_are_right()
@@ -299,7 +301,7 @@ def test_an_overdue_hold_is_in_no_counts_way(database):
 @pytest.mark.parametrize(("units", "expected"), [(8, (8, 0, 6)), (6, (6, 0, 6)), (4, (4, 0, 4)), (0, (0, 0, 0))])
 def test_a_count_below_what_is_unavailable_lowers_that_in_the_same_movement(database, units, expected):
     mug = factories.product(stock=10)
-    transactions.run(lambda: inventory.set_apart(product_id=mug.id, warehouse="MAIN", delta=6, reason="damaged", **WHY))
+    transactions.run(lambda: ledger.set_apart(product_id=mug.id, warehouse="MAIN", delta=6, reason="damaged", **WHY))
     count_id = opened()
     counted(count_id, mug.id, units)
 
@@ -331,7 +333,7 @@ def test_a_line_is_removed_unless_it_is_posted(database):
     closed(count_id)
 
     def remove(product_id: int):
-        return transactions.run(lambda: inventory.remove_count_line(count_id, product_id=product_id, actor_id=None))
+        return transactions.run(lambda: counting.remove_count_line(count_id, product_id=product_id, actor_id=None))
 
     with pytest.raises(inventory.CountLinePosted):
         remove(mug.id)
@@ -349,8 +351,8 @@ def test_a_count_is_abandoned_and_posts_nothing_more(database):
     count_id = opened()
     counted(count_id, mug.id, 8)
 
-    first = transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
-    again = transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
+    first = transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
+    again = transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
 
     assert (first.is_abandoned, first.closed_at is None) == (True, False)
     assert again == first
@@ -361,7 +363,7 @@ def test_a_count_is_abandoned_and_posts_nothing_more(database):
     other = opened()
     closed(other)
     with pytest.raises(inventory.CountClosed):
-        transactions.run(lambda: inventory.abandon_count(other, actor_id=None))
+        transactions.run(lambda: counting.abandon_count(other, actor_id=None))
 
 
 def test_two_who_close_at_once_post_once(database):
@@ -369,7 +371,7 @@ def test_two_who_close_at_once_post_once(database):
     count_id = opened()
     counted(count_id, mug.id, 8)
 
-    all_at_once(*[partial(inventory.close_count, count_id, actor_id=None)] * 6)
+    all_at_once(*[partial(posting.close_count, count_id, actor_id=None)] * 6)
 
     assert on_hand(mug.id) == {"MAIN": 8}
     assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'count'") == [(1,)]

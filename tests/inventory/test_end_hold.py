@@ -1,6 +1,8 @@
 import pytest
 
 from inventory import services as inventory
+from inventory.reservations import expiry
+from inventory.stock import warehouses
 from orders import services as orders
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
@@ -10,7 +12,7 @@ from tests.inventory.test_concurrency import assert_books_are_right
 
 
 def end(reservation_id, *, actor_id: int, reason: str = "fraud") -> None:
-    transactions.run(lambda: inventory.end_hold(reservation_id, reason=reason, actor_id=actor_id))
+    transactions.run(lambda: expiry.end_hold(reservation_id, reason=reason, actor_id=actor_id))
 
 
 def test_a_hold_ends_before_its_deadline_with_who_and_why_in_the_ledger(database):
@@ -71,9 +73,9 @@ def test_a_hold_that_reaches_out_of_the_scope_is_not_theirs_to_end(database):
     mug = factories.product(stock={"MAIN": 2, "EAST": 2})
     split = factories.reservation((mug.id, 3))
     actor_id = factories.user(is_staff=True).id
-    inventory.set_scope(actor_id, warehouses=["EAST"], actor_id=0)
+    warehouses.set_scope(actor_id, warehouses=["EAST"], actor_id=0)
     with pytest.raises(inventory.ReservationNotFound):
         end(split.id, actor_id=actor_id)
-    inventory.set_scope(actor_id, warehouses=["EAST", "MAIN"], actor_id=0)
+    warehouses.set_scope(actor_id, warehouses=["EAST", "MAIN"], actor_id=0)
     end(split.id, actor_id=actor_id)
     assert inventory.get_reservation(split.id).state == "expired"

@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory import services as inventory
-from inventory.services import _exports
+from inventory.imports import export
+from inventory.stock import ledger
 from shop.toolkit import transactions
 from shop.toolkit.sheets import UnreadableFile, _text, defused, open_sheet, write_sheet
 from tests import factories
@@ -74,7 +74,7 @@ def test_an_edited_export_is_a_compare_and_set(stocked, staff):
     content = body(staff.get(CSV)).replace(b"MUG,MAIN,5,5", b"MUG,MAIN,6,5").replace(b"-5,MAIN,8,8", b"-5,MAIN,1,8")
     fetch("SELECT 1")
     product_id = fetch("SELECT product_id FROM inventory_item WHERE sku = '-5'")[0][0]
-    transactions.run(lambda: inventory.sell(product_id=product_id, quantity=1, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=1, note="", reference="", actor_id=None))
 
     done = loaded(content, on_error="skip")
 
@@ -108,7 +108,7 @@ def test_statements_do_not_grow_with_the_stock(database, staff):
 
 
 def test_more_rows_than_a_worksheet_has_are_refused(stocked, staff, monkeypatch):
-    monkeypatch.setattr(_exports, "MAX_XLSX_ROWS", 4)
+    monkeypatch.setattr(export, "MAX_XLSX_ROWS", 4)
     response = staff.get(XLSX)
     assert response.status_code == 400
     assert response.json()["detail"] == "5 rows are more than the 4 of a worksheet; take CSV, or filter them."

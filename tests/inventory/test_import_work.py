@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from inventory import services as inventory
-from inventory.services import _imports
-from inventory.sql import _imports as statements
+from inventory.imports import sql as imports_sql
+from inventory.imports import sql_staging, steps
 from shop import settings
 from shop.toolkit import transactions
 from tests import factories
@@ -24,7 +23,12 @@ from tests.inventory.test_imports import sell
 # Thousands of rows, and plans that were made for few: a new shop has neither.
 pytestmark = pytest.mark.usefixtures("new_tables")
 
-OVER_ALL_ROWS = (statements.CHECK["set"], statements.RETRY_REFUSED, statements.STAGE_UNDO, statements.DROP_ROWS)
+OVER_ALL_ROWS = (
+    imports_sql.CHECK["set"],
+    sql_staging.RETRY_REFUSED,
+    sql_staging.STAGE_UNDO,
+    sql_staging.DROP_ROWS,
+)
 ORDINARY = settings.CONNECTION_SETTINGS["statement_timeout"]
 ROWS = 1_000
 # Rows that come out of all nodes of a plan, or are thrown away in them, for each row of the import: 15 where each is
@@ -92,7 +96,7 @@ def rows_through(node: dict[str, Any]) -> int:
 @pytest.mark.parametrize("believe", [count_staged_rows, count_rows_of_another], ids=["there are none", "all another's"])
 @pytest.mark.parametrize("mode", ["set", "count", "adjust"])
 def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(database, monkeypatch, mode, believe):
-    monkeypatch.setattr(_imports, "CHUNK_ROWS", ROWS // 2)
+    monkeypatch.setattr(steps, "CHUNK_ROWS", ROWS // 2)
     open_shop(ROWS)
     believe()
     text = changes(ROWS, 2) if mode == "adjust" else level(ROWS, 8)
@@ -115,7 +119,7 @@ def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(databa
 
 
 def test_a_statement_over_all_rows_of_an_import_has_the_time_that_it_needs(database, monkeypatch):
-    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(steps, "CHUNK_ROWS", 1)
     mug, pot = factories.product(sku="MUG", stock=1), factories.product(sku="POT", stock=1)
     allowed: dict[str, set[str]] = {}
 
@@ -127,7 +131,7 @@ def test_a_statement_over_all_rows_of_an_import_has_the_time_that_it_needs(datab
 
     with connection.execute_wrapper(noted):
         reviewed = loaded("sku,quantity\nMUG,9\nNONE,9\n", dry_run=True, review=True, on_error="skip")
-        transactions.run(lambda: inventory.approve_import(reviewed.id, actor_id=7))
+        transactions.run(lambda: steps.approve_import(reviewed.id, actor_id=7))
         approved = finished(reviewed)
         sell(mug.id, 5)
         undone(approved)
@@ -135,13 +139,13 @@ def test_a_statement_over_all_rows_of_an_import_has_the_time_that_it_needs(datab
 
         wrong = staged("sku,quantity,expected_on_hand\nMUG,9,4\nPOT,9,1\n")
         for _ in range(2):  # the check, and the first chunk
-            transactions.run(lambda: inventory.advance_import(wrong.id))
+            transactions.run(lambda: steps.advance_import(wrong.id))
         sell(pot.id, 1)
         aborted = finished(wrong)
 
     assert (approved.status, undo.refused, aborted.status) == ("applied", 1, "aborted")
     # The rows of what was applied to its end are gone by then.
-    allowed[statements.DROP_ROWS].remove(ORDINARY)
+    allowed[sql_staging.DROP_ROWS].remove(ORDINARY)
     assert allowed == {statement: {"0"} for statement in OVER_ALL_ROWS}
 
 

@@ -18,8 +18,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from inventory import services as inventory
-from inventory import sql
-from inventory.services import _imports, _staging
+from inventory.imports import documents, sql_staging, staging, steps
+from inventory.imports import sql as imports_sql
+from inventory.reservations import availability
+from inventory.stock import ledger, warehouses
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
@@ -42,14 +44,12 @@ from tests.inventory.test_concurrency import assert_books_are_right
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(_imports, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(_staging, "STAGED_AT_ONCE", 2)
+    monkeypatch.setattr(steps, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(staging, "STAGED_AT_ONCE", 2)
 
 
 def sell(product_id: int, units: int) -> None:
-    transactions.run(
-        lambda: inventory.sell(product_id=product_id, quantity=units, note="", reference="", actor_id=None)
-    )
+    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=units, note="", reference="", actor_id=None))
 
 
 def movements_of(document: inventory.StockImport) -> list[tuple]:
@@ -72,8 +72,8 @@ def test_set_opens_changes_and_leaves_and_says_so(database):
     )
 
     assert (done.status, done.rows, done.new, done.changed, done.unchanged, done.refused) == ("applied", 5, 2, 1, 2, 0)
-    assert done.warehouses == [inventory.ImportUnits("EAST", 7, 0), inventory.ImportUnits("MAIN", 7, 0)]
-    assert done.largest[0] == inventory.LargestChange(2, "MUG", "MAIN", 5, 12)
+    assert done.warehouses == [documents.ImportUnits("EAST", 7, 0), documents.ImportUnits("MAIN", 7, 0)]
+    assert done.largest[0] == documents.LargestChange(2, "MUG", "MAIN", 5, 12)
     assert on_hand(mug.id) == {"MAIN": 12, "EAST": 4}
     assert sorted(movements_of(done)) == [
         (mug.id, 4, 4, "adjust", "import", "", "January", 7),
@@ -249,7 +249,7 @@ def test_undo_takes_back_what_is_still_there_and_names_what_is_not(database):
     assert (undo.status, undo.rows, undo.changed, undo.refused, undo.undoes) == ("applied", 3, 2, 1, done.id)
     assert errors(undo) == ["2 quantity '-8': 8 would go of 1 on hand"]
     assert [on_hand(product.id)["MAIN"] for product in (mug, pot, tray)] == [1, 2, 2]
-    assert inventory.get_import(done.id).status == "undone"
+    assert documents.get_import(done.id).status == "undone"
     assert_books_are_right()
 
     transactions.run(
@@ -269,24 +269,24 @@ def test_only_what_was_applied_is_undone(database):
     refused = loaded("sku,quantity\nNONE,1\n")
 
     with pytest.raises(inventory.NotUndoable):
-        inventory.undo_import(refused.id, undo_id=new_id(), actor_id=None)
+        steps.undo_import(refused.id, undo_id=new_id(), actor_id=None)
     with pytest.raises(inventory.ImportNotFound):
-        inventory.undo_import(new_id(), undo_id=new_id(), actor_id=None)
+        steps.undo_import(new_id(), undo_id=new_id(), actor_id=None)
 
 
 def test_chunks_make_no_difference_and_any_step_may_be_the_last_before_a_pause(database, small_chunks):
     products = [factories.product(sku=f"S{number}", stock=number) for number in range(10)]
     text = "sku,quantity\n" + "".join(f"S{number},{number * 2}\n" for number in range(10))
     document = staged(text)
-    import_id, steps = document.id, 0
+    import_id, taken = document.id, 0
     while not document.is_finished:
-        document = transactions.run(lambda: inventory.advance_import(import_id))
-        steps += 1
+        document = transactions.run(lambda: steps.advance_import(import_id))
+        taken += 1
 
-    assert steps == 1 + 4 + 1  # the check, the chunks, the end
+    assert taken == 1 + 4 + 1  # the check, the chunks, the end
     assert (document.rows, document.changed, document.unchanged) == (10, 9, 1)
     assert [on_hand(product.id)["MAIN"] for product in products] == [number * 2 for number in range(10)]
-    assert transactions.run(lambda: inventory.advance_import(import_id)) == document
+    assert transactions.run(lambda: steps.advance_import(import_id)) == document
     assert_books_are_right()
 
 
@@ -297,7 +297,7 @@ def test_many_who_finish_one_import_apply_each_row_once(database, small_chunks):
     outcomes = in_threads(lambda: finished(document), times=4)
 
     assert {outcome.status for outcome in outcomes} == {"applied"}
-    assert inventory.get_import(document.id).changed == 20
+    assert documents.get_import(document.id).changed == 20
     assert [on_hand(product.id)["MAIN"] for product in products] == [6] * 20
 
 
@@ -305,7 +305,7 @@ def test_a_row_that_becomes_wrong_half_way_takes_the_whole_file_back(database, s
     products = [factories.product(sku=f"S{number}", stock=10) for number in range(8)]
     document = staged("sku,quantity,expected_on_hand\n" + "".join(f"S{number},20,10\n" for number in range(8)))
     for _ in range(2):  # the check, and the first chunk
-        transactions.run(lambda: inventory.advance_import(document.id))
+        transactions.run(lambda: steps.advance_import(document.id))
     assert on_hand(products[0].id) == {"MAIN": 20}
     sell(products[0].id, 15)
     sell(products[7].id, 1)
@@ -316,8 +316,8 @@ def test_a_row_that_becomes_wrong_half_way_takes_the_whole_file_back(database, s
     assert errors(done) == ["9 expected_on_hand '10': 9 are on hand now; look again at the quantity, and expect 9"]
     assert [on_hand(product.id)["MAIN"] for product in products] == [5, 10, 10, 10, 10, 10, 10, 9]
     assert done.undone_by is not None
-    assert inventory.get_import(done.undone_by).rows == 6  # of the chunk with the wrong row nothing was written
-    assert errors(inventory.get_import(done.undone_by)) == ["2 quantity '-10': 10 would go of 5 on hand"]
+    assert documents.get_import(done.undone_by).rows == 6  # of the chunk with the wrong row nothing was written
+    assert errors(documents.get_import(done.undone_by)) == ["2 quantity '-10': 10 would go of 5 on hand"]
     assert_books_are_right()
 
 
@@ -385,13 +385,13 @@ def test_a_row_is_judged_as_the_same_adjustment_by_hand(database, on, held, prom
         )
     )
     for units, confirms in ((held, False), (promised, True)):
-        if units and inventory.check([inventory.Demand(product.id, units)])[0].available:
+        if units and availability.check([inventory.Demand(product.id, units)])[0].available:
             made = factories.reservation((product.id, units))
             if confirms:
                 transactions.run(lambda found=made.id: inventory.confirm(found, owner="test", actor_id=None))
     by_hand = {"product_id": product.id, "warehouse": "MAIN", "reason": "correction", "note": "", "reference": ""}
     if apart:
-        outcome(lambda: inventory.set_apart(**by_hand, delta=apart, actor_id=None))
+        outcome(lambda: ledger.set_apart(**by_hand, delta=apart, actor_id=None))
 
     dry = loaded(f"sku,quantity\n{product.sku},{delta}\n", mode="adjust", dry_run=True, again=True)
 
@@ -431,7 +431,7 @@ def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
     factories.product(sku="POT")
     refused = loaded("sku;quantity;note\nPOT;1;\nMUG;x;=1+1\n", on_error="skip")
 
-    columns, rows = inventory.refused_sheet(refused.id)
+    columns, rows = documents.refused_sheet(refused.id)
     (row,) = rows
     assert columns == ["sku", "quantity", "note", "error"]
     assert row[:3] == ["MUG", "x", "=1+1"]
@@ -439,7 +439,7 @@ def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
 
     mended = loaded(f"sku;quantity;note;error\nMUG;5;;{row[3]}\n", on_error="skip")
     assert (mended.status, on_hand(mug.id)) == ("applied", {"MAIN": 5})
-    assert inventory.refused_sheet(mended.id)[0] == columns
+    assert documents.refused_sheet(mended.id)[0] == columns
 
 
 def test_an_import_during_sales_loses_no_unit(database, small_chunks):
@@ -474,7 +474,7 @@ def test_an_import_during_sales_loses_no_unit(database, small_chunks):
 def test_a_row_that_becomes_wrong_before_the_first_chunk_leaves_nothing(database):
     mug, pot = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
     document = staged("sku,quantity,expected_on_hand\nMUG,20,10\nPOT,20,10\n")
-    transactions.run(lambda: inventory.advance_import(document.id))  # the check
+    transactions.run(lambda: steps.advance_import(document.id))  # the check
     sell(pot.id, 1)
 
     done = finished(document)
@@ -488,7 +488,7 @@ def test_imports_that_open_the_same_stock_rows_at_once_all_count(database):
     text = "sku,quantity\n" + "".join(f"S{number},1\n" for number in range(300))
     documents = [staged(text, mode="adjust", again=True) for _ in range(4)]
     for document in documents:
-        transactions.run(lambda found=document.id: inventory.advance_import(found))
+        transactions.run(lambda found=document.id: steps.advance_import(found))
     waiting = iter(documents)
 
     outcomes = in_threads(lambda: finished(next(waiting)), times=4)
@@ -503,9 +503,12 @@ def test_a_stock_row_that_comes_between_lock_and_merge_is_left_to_the_next_merge
     """Judged unlocked, it may change before it is written; set to 8 must be 8 whatever came in between."""
     mug = factories.product(sku="MUG", stock={})
     document = staged("sku,quantity\nMUG,8\n")
-    transactions.run(lambda: inventory.advance_import(document.id))
+    transactions.run(lambda: steps.advance_import(document.id))
     adjust = {"product_id": mug.id, "warehouse": "MAIN", "reason": "found", "note": "", "reference": ""}
-    chunk, options = sql.Chunk(0, 2), {"mode": "set", "highest": 10**9, "skips": False, "note": "", "actor_id": None}
+    chunk, options = (
+        imports_sql.Chunk(0, 2),
+        {"mode": "set", "highest": 10**9, "skips": False, "note": "", "actor_id": None},
+    )
     is_changed, may_commit = threading.Event(), threading.Event()
 
     def take_one_and_wait() -> None:
@@ -514,18 +517,18 @@ def test_a_stock_row_that_comes_between_lock_and_merge_is_left_to_the_next_merge
         may_commit.wait(5)
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        assert sql.lock_chunk(document.id, chunk) == 1
+        assert imports_sql.lock_chunk(document.id, chunk) == 1
         in_threads(lambda: transactions.run(lambda: inventory.adjust(**adjust, delta=5, actor_id=None)), times=1)
         other = pool.submit(in_threads, lambda: transactions.run(take_one_and_wait), times=1)
         is_changed.wait(5)
         threading.Timer(0.3, may_commit.set).start()
 
-        figures, refused = sql.merge_chunk(document.id, chunk, **options)
+        figures, refused = imports_sql.merge_chunk(document.id, chunk, **options)
         other.result()
         assert (figures.changed, figures.new, refused) == (0, 0, 0)
-        assert sql.lock_chunk(document.id, chunk) == 1
-        figures, refused = sql.merge_chunk(document.id, chunk, **options)
-        assert (figures.changed, sql.lock_chunk(document.id, chunk)) == (1, 0)
+        assert imports_sql.lock_chunk(document.id, chunk) == 1
+        figures, refused = imports_sql.merge_chunk(document.id, chunk, **options)
+        assert (figures.changed, imports_sql.lock_chunk(document.id, chunk)) == (1, 0)
     assert on_hand(mug.id) == {"MAIN": 8}
 
 
@@ -533,14 +536,14 @@ def test_a_warehouse_cannot_be_deleted_under_a_chunk(database):
     factories.warehouse("EAST")
     factories.product(sku="MUG")
     document = staged("sku,warehouse,quantity\nMUG,EAST,8\n")
-    transactions.run(lambda: inventory.advance_import(document.id))
+    transactions.run(lambda: steps.advance_import(document.id))
 
     with transaction.atomic():
-        transactions_done = sql.lock_chunk(document.id, sql.Chunk(0, 2))
-        deleted = in_threads(refusal_of(lambda: inventory.delete_warehouse("EAST", actor_id=None)), times=1)[0]
+        transactions_done = imports_sql.lock_chunk(document.id, imports_sql.Chunk(0, 2))
+        deleted = in_threads(refusal_of(lambda: warehouses.delete_warehouse("EAST", actor_id=None)), times=1)[0]
     assert (transactions_done, type(deleted)) == (1, OperationalError)
 
-    inventory.delete_warehouse("EAST", actor_id=None)
+    warehouses.delete_warehouse("EAST", actor_id=None)
     done = finished(document)
     assert errors(done) == ["2 warehouse 'EAST': this warehouse has been deleted meanwhile"]
 
@@ -580,7 +583,7 @@ def test_a_warehouse_beside_a_column_of_them_is_a_contradiction(database):
 
 def test_cells_that_are_too_many_are_refused_again_until_they_are_mended(database):
     mug = factories.product(sku="MUG", stock=7)
-    columns, rows = inventory.refused_sheet(loaded("sku,quantity\nMUG,1,200\n").id)
+    columns, rows = documents.refused_sheet(loaded("sku,quantity\nMUG,1,200\n").id)
     (row,) = rows
     assert columns == ["sku", "quantity", "error"]
     assert (row[:2], row[3:]) == (["MUG", "1"], ["200"])
@@ -592,8 +595,8 @@ def test_the_same_file_that_somebody_is_still_reading_is_being_loaded(database):
     factories.product(sku="MUG")
     text = "sku,quantity\nMUG,5\n"
     with transaction.atomic():
-        inventory.stage_import(
-            inventory.ImportRequest(file_name="x"), import_id=new_id(), path=file_of(text), limits=LIMITS, actor_id=None
+        staging.stage_import(
+            staging.ImportRequest(file_name="x"), import_id=new_id(), path=file_of(text), limits=LIMITS, actor_id=None
         )
         (other,) = in_threads(refusal_of(lambda: staged_within(text)), times=1)
     assert isinstance(other, inventory.AlreadyImported)
@@ -611,8 +614,8 @@ def test_old_refused_rows_and_dry_runs_that_nobody_approved_are_forgotten(databa
     assert inventory.clear_imports(now=now + timedelta(days=2)) == 1
     assert inventory.clear_imports(now=now + timedelta(days=31)) == 1
 
-    assert inventory.get_import(refused.id).refused_rows == []
-    assert len(inventory.get_import(undo.id).refused_rows) == 1
+    assert documents.get_import(refused.id).refused_rows == []
+    assert len(documents.get_import(undo.id).refused_rows) == 1
     # However long the worker was away, a file that was taken is checked.
     assert finished(waiting).changed == 1
 
@@ -635,4 +638,4 @@ def test_a_connection_that_is_lost_while_rows_are_copied_is_told_as_lost(databas
         yield (1, None, None, None, None, "", "", "", "[]", "", "")
 
     with pytest.raises(OperationalError):
-        sql.copy_rows(new_id(), rows())
+        sql_staging.copy_rows(new_id(), rows())

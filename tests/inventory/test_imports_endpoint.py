@@ -15,7 +15,8 @@ from django.http import HttpResponse
 from django.test import Client
 
 from inventory import services as inventory
-from inventory.services import _imports
+from inventory.imports import documents, steps
+from inventory.stock import ledger
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -70,7 +71,7 @@ def test_a_small_file_is_loaded_at_once(staff, mug):
 
 
 def test_a_large_one_is_accepted_and_finished_by_whoever_finishes_imports(staff, mug, monkeypatch):
-    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(steps, "CHUNK_ROWS", 1)
     factories.product(sku="POT")
 
     response = upload(staff, "sku,quantity\nMUG,5\nPOT,6\n")
@@ -84,12 +85,12 @@ def test_a_large_one_is_accepted_and_finished_by_whoever_finishes_imports(staff,
     assert on_hand(mug.id) == {"MAIN": 2}
     assert fetch("SELECT task_name, args->>'import_id' FROM procrastinate_jobs") == [("finish_import", waiting["id"])]
 
-    finished(inventory.get_import(inventory.unfinished_imports()[0]))
+    finished(documents.get_import(inventory.unfinished_imports()[0]))
     assert staff.get(f"{URL}/{waiting['id']}").json()["status"] == "applied"
 
     undoing = staff.post(f"{URL}/{waiting['id']}/undo")
     assert (undoing.status_code, undoing.json()["status"]) == (202, "undoing")
-    finished(inventory.get_import(inventory.unfinished_imports()[0]))
+    finished(documents.get_import(inventory.unfinished_imports()[0]))
     assert on_hand(mug.id) == {"MAIN": 2}
 
 
@@ -100,7 +101,7 @@ def test_a_dry_run_writes_nothing(staff, mug):
 
 
 def test_a_large_dry_run_is_accepted_and_finished_by_the_worker(staff, mug, monkeypatch):
-    monkeypatch.setattr(_imports, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(steps, "CHUNK_ROWS", 1)
     text, key = "sku,quantity\nMUG,5\nNONE,6\n", {"idempotency-key": str(uuid4())}
 
     response = upload(staff, text, dry_run="true", headers=key)
@@ -327,7 +328,7 @@ def test_a_list_takes_as_many_statements_for_many_imports_as_for_one(staff, mug)
 
 def test_an_undo_cannot_be_undone_and_a_retry_does_not_mind_the_file_being_loaded_again(staff, mug):
     first = upload(staff).json()
-    transactions.run(lambda: inventory.sell(product_id=mug.id, quantity=4, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=4, note="", reference="", actor_id=None))
     undo_id = staff.post(f"{URL}/{first['id']}/undo").json()["undone_by"]
     refused = staff.post(f"{URL}/{undo_id}/undo")
     assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")

@@ -3,6 +3,7 @@
 import pytest
 
 from inventory import services as inventory
+from inventory.reservations import availability
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, kinds, overdue, reserve
@@ -51,7 +52,7 @@ def test_ten_and_three_are_thirteen():
     factories.warehouse("EAST", priority=200)
     product = factories.product(stock={"MAIN": 10, "EAST": 3})
 
-    assert inventory.check([inventory.Demand(product.id, 13)])[0].available
+    assert availability.check([inventory.Demand(product.id, 13)])[0].available
     reserved = factories.reservation((product.id, 13))
     assert [(line.warehouse, line.quantity) for line in reserved.lines] == [("MAIN", 10), ("EAST", 3)]
 
@@ -62,7 +63,7 @@ def test_a_debt_in_one_warehouse_does_not_eat_the_stock_of_another():
     product = factories.product(stock={"MAIN": 6, "EAST": 3})
     fetch("UPDATE inventory_stock SET safety_stock = 10 WHERE on_hand = 6 RETURNING 1")
 
-    assert inventory.check([inventory.Demand(product.id, 3)])[0].available
+    assert availability.check([inventory.Demand(product.id, 3)])[0].available
     assert [line.warehouse for line in factories.reservation((product.id, 3)).lines] == ["EAST"]
 
 
@@ -72,7 +73,7 @@ def test_check_and_allocation_count_the_same_stock():
     factories.warehouse("CLOSED", is_active=False)
     product = factories.product(stock={"MAIN": 5, "EAST": 4, "CLOSED": 9})
     fetch("UPDATE inventory_stock SET safety_stock = 1, backorder_limit = 2 WHERE on_hand = 5 RETURNING 1")
-    shown = inventory.check([inventory.Demand(product.id, 1)])[0].available_quantity
+    shown = availability.check([inventory.Demand(product.id, 1)])[0].available_quantity
 
     with pytest.raises(inventory.InsufficientStock):
         factories.reservation((product.id, shown + 1))

@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from inventory import services as inventory
+from inventory.stock import ledger
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
@@ -31,7 +32,7 @@ def on_backorder(*, on_hand: int, damaged: int = 0, limit: int = 20, promised: i
     product = factories.product(stock=on_hand)
     row = {"product_id": product.id, "warehouse": "MAIN"}
     if damaged:
-        transactions.run(lambda: inventory.set_apart(**row, delta=damaged, reason="damaged", **WHY))
+        transactions.run(lambda: ledger.set_apart(**row, delta=damaged, reason="damaged", **WHY))
     transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": limit}, actor_id=None))
     if promised:
         hold = factories.reservation((product.id, promised))
@@ -42,15 +43,15 @@ def on_backorder(*, on_hand: int, damaged: int = 0, limit: int = 20, promised: i
 # Each takes some of the units that are there off those that may be sold.
 DOORS = {
     "loss": lambda p, n: inventory.adjust(product_id=p, warehouse="MAIN", delta=-n, reason="lost", **WHY),
-    "set": lambda p, n: inventory.set_on_hand(
+    "set": lambda p, n: ledger.set_on_hand(
         product_id=p, warehouse="MAIN", quantity=levels(p)[0] - n, expected_on_hand=None, reason="correction", **WHY
     ),
-    "set apart": lambda p, n: inventory.set_apart(product_id=p, warehouse="MAIN", delta=n, reason="damaged", **WHY),
-    "transfer": lambda p, n: inventory.transfer(
+    "set apart": lambda p, n: ledger.set_apart(product_id=p, warehouse="MAIN", delta=n, reason="damaged", **WHY),
+    "transfer": lambda p, n: ledger.transfer(
         transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST", items=[inventory.Demand(p, n)], note="",
         actor_id=None,
     ),
-    "sale": lambda p, n: inventory.sell(product_id=p, quantity=n, note="", reference="", actor_id=None),
+    "sale": lambda p, n: ledger.sell(product_id=p, quantity=n, note="", reference="", actor_id=None),
 }  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def test_damaged_units_are_not_shipped(database):
         assert refused.value.shortages[0].available == 2
     transactions.run(lambda: ship(inventory.Demand(product_id, 2)))
     assert levels(product_id) == (3, 2, 3)
-    transactions.run(partial(inventory.receive, product_id=product_id, levels=[inventory.Level("MAIN", 2)],
+    transactions.run(partial(ledger.receive, product_id=product_id, levels=[inventory.Level("MAIN", 2)],
                              actor_id=None, reference="", note=""))  # fmt: skip
     transactions.run(ship)
     assert levels(product_id) == (3, 0, 3)
@@ -186,7 +187,7 @@ def test_who_takes_units_while_others_buy_and_holds_run_out_meets_no_deadlock(da
         results = all_at_once(
             *(partial(DOORS["loss"], product_id, 2) for product_id in products),
             *(
-                partial(inventory.transfer, transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST",
+                partial(ledger.transfer, transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST",
                         items=items, note="", actor_id=None)
                 for items in moves
             ),
@@ -213,7 +214,7 @@ def test_a_counted_file_is_not_applied_onto_a_correction_of_the_same_units(datab
     product, sold = factories.product(sku="MUG", stock=10), factories.product(sku="POT", stock=10)
     transactions.run(partial(DOORS["sale"], sold.id, 3))
     transactions.run(
-        lambda: inventory.set_on_hand(
+        lambda: ledger.set_on_hand(
             product_id=product.id, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="correction", **WHY
         )
     )

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from inventory import services as inventory
-from inventory.sql._reading import AS_OF
+from inventory.stock.sql_history import AS_OF
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch

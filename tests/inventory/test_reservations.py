@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from inventory import services as inventory
+from inventory.stock import ledger
 from shop.toolkit import pages, transactions
 from shop.toolkit.ids import new_id
 from tests import factories
@@ -171,9 +172,7 @@ def test_units_do_not_come_back_above_the_highest_level(database):
     reservation = confirmed((product.id, 1))
     transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
     level = [inventory.Level("MAIN", 1)]
-    transactions.run(
-        lambda: inventory.receive(product_id=product.id, levels=level, actor_id=None, reference="", note="")
-    )
+    transactions.run(lambda: ledger.receive(product_id=product.id, levels=level, actor_id=None, reference="", note=""))
 
     with pytest.raises(inventory.LevelOutOfRange):
         transactions.run(

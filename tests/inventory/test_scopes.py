@@ -4,6 +4,9 @@ import pytest
 from django.contrib.auth.models import Group
 
 from inventory import services as inventory
+from inventory.counts import counting, posting
+from inventory.imports import staging, steps
+from inventory.stock import items, ledger, warehouses
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from shop.toolkit.pages import PageRequest
@@ -22,7 +25,7 @@ def manager(*warehouses: str) -> users.User:
     """A manager of stock who works in these warehouses."""
     account = factories.user(is_staff=True)
     user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Inventory manager"))
-    transactions.run(lambda: inventory.set_scope(account.id, warehouses=warehouses, actor_id=0))
+    transactions.run(lambda: warehouses.set_scope(account.id, warehouses=warehouses, actor_id=0))
     return account
 
 
@@ -91,15 +94,15 @@ def test_nor_to_be_moved_counted_sold_loaded_or_taken_away(easterner, mug):
 
     me = fetch("SELECT user_id FROM inventory_warehousescope")[0][0]
     with pytest.raises(inventory.WarehouseNotFound):
-        inventory.open_count(count_id=new_id(), warehouse="WEST", note="", actor_id=me)
+        counting.open_count(count_id=new_id(), warehouse="WEST", note="", actor_id=me)
     count_id = new_id()
-    inventory.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
+    counting.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
     with pytest.raises(inventory.CountNotFound):
-        inventory.record_count(count_id, product_id=mug.id, counted=1, actor_id=me)
+        counting.record_count(count_id, product_id=mug.id, counted=1, actor_id=me)
     with pytest.raises(inventory.CountNotFound):
-        inventory.close_count(count_id, actor_id=me)
+        posting.close_count(count_id, actor_id=me)
     with pytest.raises(inventory.CountNotFound):
-        inventory.get_count(count_id, visible_to=me)
+        counting.get_count(count_id, visible_to=me)
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 18, "WEST": 40}
     assert_books_are_right()
 
@@ -110,10 +113,10 @@ def test_a_file_is_refused_where_it_speaks_of_other_warehouses(easterner, mug, t
     me = fetch("SELECT user_id FROM inventory_warehousescope")[0][0]
 
     def load(actor_id: int | None, **options) -> inventory.StockImport:
-        request = inventory.ImportRequest(file_name="levels.csv", on_error="skip", again=True, **options)
-        limits = inventory.FileLimits.of_upload(1_000_000)
+        request = staging.ImportRequest(file_name="levels.csv", on_error="skip", again=True, **options)
+        limits = staging.FileLimits.of_upload(1_000_000)
         return transactions.run(
-            lambda: inventory.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
+            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
         )
 
     mine = load(me)
@@ -129,7 +132,7 @@ def test_a_file_is_refused_where_it_speaks_of_other_warehouses(easterner, mug, t
     assert easterner.post(f"{IMPORTS}/{others.id}/undo").status_code == 404
     reviewed = load(None, dry_run=True, review=True)
     with pytest.raises(inventory.ImportNotFound):
-        inventory.approve_import(reviewed.id, actor_id=me)
+        steps.approve_import(reviewed.id, actor_id=me)
     assert easterner.post(f"{IMPORTS}/{mine.id}/undo").status_code == 200
 
 
@@ -139,19 +142,19 @@ def test_what_somebody_loaded_elsewhere_before_they_were_limited_is_no_longer_th
     account = manager()
 
     def load(**options) -> inventory.StockImport:
-        request = inventory.ImportRequest(file_name="levels.csv", again=True, **options)
-        limits = inventory.FileLimits.of_upload(1_000_000)
+        request = staging.ImportRequest(file_name="levels.csv", again=True, **options)
+        limits = staging.FileLimits.of_upload(1_000_000)
         return transactions.run(
-            lambda: inventory.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=account.id)
+            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=account.id)
         )
 
     done, waiting = load(), load(dry_run=True, review=True)
-    inventory.set_scope(account.id, warehouses=["EAST"], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=["EAST"], actor_id=0)
     client = factories.client(account)
     assert client.get(f"{IMPORTS}/{done.id}").status_code == 404
     assert client.post(f"{IMPORTS}/{done.id}/undo").status_code == 404
     with pytest.raises(inventory.ImportNotFound):
-        inventory.approve_import(waiting.id, actor_id=account.id)
+        steps.approve_import(waiting.id, actor_id=account.id)
     assert on_hand(mug.id)["WEST"] == 1
 
 
@@ -160,11 +163,11 @@ def test_the_same_file_of_somebody_elsewhere_is_refused_without_saying_whose(mug
     path.write_text("sku,warehouse,quantity\nMUG,EAST,1\nMUG,WEST,2\n")
 
     def load(place: str, *, again: bool = False) -> None:
-        request = inventory.ImportRequest(file_name="levels.csv", on_error="skip", again=again)
-        limits = inventory.FileLimits.of_upload(1_000_000)
+        request = staging.ImportRequest(file_name="levels.csv", on_error="skip", again=again)
+        limits = staging.FileLimits.of_upload(1_000_000)
         actor_id = manager(place).id
         transactions.run(
-            lambda: inventory.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
+            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
         )
 
     load("EAST")
@@ -178,21 +181,21 @@ def test_the_same_file_of_somebody_elsewhere_is_refused_without_saying_whose(mug
 def test_without_a_scope_or_with_it_taken_back_all_is_there(mug):
     account = manager()
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
-    inventory.set_scope(account.id, warehouses=["EAST", "WEST"], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=["EAST", "WEST"], actor_id=0)
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 60
-    inventory.set_scope(account.id, warehouses=["WEST"], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=["WEST"], actor_id=0)
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 40
-    inventory.set_scope(account.id, warehouses=[], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=[], actor_id=0)
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
 
 
 def test_nobody_widens_their_own_scope_and_none_gives_what_they_have_not(mug):
     me = manager("EAST").id
     with pytest.raises(inventory.ScopeNotYours):
-        inventory.set_scope(me, warehouses=[], actor_id=me)
-    for warehouses in (["WEST"], ["EAST"], []):
+        warehouses.set_scope(me, warehouses=[], actor_id=me)
+    for wanted in (["WEST"], ["EAST"], []):
         with pytest.raises(inventory.ScopeNotYours):
-            inventory.set_scope(manager().id, warehouses=warehouses, actor_id=me)
+            warehouses.set_scope(manager().id, warehouses=wanted, actor_id=me)
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
 
 
@@ -201,9 +204,9 @@ def test_a_warehouse_that_somebody_works_in_is_in_use(database):
     account = manager("NEW")
     # Were it deleted, they would work in all.
     with pytest.raises(inventory.WarehouseInUse):
-        inventory.delete_warehouse("NEW", actor_id=None)
-    inventory.set_scope(account.id, warehouses=[], actor_id=0)
-    inventory.delete_warehouse("NEW", actor_id=None)
+        warehouses.delete_warehouse("NEW", actor_id=None)
+    warehouses.set_scope(account.id, warehouses=[], actor_id=0)
+    warehouses.delete_warehouse("NEW", actor_id=None)
 
 
 @pytest.mark.parametrize("step", ["confirm", "release", "extend"])
@@ -224,9 +227,9 @@ def test_low_and_out_are_those_of_the_scope(mug):
 
     health = inventory.stock_health(visible_to=me)
     assert (health.low, health.out) == (1, 1)
-    low = inventory.list_items(page=PageRequest(), low_stock=True, visible_to=me).results
+    low = items.list_items(page=PageRequest(), low_stock=True, visible_to=me).results
     assert [item.product_id for item in low] == [empty.id]
-    elsewhere = inventory.list_items(page=PageRequest(), low_stock=False, visible_to=me).results
+    elsewhere = items.list_items(page=PageRequest(), low_stock=False, visible_to=me).results
     assert {item.sku: item.low_stock for item in elsewhere} == {"MUG": False, "ELSEWHERE": False}
     everywhere = inventory.stock_health()
     assert (everywhere.low, everywhere.out) == (1, 0)
@@ -236,11 +239,11 @@ def test_sales_are_those_of_the_scope(mug):
     me = manager("EAST").id
     for quantity in (3, 30):  # the first from MAIN, the second from WEST, which alone can serve it whole
         transactions.run(
-            lambda quantity=quantity: inventory.sell(
+            lambda quantity=quantity: ledger.sell(
                 product_id=mug.id, quantity=quantity, note="", reference="", actor_id=None
             )
         )
-    transactions.run(lambda: inventory.sell(product_id=mug.id, quantity=5, note="", reference="", actor_id=me))
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=5, note="", reference="", actor_id=me))
     assert [mover.sold for mover in inventory.sales(visible_to=me).top] == [5]
     assert [(mover.sold, mover.available) for mover in inventory.sales().top] == [(38, 32)]
     assert inventory.sales(visible_to=me).soon_out[0].available == 15

@@ -3,6 +3,8 @@
 import pytest
 
 from inventory import services as inventory
+from inventory.counts import counting, posting
+from inventory.stock import ledger
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
@@ -145,7 +147,7 @@ def test_a_transfer_that_breaks_many_promises_lists_them_all(staff):
 @pytest.mark.parametrize("units", [-1, 1_000_000_001, 2**40])
 def test_a_count_that_is_no_level_is_refused(database, units):
     count_id, product = new_id(), factories.product(stock=1)
-    transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
 
     with pytest.raises(inventory.LevelOutOfRange):
         counted(product.id, units, count_id)
@@ -153,7 +155,7 @@ def test_a_count_that_is_no_level_is_refused(database, units):
 
 def test_a_warehouse_with_a_count_stays(staff):
     factories.warehouse("EAST")
-    transactions.run(lambda: inventory.open_count(count_id=new_id(), warehouse="EAST", note="", actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=new_id(), warehouse="EAST", note="", actor_id=None))
 
     assert staff.delete("/api/v1/inventory/warehouses/EAST").json()["code"] == "warehouse_in_use"
 
@@ -232,7 +234,7 @@ def test_a_transfer_takes_the_same_statements_for_any_number_of_items(database):
     for number in (1, 20):
         with counted_statements() as statements:
             transactions.run(
-                lambda number=number: inventory.transfer(
+                lambda number=number: ledger.transfer(
                     transfer_id=new_id(),
                     from_warehouse="MAIN",
                     to_warehouse="EAST",
@@ -274,13 +276,13 @@ def test_writes_take_the_permission(customer):
 
 
 def counted(product_id: int, units: int, count_id) -> None:
-    transactions.run(lambda: inventory.record_count(count_id, product_id=product_id, counted=units, actor_id=7))
+    transactions.run(lambda: counting.record_count(count_id, product_id=product_id, counted=units, actor_id=7))
 
 
 def test_a_count_is_against_the_book_at_the_moment_of_counting(database):
     missing, right, new = (factories.product(stock=stock) for stock in (10, 5, {}))
     count_id = new_id()
-    transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse="MAIN", note="spring", actor_id=7))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="spring", actor_id=7))
     counted(missing.id, 8, count_id)
     counted(right.id, 4, count_id)
     counted(right.id, 5, count_id)
@@ -290,8 +292,8 @@ def test_a_count_is_against_the_book_at_the_moment_of_counting(database):
     transactions.run(lambda: inventory.confirm(sold.id, owner="test", actor_id=None))
     transactions.run(lambda: inventory.fulfill(sold.id, owner="test", actor_id=None))
 
-    closed = transactions.run(lambda: inventory.close_count(count_id, actor_id=8))
-    again = transactions.run(lambda: inventory.close_count(count_id, actor_id=8))
+    closed = transactions.run(lambda: posting.close_count(count_id, actor_id=8))
+    again = transactions.run(lambda: posting.close_count(count_id, actor_id=8))
 
     lines = closed.count.lines
     assert [(line.counted, line.book, line.variance) for line in lines] == [(8, 10, -2), (5, 5, 0), (2, 0, 2)]

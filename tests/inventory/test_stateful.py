@@ -24,9 +24,11 @@ from hypothesis.stateful import (
 )
 
 from inventory import services as inventory
-from inventory import sql as inventory_sql
-from inventory.services import _reservations
-from inventory.sql import _verification as verification
+from inventory.counts import counting, posting
+from inventory.reservations import availability, fulfillment, holds
+from inventory.stock import ledger
+from inventory.stock.levels import Levels
+from inventory.verification import sql as verification_sql
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
@@ -38,7 +40,7 @@ GUARDS = ("guard_triggers", "guard_constraints", "guard_indexes", "guard_setting
 # All checks over the data as one statement, one row for each that finds something.
 DATA_CHECKS = " UNION ALL ".join(
     f"(SELECT '{name}' WHERE EXISTS ({statement}))"
-    for name, (_, statement) in verification.CHECKS.items()
+    for name, (_, statement) in verification_sql.CHECKS.items()
     if name not in GUARDS
 )
 
@@ -158,7 +160,7 @@ class Books(RuleBasedStateMachine):
     def receive(self, product, place, quantity):
         level = [inventory.Level(place, quantity)]
         transactions.run(
-            lambda: inventory.receive(product_id=self.ids[product], levels=level, actor_id=None, reference="", note="")
+            lambda: ledger.receive(product_id=self.ids[product], levels=level, actor_id=None, reference="", note="")
         )
         self.level(product, place)["good"] += quantity
 
@@ -181,7 +183,7 @@ class Books(RuleBasedStateMachine):
         level, on_hand = self.level(product, place), self.on_hand(product, place)
         expected = on_hand + wrong
         change = {"product_id": self.ids[product], "warehouse": place, "quantity": quantity}
-        work = lambda: inventory.set_on_hand(
+        work = lambda: ledger.set_on_hand(
             **change, expected_on_hand=expected, reason="correction", note="", reference="", actor_id=None
         )
         if wrong:
@@ -203,7 +205,7 @@ class Books(RuleBasedStateMachine):
         level = self.level(product, source)
         items = [inventory.Demand(self.ids[product], quantity)]
         places = {"from_warehouse": source, "to_warehouse": target}
-        work = lambda: inventory.transfer(transfer_id=new_id(), **places, items=items, note="", actor_id=None)
+        work = lambda: ledger.transfer(transfer_id=new_id(), **places, items=items, note="", actor_id=None)
         if quantity > self.may_go(product, source):
             with pytest.raises((inventory.StockPromised, inventory.InsufficientStock)):
                 transactions.run(work)
@@ -218,7 +220,7 @@ class Books(RuleBasedStateMachine):
         self.sold(product, quantity)
 
     def sold(self, product: int, quantity: int) -> None:
-        work = lambda: inventory.sell(
+        work = lambda: ledger.sell(
             product_id=self.ids[product], quantity=quantity, note="", reference="", actor_id=None
         )
         free = {place: self.may_go(product, place) for place in WAREHOUSES}
@@ -243,12 +245,12 @@ class Books(RuleBasedStateMachine):
     def count(self, product, place, counted, meanwhile):
         level, book = self.level(product, place), self.on_hand(product, place)
         count_id = new_id()
-        transactions.run(lambda: inventory.open_count(count_id=count_id, warehouse=place, note="", actor_id=None))
+        transactions.run(lambda: counting.open_count(count_id=count_id, warehouse=place, note="", actor_id=None))
         transactions.run(
-            lambda: inventory.record_count(count_id, product_id=self.ids[product], counted=counted, actor_id=None)
+            lambda: counting.record_count(count_id, product_id=self.ids[product], counted=counted, actor_id=None)
         )
         corrected = self.happen(product, place, meanwhile)
-        closed = transactions.run(lambda: inventory.close_count(count_id, actor_id=None))
+        closed = transactions.run(lambda: posting.close_count(count_id, actor_id=None))
         if counted == book and not corrected:
             assert closed.obstacles == []
             return
@@ -262,7 +264,7 @@ class Books(RuleBasedStateMachine):
             assert [found.product_id for found in closed.obstacles] == [self.ids[product]]
             assert ("Count it again" in closed.obstacles[0].detail) == (corrected or after < 0)
             assert closed.posted == []
-            transactions.run(lambda: inventory.abandon_count(count_id, actor_id=None))
+            transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
             return
         assert closed.obstacles == []
         assert closed.count.closed_at is not None
@@ -299,10 +301,10 @@ class Books(RuleBasedStateMachine):
         row = {"product_id": self.ids[product], "warehouse": place}
         why = {"reason": "damaged", "note": "", "reference": "", "actor_id": None}
         if discard:
-            work = lambda: inventory.discard(**row, quantity=abs(delta), **why)
+            work = lambda: ledger.discard(**row, quantity=abs(delta), **why)
             possible, change = abs(delta) <= level["bad"], {"bad": -abs(delta)}
         else:
-            work = lambda: inventory.set_apart(**row, delta=delta, **why)
+            work = lambda: ledger.set_apart(**row, delta=delta, **why)
             possible = delta <= self.may_go(product, place) if delta > 0 else -delta <= level["bad"]
             change = {"good": -delta, "bad": delta}
         if not possible:
@@ -394,7 +396,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(reservation=reservations)
     def extend(self, reservation):
-        work = lambda: inventory.extend(reservation, owner="test", ttl=timedelta(hours=1), usual=timedelta(0),
+        work = lambda: holds.extend(reservation, owner="test", ttl=timedelta(hours=1), usual=timedelta(0),
                                         max_age=timedelta(hours=2))  # fmt: skip
         if self.states[reservation] == "held":
             transactions.run(work)
@@ -524,7 +526,7 @@ class Books(RuleBasedStateMachine):
     @invariant()
     def check_says_what_the_model_says(self):
         for product_id in self.ids:
-            asked = inventory.check([inventory.Demand(product_id, 1_000_000)])
+            asked = availability.check([inventory.Demand(product_id, 1_000_000)])
             assert asked[0].available_quantity == self.free(product_id)
 
     def teardown(self) -> None:
@@ -538,7 +540,7 @@ if hypothesis.settings.get_current_profile_name() != "fuzz":
     TestBooks.settings = hypothesis.settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None)
 
 
-def promises_may_leave(levels: inventory_sql.Levels) -> int:
+def promises_may_leave(levels: Levels) -> int:
     return levels.on_hand + levels.backorder_limit - levels.promised - levels.unavailable
 
 
@@ -551,9 +553,9 @@ def ship_whatever_is_on_hand(lines, parts) -> None:
 @pytest.mark.parametrize(
     ("where", "name", "bug"),
     [
-        (inventory_sql.Levels, "free", property(promises_may_leave)),
-        (_reservations, "_refuse_absent", ship_whatever_is_on_hand),
-        (_reservations, "_refuse_out_of_turn", lambda *given: None),
+        (Levels, "free", property(promises_may_leave)),
+        (fulfillment, "_refuse_absent", ship_whatever_is_on_hand),
+        (fulfillment, "_refuse_out_of_turn", lambda *given: None),
     ],
     ids=["taken", "shipped", "shipped before others"],
 )

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from inventory import services as inventory
+from inventory.stock import history, ledger, warehouses
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements
@@ -13,12 +13,12 @@ def test_the_stock_is_told_from_the_first_movement_to_now(database):
     mug = factories.product(stock={"MAIN": 10, "EAST": 5})
     factories.reservation((mug.id, 4))
     transactions.run(
-        lambda: inventory.set_apart(
+        lambda: ledger.set_apart(
             product_id=mug.id, warehouse="EAST", delta=2, reason="damaged", note="", reference="", actor_id=None
         )
     )
 
-    points = inventory.stock_history(mug.id, now=timezone.now())
+    points = history.stock_history(mug.id, now=timezone.now())
 
     assert (points[0].on_hand, points[0].promised, points[0].unavailable) == (15, 0, 0)
     assert (points[-1].on_hand, points[-1].promised, points[-1].unavailable) == (15, 4, 2)
@@ -28,22 +28,22 @@ def test_the_stock_is_told_from_the_first_movement_to_now(database):
 def test_of_a_long_ledger_the_last_months_are_told(database):
     mug = factories.product(stock=7)
     now = timezone.now() + timedelta(days=400)
-    points = inventory.stock_history(mug.id, now=now)
+    points = history.stock_history(mug.id, now=now)
     assert (len(points), points[0].on_hand) == (91, 7)
     assert now - points[0].at == timedelta(days=90)
     assert points[1].at - points[0].at == timedelta(days=1)
 
 
 def test_without_a_movement_there_is_nothing_to_tell(database):
-    assert inventory.stock_history(factories.product().id, now=timezone.now()) == []
+    assert history.stock_history(factories.product().id, now=timezone.now()) == []
 
 
 def test_the_scope_is_told_alone(database):
     factories.warehouse("EAST")
     mug = factories.product(stock={"MAIN": 10, "EAST": 5})
     viewer = factories.user(is_staff=True).id
-    inventory.set_scope(viewer, warehouses=["EAST"], actor_id=0)
-    assert inventory.stock_history(mug.id, now=timezone.now(), visible_to=viewer)[-1].on_hand == 5
+    warehouses.set_scope(viewer, warehouses=["EAST"], actor_id=0)
+    assert history.stock_history(mug.id, now=timezone.now(), visible_to=viewer)[-1].on_hand == 5
 
 
 def test_statements_do_not_grow_with_the_ledger(database):
@@ -53,6 +53,6 @@ def test_statements_do_not_grow_with_the_ledger(database):
         for _ in range(holds):
             factories.reservation((mug.id, 1))
         with counted_statements() as statements:
-            inventory.stock_history(mug.id, now=timezone.now())
+            history.stock_history(mug.id, now=timezone.now())
         counts.append(len(statements))
     assert counts[0] == counts[1] == 3

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory import services as inventory
+from inventory.stock import items
 from shop.toolkit.skus import INVISIBLE, NOT_CLEAN, fault_of, from_cell, normal, sku_key
 from tests import factories
 from tests.conftest import fetch
@@ -44,7 +45,7 @@ def test_two_spellings_of_one_sku_are_one(staff, first, second):
 
     assert made.json()["sku"] == normal(first)
     assert create(staff, second).json()["code"] == "sku_exists"
-    assert inventory.find_item(second).product_id == made.json()["id"]
+    assert items.find_item(second).product_id == made.json()["id"]
 
 
 def test_single_spaces_inside_are_allowed_and_the_spelling_may_change(staff):

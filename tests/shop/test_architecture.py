@@ -1,9 +1,13 @@
 """What keeps the house in shape, and that each keeper catches a planted violation."""
 
+import ast
 import inspect
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -85,7 +89,7 @@ def test_no_migration_is_missing(database):
 # One violation of each rule: file, the line planted at its end, and the contract that must name it.
 PLANTED = {
     "an app calls upward": (
-        "inventory/services/_ledger.py",
+        "inventory/stock/ledger.py",
         "from orders import services as orders",
         "Apps call downward only",
     ),
@@ -115,8 +119,46 @@ PLANTED = {
     ),
     "another app's sql": (
         "products/services.py",
-        "from inventory import sql",
+        "from inventory.stock import sql",
         "Inventory is private but for its services",
+    ),
+    "another app's room": (
+        "orders/services.py",
+        "from inventory.reservations import holds",
+        "Inventory is private but for its services",
+    ),
+    "a room calls upward": ("inventory/stock/ledger.py", "from inventory.counts import models", "Rooms of inventory"),
+    "rooms on one floor call each other": (
+        "inventory/counts/counting.py",
+        "from inventory.imports import steps",
+        "Rooms of inventory",
+    ),
+    "a room calls the face of its app": (
+        "inventory/imports/steps.py",
+        "from inventory import services",
+        "Rooms of inventory",
+    ),
+    "a room without a place": ("inventory/helpers.py", "x = 1", "Rooms of inventory"),
+    "a file of a room without a place": ("inventory/stock/utils.py", "x = 1", "Layers inside a room"),
+    "a statement calls a verb": (
+        "inventory/stock/sql.py",
+        "from inventory.stock import ledger",
+        "Layers inside a room",
+    ),
+    "a verb knows HTTP": (
+        "inventory/reservations/holds.py",
+        "from rest_framework import status",
+        "Services know no HTTP",
+    ),
+    "a room's view knows a model": (
+        "inventory/reservations/http.py",
+        "from inventory.reservations import models",
+        "Views and commands know no models",
+    ),
+    "a room's view knows a statement": (
+        "inventory/imports/http.py",
+        "from inventory.imports import sql_staging",
+        "Views and commands know no models",
     ),
     "users' models": ("orders/services.py", "from users import models as people", "Users is private"),
     "products' models": ("orders/services.py", "from products import models as goods", "Products is private"),
@@ -129,6 +171,82 @@ PLANTED = {
         "Views and commands know no models",
     ),
 }
+
+
+# What an app may not name: the apps above it and beside it. A table, a permission or an app's label is a string that no
+# import shows.
+ABOVE = {
+    "shop/toolkit": APPS,
+    "users": ("products", "inventory", "orders"),
+    "inventory": ("users", "products", "orders"),
+    "products": ("users", "orders"),
+}
+
+
+def names_of_others(house: Path) -> list[str]:
+    """Return the strings by which an app names one that it may not know: a label alone, or its tables and paths."""
+    found = []
+    for app, others in ABOVE.items():
+        either = "|".join(others)
+        named = re.compile(rf"({either})$|.*\b({either})(_[a-z]+\b|\.[a-zA-Z])|.*/({either})\b", re.DOTALL)
+        for path in sorted((house / app).rglob("*.py")):
+            if "migrations" in path.parts:
+                continue
+            tree = ast.parse(path.read_text())
+            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            found += [
+                f"{path.relative_to(house)}: {node.value}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in docstrings
+                and named.match(node.value)
+            ]
+    return found
+
+
+def test_no_app_knows_by_string_what_it_may_not_import():
+    # A parameter of one statement: the ids of products.
+    assert names_of_others(ROOT) == ["inventory/reservations/sql.py: products"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("inventory/stock/ledger.py", 'TABLE = "orders_order"'),
+        ("inventory/stock/ledger.py", 'STATEMENT = "SELECT 1 FROM products_product"'),
+        ("inventory/verification/checks.py", 'APPS = ("inventory", "orders")'),
+        ("products/sql.py", 'MODEL = "orders.Order"'),
+        ("users/sql.py", 'RIGHT = "inventory.view_item"'),
+        ("shop/toolkit/middleware.py", 'PATH = "/api/v1/products"'),
+    ],
+)
+def test_the_walk_over_strings_sees_a_name_that_is_planted(copy_of_the_house, name, line):
+    path = copy_of_the_house / name
+    before = path.read_text()
+    try:
+        path.write_text(f"{before}\n{line}\n")
+        found = names_of_others(copy_of_the_house)
+    finally:
+        path.write_text(before)
+    assert len(found) == 2
+    assert any(text.startswith(name) for text in found)
+
+
+def test_every_verb_stands_in_the_contract_that_keeps_http_out():
+    contract = next(
+        found
+        for found in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+        if found["name"] == "Services know no HTTP"
+    )
+    skins = ("http", "shapes", "admin", "__init__")
+    files = {path.relative_to(ROOT) for path in (ROOT / "inventory").glob("*/*.py")}
+    verbs = {
+        ".".join(path.with_suffix("").parts)
+        for path in files
+        if path.stem not in skins and path.parts[1] not in ("management", "migrations")
+    }
+    assert {verb for verb in verbs if not any(fnmatch(verb, kept) for kept in contract["source_modules"])} == set()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from inventory import services as inventory
+from inventory.stock import warehouses
 from orders import services as orders
 from products import services as products
 from shop.toolkit import transactions
@@ -280,7 +281,7 @@ def _leave(world: World) -> None:
 
 def _work_elsewhere(world: World) -> None:
     elsewhere = factories.warehouse(f"ELSEWHERE-{world.role}")
-    inventory.set_scope(world.caller.id, warehouses=[elsewhere.code], actor_id=world.other.id)
+    warehouses.set_scope(world.caller.id, warehouses=[elsewhere.code], actor_id=world.other.id)
 
 
 KEEP_NOTHING = ("/users/me", "/inventory/allocations/preview")

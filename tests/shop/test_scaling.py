@@ -75,7 +75,11 @@ def test_rows_of_several_products_are_locked_in_one_place():
         for name, body in statement.findall(text)
         if re.search(r"FOR NO KEY UPDATE OF s\b", body)
     }
-    assert {path.rpartition("/")[0] for path in locking.values()} == {"inventory/sql"}
+    assert set(locking.values()) == {
+        "inventory/stock/sql.py",
+        "inventory/stock/sql_claims.py",
+        "inventory/imports/sql.py",
+    }
     (row,) = re.findall(r"^\| (`LOCK_STOCK`[^|]+) \|", SCALING, re.MULTILINE)
     assert set(re.findall("`(.+?)`", row)) == set(locking)
 

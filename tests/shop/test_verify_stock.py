@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from inventory.sql._verification import CHECKS as INVENTORY_CHECKS
+from inventory.verification.sql import CHECKS as INVENTORY_CHECKS
 from shop import verification
 from tests import factories
 from tests.inventory.imports import loaded

@@ -4,7 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from inventory import services as inventory
+from inventory.stock import items, ledger
+from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
+from inventory.stock.vocabulary import MANUAL_REASONS
 from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
 
@@ -24,7 +26,7 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--on-hand", type=int, metavar="UNITS", help="units to add, negative to take off")
         what.add_argument("--unavailable", type=int, metavar="UNITS", help="units to set aside, negative to put back")
-        parser.add_argument("--reason", choices=inventory.MANUAL_REASONS, default="correction")
+        parser.add_argument("--reason", choices=MANUAL_REASONS, default="correction")
         parser.add_argument("--note", default="", help="why; it stands in the ledger")
 
     def handle(
@@ -38,13 +40,13 @@ class Command(BaseCommand):
         note: str,
         **options: Any,
     ) -> None:
-        step, delta = (inventory.adjust, on_hand) if on_hand is not None else (inventory.set_apart, unavailable)
-        if not delta or abs(delta) > inventory.MAX_LEVEL:
-            raise CommandError(f"Give a number of units from 1 to {inventory.MAX_LEVEL:,}, or the same below zero.")
-        if len(note) > inventory.MAX_NOTE:
-            raise CommandError(f"A note has at most {inventory.MAX_NOTE} characters.")
+        step, delta = (ledger.adjust, on_hand) if on_hand is not None else (ledger.set_apart, unavailable)
+        if not delta or abs(delta) > MAX_LEVEL:
+            raise CommandError(f"Give a number of units from 1 to {MAX_LEVEL:,}, or the same below zero.")
+        if len(note) > MAX_NOTE:
+            raise CommandError(f"A note has at most {MAX_NOTE} characters.")
         try:
-            item = inventory.find_item(sku)
+            item = items.find_item(sku)
             movement = transactions.run(
                 partial(
                     step,

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from inventory import services as inventory
+from inventory.imports import export
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.sheets import FORMATS
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             with TemporaryDirectory(prefix=".export-", dir=folder) as made_in:
                 path = Path(made_in) / "file"
                 filters = {name: options[name] for name in ("warehouse", "low_stock", "search")}
-                count = inventory.export_stock(path, kind=kind, **filters)
+                count = export.export_stock(path, kind=kind, **filters)
                 if options["file"] == "-":
                     with path.open("rb") as file:
                         shutil.copyfileobj(file, sys.stdout.buffer)

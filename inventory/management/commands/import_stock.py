@@ -7,7 +7,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from inventory import services as inventory
+from inventory.imports import documents, staging
+from inventory.imports.vocabulary import Mode
 from inventory.management.imports import finish, report
 from shop.toolkit import commands, transactions
 from shop.toolkit.days import shown
@@ -36,7 +37,7 @@ class Command(commands.FileCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--mode",
-            choices=inventory.MODES,
+            choices=Mode.values,
             default="set",
             help="quantity is what is on hand (set), what is added (adjust), or what was counted when "
             "expected_on_hand was in the books, sales since then stay (count)",
@@ -57,7 +58,7 @@ class Command(commands.FileCommand):
 
     def _begin(self, path: Path, options: dict[str, Any]) -> UUID:
         """Return the import of this file that waits to be gone on with, or a new one with its rows staged."""
-        request = inventory.ImportRequest(
+        request = staging.ImportRequest(
             file_name=commands.file_name(options["file"]),
             mode=options["mode"],
             on_error=options["on_error"],
@@ -67,7 +68,7 @@ class Command(commands.FileCommand):
             mapping=commands.mapping(options["mapping"]),
             note=options["note"],
         )
-        if not request.dry_run and (unfinished := inventory.find_unfinished(path)):
+        if not request.dry_run and (unfinished := documents.find_unfinished(path)):
             begun = f"begun {shown(unfinished.created_at)}"
             if unfinished.options != request.options:
                 other = ", ".join(f"{name} {value!r}" for name, value in unfinished.options.items())
@@ -80,24 +81,24 @@ class Command(commands.FileCommand):
         import_id = new_id()
         with progress("Reading", total=None, stream=sys.stderr) as show:
             stage = partial(
-                inventory.stage_import,
+                staging.stage_import,
                 request,
                 import_id=import_id,
                 path=path,
-                limits=inventory.FileLimits(commands.MAX_BYTES, commands.MAX_LINES),
+                limits=staging.FileLimits(commands.MAX_BYTES, commands.MAX_LINES),
                 actor_id=None,
                 on_rows=show,
             )
             try:
                 transactions.run(stage)
-            except inventory.AlreadyImported as refusal:
+            except documents.AlreadyImported as refusal:
                 raise CommandError(f"{refusal} (--again)") from refusal
             except Refusal as refusal:
                 raise CommandError(f"{request.file_name}: {refusal}") from refusal
         return import_id
 
 
-def _why_not(document: inventory.StockImport) -> str:
+def _why_not(document: documents.StockImport) -> str:
     if document.status == "refused":
         return f"Nothing was written: {document.refused:,} of {document.rows:,} rows are refused (--on-error skip)."
     return (

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from inventory import services as inventory
+from inventory.imports import documents, steps
 from inventory.management.imports import finish, report
 from shop.toolkit import transactions
 from shop.toolkit.commands import FileCommand
@@ -28,13 +28,13 @@ class Command(FileCommand):
     def handle(self, *args: Any, import_id: UUID, **options: Any) -> None:
         try:
             begun = transactions.run(
-                partial(inventory.undo_import, import_id, undo_id=new_id(), actor_id=None),
+                partial(steps.undo_import, import_id, undo_id=new_id(), actor_id=None),
             )
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
         assert begun.undone_by is not None, "an undo that has begun has a document"
         finish(import_id)
-        undo = inventory.get_import(begun.undone_by)
+        undo = documents.get_import(begun.undone_by)
         report(self, undo, Path(f"undo-{import_id}.errors.csv"))
         if undo.refused:
             raise CommandError(f"{undo.refused:,} of {undo.rows:,} rows could not be taken back.")

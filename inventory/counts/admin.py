@@ -1,0 +1,387 @@
+"""Stocktakes: one opens a count of a warehouse, scans and counts, looks at what differs, and closes it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+
+from inventory.counts import counting, models, posting
+from inventory.stock import items, scopes
+from inventory.stock import models as stock_models
+from inventory.stock.admin.pages import WarehouseField, WarehousesPage
+from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
+from inventory.stock.scopes import within
+from shop.toolkit import form_keys
+from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
+from shop.toolkit.days import shown
+from shop.toolkit.ids import new_id
+
+LATEST = 10  # lines that are shown below the field for scans
+# A quantity is asked for twice when it passes so many times what the book says, and so many units more.
+FAR_ABOVE_TIMES, FAR_ABOVE_UNITS = 2, 100
+
+
+class OpenForm(forms.Form):
+    warehouse = WarehouseField(label="Warehouse")
+    note = forms.CharField(label="Note", max_length=MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
+
+
+class ScanForm(forms.Form):
+    """A scanner types a SKU and Enter. It is all that the field takes, so no code is ever taken for a quantity."""
+
+    sku = forms.CharField(
+        label="Scan or type a SKU; each time counts one unit",
+        max_length=64,
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
+    )
+
+    def clean_sku(self) -> str:
+        sku: str = self.cleaned_data["sku"]
+        self.data = {"sku": ""}  # shown again, it is empty: the next scan must not be written behind this one
+        try:
+            self.item = items.find_item(sku)
+        except items.SkuNotFound as refusal:
+            raise forms.ValidationError(f"{refusal} It was not counted.") from refusal
+        return sku
+
+
+class QuantityForm(forms.Form):
+    """How many units of a product were counted, and whether that replaces what was counted before or comes on top."""
+
+    quantity = forms.IntegerField(
+        label="Quantity",
+        min_value=0,
+        max_value=MAX_LEVEL,
+        # Not a field for numbers: that leaves out the letters of a code, and takes what remains.
+        widget=UnfoldAdminTextInputWidget({"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    how = forms.ChoiceField(label="What it does", widget=UnfoldAdminSelectWidget)
+    sure = forms.BooleanField(label="Enter it anyway", required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, book: int, before: int | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.book, self.before = book, before
+        if before is None:
+            del self.fields["how"]
+        else:
+            self.fields["how"].choices = [  # type: ignore[attr-defined]
+                ("replace", f"replaces the {before:,} counted before"),
+                ("add", f"is added to the {before:,} counted before"),
+            ]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        quantity = given.get("quantity")
+        # It is for the number that was asked about, and for no other.
+        if quantity is not None and self.data.get("sure") == str(quantity):
+            return given
+        if doubt := self._doubt(self.data.get("quantity", "").strip(), quantity):
+            # Off again, also where it was on for another number.
+            self.fields["sure"].widget = UnfoldBooleanSwitchWidget({"value": str(quantity)})
+            self.data = {name: value for name, value in self.data.items() if name != "sure"}
+            anyway = "" if quantity is None else " To enter it all the same, switch that on below."
+            raise forms.ValidationError(f"{doubt} Nothing was entered.{anyway}")
+        return given
+
+    def _doubt(self, typed: str, quantity: int | None) -> str:
+        """Return why what was typed may not be meant as a quantity; it may be none."""
+        found = stock_models.Item.objects.filter(sku__in={typed, str(quantity)}).first()
+        if found is not None:
+            return f"{typed} is the SKU of {found.name}: was it scanned into the wrong field?"
+        if quantity is not None and quantity > FAR_ABOVE_TIMES * self.book + FAR_ABOVE_UNITS:
+            return f"{quantity:,} is far above the {self.book:,} in the book."
+        return ""
+
+
+class OpenCountPage(WarehousesPage, ListPage):
+    permission_required = ("inventory.view_count", "inventory.add_count")
+    form_class = OpenForm
+    slug, label, icon, submit = "open", "Open a count", "add", "Open"
+
+    def act(self, given: dict[str, Any]) -> str:
+        opened = counting.open_count(count_id=new_id(), actor_id=self.actor_id, **given)
+        self.made = models.Count.objects.select_related("warehouse").get(pk=opened.id)
+        others = models.Count.objects.filter(warehouse=self.made.warehouse, closed_at__isnull=True).exclude(
+            pk=opened.id
+        )
+        also = f" Another count of {opened.warehouse} is open as well." if others.exists() else ""
+        return f"Opened a count of {opened.warehouse}.{also}"
+
+    def done_at(self) -> str:
+        return self.address("enter", self.history_object().pk)
+
+
+class _CountPage(ServicePage):
+    permission_required = ("inventory.view_count", "inventory.change_count")
+
+    @classmethod
+    def leads_on(cls, row: Any, user: Any) -> bool:
+        return row.closed_at is None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A product in a count: what the book says of it now, and its line, None before it is counted."""
+
+    item: stock_models.Item
+    book: int
+    line: models.CountLine | None
+
+    @classmethod
+    def named_by(cls, request: HttpRequest, count: models.Count) -> "Counted | None":
+        """Return the product that an address names, None when it names none that there is."""
+        named = request.GET.get("product", "")
+        is_id = named.isascii() and named.isdigit() and len(named) < 19
+        item = stock_models.Item.objects.filter(pk=named).first() if is_id else None
+        if item is None:
+            return None
+        stock = stock_models.Stock.objects.filter(product_id=item.pk, warehouse_id=count.warehouse_id).first()
+        line = models.CountLine.objects.filter(count_id=count.pk, product_id=item.pk).first()
+        return cls(item, stock.on_hand if stock else 0, line)
+
+    def form(self, **options: Any) -> QuantityForm:
+        return QuantityForm(book=self.book, before=self.line.counted if self.line else None, **options)
+
+
+class _ScanPage(_CountPage):
+    """The page of the scanner: its field, the product that was counted last with its quantity, the latest lines.
+
+    Whatever is sent from it, the scanner's field has the focus afterwards: what is scanned next is never lost.
+    """
+
+    template_name = "inventory/count_scan.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        progress = counting.count_progress(self.row.pk, latest=LATEST)
+        shown = {
+            "is_open": self.row.closed_at is None,
+            "counted": progress.products,
+            "units": progress.units,
+            "latest": _table(progress.latest, leads_to=self.row.pk),
+            "scan_form": ScanForm(),
+            "scan_key": form_keys.new_key(self.actor_id),
+            "scan_address": self.address("enter", self.row.pk),
+            "close_address": self.address("close", self.row.pk),
+            "back": self.address("change", self.row.pk),
+        }
+        if last := Counted.named_by(self.request, self.row):
+            shown |= {
+                "last": last,
+                "quantity_form": last.form(auto_id="id_of_%s"),
+                "quantity_key": form_keys.new_key(self.actor_id),
+                "quantity_address": _address(self.address("quantity", self.row.pk), last.item.pk),
+                "remove_address": _address(self.address("remove_line", self.row.pk), last.item.pk),
+            }
+        found = super().get_context_data(**kwargs)
+        return {**found, **shown, **self.own_form(found)}
+
+    def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return this page's own form of the two, as `found`."""
+        raise NotImplementedError
+
+
+class EnterPage(_ScanPage):
+    form_class = ScanForm
+    slug, label, icon, submit = "enter", "Enter counts", "barcode_scanner", "Count one"
+
+    def form_valid(self, form: ScanForm) -> Any:
+        self.scanned = form.item
+        return super().form_valid(form)
+
+    def act(self, given: dict[str, Any]) -> str:
+        entry = counting.add_to_count(
+            self.row.pk, product_id=self.scanned.product_id, quantity=1, actor_id=self.actor_id
+        )
+        return _told(entry)
+
+    def done_at(self) -> str:
+        return _address(self.address("enter", self.row.pk), self.scanned.product_id)
+
+    def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {"scan_form": found["form"], "scan_key": found["form_key"]}
+
+
+class _OfProduct(_CountPage):
+    """A page of one product in a count, which its address names."""
+
+    has_button = False  # the lines lead here
+
+    @property
+    def title(self) -> str:
+        return f"{self.label}: {self.counted.item}"
+
+    @cached_property
+    def counted(self) -> Counted:
+        found = Counted.named_by(self.request, self.row)
+        if found is None:
+            raise Http404
+        return found
+
+    def target(self) -> str:
+        return _address(self.address("enter", self.row.pk), self.counted.item.pk)
+
+
+class QuantityPage(_OfProduct, _ScanPage):
+    form_class = QuantityForm
+    slug, label, icon = "quantity", "Quantity", "pin"
+
+    def get_form(self, form_class: Any = None) -> QuantityForm:
+        return self.counted.form(**self.get_form_kwargs(), auto_id="id_of_%s")
+
+    def act(self, given: dict[str, Any]) -> str:
+        product_id, quantity = self.counted.item.pk, given["quantity"]
+        if given.get("how") == "add":
+            entry = counting.add_to_count(self.row.pk, product_id=product_id, quantity=quantity, actor_id=self.actor_id)
+        else:
+            entry = counting.record_count(self.row.pk, product_id=product_id, counted=quantity, actor_id=self.actor_id)
+        return _told(entry)
+
+    def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {"quantity_form": found["form"], "quantity_key": found["form_key"]}
+
+
+class RemoveLinePage(_OfProduct):
+    form_class = forms.Form
+    template_name = "inventory/count_line.html"
+    slug, label, icon, submit = "remove-line", "Remove the line", "delete", "Remove it"
+
+    def act(self, given: dict[str, Any]) -> str:
+        removed = counting.remove_count_line(self.row.pk, product_id=self.counted.item.pk, actor_id=self.actor_id)
+        return f"Removed the line of {removed.sku} ({removed.counted:,} counted)."
+
+    def done_at(self) -> str:
+        return self.address("enter", self.row.pk)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(last=self.counted, **kwargs)
+
+
+class ClosePage(_CountPage):
+    form_class = forms.Form
+    template_name = "inventory/count_review.html"
+    slug, label, icon, submit = "close", "Review and close", "check", "Post what differs, and close"
+
+    def act(self, given: dict[str, Any]) -> str:
+        closed = posting.close_count(self.row.pk, actor_id=self.actor_id)
+        self.is_closed = closed.count.closed_at is not None
+        corrected = sum(1 for line in closed.posted if line.variance)
+        said = f"Posted {_lines(len(closed.posted))}; the stock was corrected by {_lines(corrected)}."
+        if self.is_closed:
+            return f"{said} The count is closed."
+        return f"{said} {_lines(len(closed.obstacles))} still open; the reasons are below."
+
+    def done_at(self) -> str:
+        return self.target() if self.is_closed else self.address("close", self.row.pk)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        review = posting.review_count(self.row.pk, visible_to=self.actor_id)
+        why = {obstacle.product_id: obstacle.detail for obstacle in review.obstacles}
+        waiting = [line for line in review.count.lines if line.posted_at is None]
+        differing = [line for line in waiting if line.variance]
+        return super().get_context_data(
+            waiting=len(waiting),
+            differing=len(differing),
+            units_more=sum(line.variance for line in differing if line.variance > 0),
+            units_less=-sum(line.variance for line in differing if line.variance < 0),
+            obstacles=_obstacles([line for line in waiting if line.product_id in why], why, leads_to=self.row.pk),
+            corrections=_table([line for line in differing if line.product_id not in why], leads_to=self.row.pk),
+            **kwargs,
+        )
+
+
+class AbandonPage(_CountPage):
+    form_class = forms.Form
+    template_name = "inventory/count_abandon.html"
+    slug, label, icon, submit = "abandon", "Abandon the count", "block", "Abandon it"
+
+    def act(self, given: dict[str, Any]) -> str:
+        abandoned = counting.abandon_count(self.row.pk, actor_id=self.actor_id)
+        left = sum(1 for line in abandoned.lines if line.posted_at is None)
+        return f"Abandoned; not posted: {_lines(left)}."
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        left = models.CountLine.objects.filter(count_id=self.row.pk, posted_at__isnull=True).count()
+        return super().get_context_data(left=_lines(left), **kwargs)
+
+
+@admin.register(models.Count)
+class CountAdmin(ReadOnlyAdmin):
+    list_display = ("warehouse", "note", "state", "opened_at", "closed_at")
+    list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
+    ordering = ("-opened_at",)
+    fields = ("warehouse", "note", "state", "opened_at", "closed_at")
+    readonly_fields = ("state",)
+    change_form_outer_after_template = "inventory/lines.html"
+    actions_list = ("open",)
+    actions_detail = ("enter", "close", "abandon", "quantity", "remove_line")
+    open = button(OpenCountPage)
+    enter = button(EnterPage)
+    quantity = button(QuantityPage)
+    remove_line = button(RemoveLinePage)
+    close = button(ClosePage)
+    abandon = button(AbandonPage)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
+        rows: QuerySet[models.Count] = super().get_queryset(request)
+        return rows.filter(within(scopes.scope_of(request.user.pk))).select_related("warehouse")
+
+    @display(description="state")
+    def state(self, row: models.Count) -> str:
+        if row.closed_at is None:
+            return "open"
+        return "abandoned" if row.is_abandoned else "closed"
+
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        lines = counting.get_count(row.pk).lines
+        return {
+            "lines_title": "What was counted; what differs first",
+            "lines": _table(sorted(lines, key=lambda line: (line.variance == 0, line.sku))),
+        }
+
+
+def _told(entry: counting.CountEntry) -> str:
+    """Return what an entry made of a line."""
+    line = entry.line
+    before = "" if entry.before is None else f", {entry.before:,} before"
+    return f"{line.sku} {line.name}: {line.counted:,} counted{before}; {line.book:,} in the book."
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
+
+
+def _address(page: str, product_id: int) -> str:
+    return f"{page}?product={product_id}"
+
+
+def _table(lines: Iterable[counting.CountLine], *, leads_to: UUID | None = None) -> dict[str, Any]:
+    """Return lines of a count as a table; with the id of an open count, SKUs lead to the pages of their quantities."""
+    return {
+        "headers": ["SKU", "name", "counted", "in the book then", "difference", "counted at", "posted at"],
+        "rows": [
+            [*_figures(line, leads_to), shown(line.counted_at),
+             shown(line.posted_at) if line.posted_at else ""]
+            for line in lines
+        ],
+    }  # fmt: skip
+
+
+def _obstacles(lines: Iterable[counting.CountLine], why: dict[int, str], *, leads_to: UUID) -> dict[str, Any]:
+    return {
+        "headers": ["SKU", "name", "counted", "in the book then", "difference", "why it cannot be posted"],
+        "rows": [[*_figures(line, leads_to), why[line.product_id]] for line in lines],
+    }
+
+
+def _figures(line: counting.CountLine, leads_to: UUID | None) -> list[Any]:
+    sku = link("inventory_count_quantity", leads_to, label=line.sku, product=line.product_id) if leads_to else line.sku
+    variance = f"{line.variance:+,}" if line.variance else ""
+    return [sku, line.name, f"{line.counted:,}", f"{line.book:,}", variance]

@@ -1,0 +1,60 @@
+"""Stocktakes and their lines."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
+from inventory.stock.models import Warehouse
+from shop.toolkit.days import day_of
+from shop.toolkit.ids import new_id
+
+
+class Count(models.Model):
+    """A stocktake of one warehouse: a document of counted rows, open until all are posted or it is abandoned.
+
+    Several may be open: a row is never corrected twice, since a line whose row was corrected after it was counted must
+    be counted again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
+    opened_by = models.BigIntegerField(null=True)
+    opened_at = models.DateTimeField(default=timezone.now, editable=False)
+    closed_by = models.BigIntegerField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    is_abandoned = models.BooleanField(db_default=False, help_text="Whether it ended without posting what was left.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(is_abandoned=False) | Q(closed_at__isnull=False), name="inventory_count_abandoned_is_closed"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.warehouse} on {day_of(self.opened_at)}"
+
+
+class CountLine(models.Model):
+    """What somebody counted of one product, and what the book said at that moment, which is that of the last entry."""
+
+    pk = models.CompositePrimaryKey("count_id", "product_id")
+    count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)
+    product_id = models.BigIntegerField()
+    counted = models.IntegerField()
+    book = models.IntegerField(help_text="On hand by the ledger when it was counted.")
+    book_seq = models.BigIntegerField(db_default=0, help_text="Of the newest movement when it was counted.")
+    counted_by = models.BigIntegerField(null=True)
+    counted_at = models.DateTimeField()
+    posted_at = models.DateTimeField(null=True, help_text="When the stock was corrected by it, or found to be right.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(counted__range=(0, MAX_LEVEL)), name="inventory_counted_in_range"),
+            models.CheckConstraint(condition=Q(book__range=(0, MAX_LEVEL)), name="inventory_book_in_range"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.counted} of {self.product_id}"

@@ -1,0 +1,149 @@
+"""Stock from files and into files."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponse, QueryDict
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from inventory.imports import documents, export, staging, steps
+from inventory.imports.shapes import ExportQuery, ImportShape, UploadShape
+from shop.toolkit.ids import new_id
+from shop.toolkit.permissions import caller_id, staff_with
+from shop.toolkit.schema import answers, paged
+from shop.toolkit.shapes import EmptyShape, PageQuery
+from shop.toolkit.sheets import fingerprint, write_sheet
+from shop.toolkit.uploads import AnyAnswer, Download, UploadParser
+from shop.toolkit.views import ApiView
+
+
+class ImportListView(ApiView):
+    access = {"GET": [staff_with("inventory.view_stockimport")], "POST": [staff_with("inventory.add_stockimport")]}
+    query_shapes = {"GET": PageQuery}
+    parser_classes = [UploadParser]
+
+    @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape)))
+    def get(self, request: Request) -> HttpResponse:
+        """List stock imports, newest first."""
+        return self.page(
+            documents.list_imports(page=self.parameters["page"], visible_to=caller_id(request)), ImportShape
+        )
+
+    @extend_schema(
+        request={"multipart/form-data": UploadShape},
+        responses=answers(201, ImportShape, "not_found", "warehouse_not_found", "already_imported", later=ImportShape),
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Load stock from a file, or say what it would change (`dry_run`); 202 while a large one is being worked on.
+
+        CSV, CSV in gzip, or .xlsx, in the own layout, Shopify's, or any other with a `map`. What was refused is in
+        `refused_rows`, and as a file of the same layout at `/errors`. Nothing was written when `status` is `refused`.
+        More than 1,000 rows are checked and applied after the answer: ask for the import until `finished_at` is there.
+        """
+        given = UploadShape.read(self.form)
+        file = given.pop("file")
+        load = partial(
+            steps.load_import,
+            staging.ImportRequest(file_name=file.name, mapping=given.pop("map", {}), **given),
+            import_id=new_id(),
+            path=Path(file.temporary_file_path()),
+            limits=staging.FileLimits.of_upload(settings.MAX_UPLOAD_BYTES),
+            actor_id=caller_id(request),
+        )
+        return self.command(
+            load, shape=ImportShape, status=_created, may_see=lambda kept: see_import(request, kept.get("id"))
+        )
+
+    @property
+    def form(self) -> dict[str, Any]:
+        # A plain dict: of a QueryDict, REST framework would take a missing flag for false.
+        return dict(cast("QueryDict", self.request.data).items())
+
+    def fingerprinted(self) -> Any:
+        return {**self.form, "file": fingerprint(Path(self.form["file"].temporary_file_path()))}
+
+
+def see_import(request: Request, import_id: UUID | str | None) -> None:
+    """Refuse a caller who does not see this import; None names none. Raises ImportNotFound."""
+    if import_id is not None:
+        documents.get_import(UUID(str(import_id)), visible_to=caller_id(request))
+
+
+def _created(document: documents.StockImport) -> int:
+    return 201 if document.is_finished else 202
+
+
+class ImportView(ApiView):
+    access = {"GET": [staff_with("inventory.view_stockimport")]}
+
+    @extend_schema(responses=answers(200, ImportShape))
+    def get(self, request: Request, import_id: UUID) -> HttpResponse:
+        """Get a stock import: how far it is, what it did, its first errors."""
+        return self.answer(documents.get_import(import_id, visible_to=caller_id(request)), ImportShape)
+
+
+class ImportErrorsView(ApiView):
+    access = {"GET": [staff_with("inventory.view_stockimport")]}
+    content_negotiation_class = AnyAnswer
+
+    @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR))
+    def get(self, request: Request, import_id: UUID) -> Download:
+        """Get the refused rows as CSV in the file's own layout, with what would be right, to be mended and loaded."""
+        columns, rows = documents.refused_sheet(import_id, visible_to=caller_id(request))
+        return Download(f"{import_id}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
+
+
+class ImportUndoView(ApiView):
+    access = {"POST": [staff_with("inventory.undo_stockimport")]}
+
+    @extend_schema(request=None, responses=answers(200, ImportShape, "invalid_transition", later=ImportShape))
+    def post(self, request: Request, import_id: UUID) -> HttpResponse:
+        """Take back what an import did, by one compensating import (`undone_by`); 202 when there is more to do.
+
+        Rows whose units were sold or promised since are refused, one by one.
+        """
+        self.body(EmptyShape)
+        undo = partial(steps.undo_at_once, import_id, undo_id=new_id(), actor_id=caller_id(request))
+        return self.command(
+            undo,
+            shape=ImportShape,
+            status=lambda document: 200 if document.is_finished else 202,
+            may_see=lambda kept: see_import(request, import_id),
+        )
+
+
+class StockCsvView(ApiView):
+    access = {"GET": [staff_with("inventory.view_stock")]}
+    query_shapes = {"GET": ExportQuery}
+    content_negotiation_class = AnyAnswer
+
+    @extend_schema(
+        parameters=[ExportQuery], responses=answers((200, "text/csv"), OpenApiTypes.STR, "warehouse_not_found")
+    )
+    def get(self, request: Request) -> Download:
+        """Export the stock as CSV; with its quantities edited, it is a file to import."""
+        write = partial(export.export_stock, kind="csv", **self.parameters, visible_to=caller_id(request))
+        return Download("stock", "csv", write)
+
+
+class StockXlsxView(ApiView):
+    access = {"GET": [staff_with("inventory.view_stock")]}
+    query_shapes = {"GET": ExportQuery}
+    content_negotiation_class = AnyAnswer
+
+    @extend_schema(
+        parameters=[ExportQuery],
+        responses=answers(
+            (200, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+            OpenApiTypes.BINARY, "warehouse_not_found",
+        ),
+    )  # fmt: skip
+    def get(self, request: Request) -> Download:
+        """Export the stock as a workbook; with its quantities edited, it is a file to import."""
+        write = partial(export.export_stock, kind="xlsx", **self.parameters, visible_to=caller_id(request))
+        return Download("stock", "xlsx", write)

@@ -1,0 +1,269 @@
+"""Stock from files. An import is a document; it is read and staged, checked, and applied chunk by chunk.
+
+Each step is a transaction of its own and knows from the document what is next, so that an import that was cut off goes
+on where it stopped, whoever tells it to, and two who tell it at once do nothing twice.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+from inventory.imports import models, sql, sql_staging
+from inventory.imports.documents import NotApprovable, NotUndoable, StockImport, fact, get_import, locked
+from inventory.imports.staging import FileLimits, ImportRequest, refuse_twin, save_loaded, stage_import
+from inventory.imports.vocabulary import ImportStatus, Mode
+from inventory.stock import sql_claims
+from inventory.stock.claims import expire
+from inventory.stock.limits import MAX_LEVEL
+from shop.toolkit import jobs, transactions
+from shop.toolkit.ids import new_id
+
+# A chunk's stock rows are locked until it is written: a buyer waits for so many rows at most. docs/performance.md
+CHUNK_ROWS = 1000
+LARGEST = 20
+FINISH_IMPORT = "finish_import"  # the job by which a worker does it
+ONE_IMPORT = "imports"  # at a time
+UNDO_COLUMNS = ("sku", "warehouse", "quantity")
+
+PATIENCE_SECONDS = 600  # somebody else may be checking the same million rows
+
+OnStep = Callable[[StockImport], None]
+
+
+@transaction.atomic(savepoint=False)
+def load_import(
+    request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, actor_id: int | None
+) -> StockImport:
+    """Stage a file, and finish it at once when it is one chunk, dry run or not; else a worker will.
+
+    Shapes and refusals are those of `stage_import`.
+    """
+    document = stage_import(request, import_id=import_id, path=path, limits=limits, actor_id=actor_id)
+    return _finish_if_small(document)
+
+
+def _finish_if_small(document: StockImport) -> StockImport:
+    if document.rows <= CHUNK_ROWS:
+        while not document.is_finished:
+            document = advance_import(document.id)
+    else:
+        _have_finished(document.id)
+    return document
+
+
+def _have_finished(import_id: UUID) -> None:
+    jobs.defer(FINISH_IMPORT, lock=ONE_IMPORT, import_id=str(import_id))
+
+
+def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
+    """Take all steps of an unfinished import, each in a transaction of its own; `on_step` is told it after each.
+
+    A step that meets a lock is tried again for PATIENCE_SECONDS, and `on_step` told that nothing has changed. Whatever
+    ends this half-way, calling it again goes on from there. Raises ImportNotFound, and database errors.
+    """
+    document = get_import(import_id)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not document.is_finished:
+        try:
+            document = transactions.run(partial(advance_import, import_id))
+            deadline = time.monotonic() + PATIENCE_SECONDS
+        except OperationalError as error:
+            if transactions.sqlstate(error) not in transactions.CONTENDED or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        on_step(document)
+    return document
+
+
+@transaction.atomic(savepoint=False)
+def advance_import(import_id: UUID) -> StockImport:
+    """Take the next step of an unfinished import; of a finished one there is none. Raises ImportNotFound."""
+    document = locked(import_id)
+    if document.status == ImportStatus.STAGED:
+        _check(document)
+    elif document.status == ImportStatus.APPLYING:
+        _apply_chunk(document)
+    elif document.status in (ImportStatus.ABORTING, ImportStatus.UNDOING):
+        advance_import(document.undone_by.pk)
+        document.refresh_from_db()
+    return fact(document)
+
+
+@transaction.atomic(savepoint=False)
+def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
+    """Have a dry run that was made for review applied; it is checked again first, and finished like any other.
+
+    Raises ImportNotFound, NotApprovable when it is not one that waits for this, AlreadyImported.
+    """
+    document = locked(import_id, actor_id)
+    if not (document.status == ImportStatus.CHECKED and document.is_reviewed):
+        raise NotApprovable(document.status)
+    refuse_twin(document.file_hash, again=document.again, actor_id=actor_id)
+    document.status, document.is_dry_run, document.finished_at = ImportStatus.STAGED, False, None
+    document.new = document.changed = document.unchanged = document.refused = 0
+    document.by_warehouse, document.largest = {}, []
+    # What was refused then may be right by now: it is judged again.
+    sql_staging.take_time()
+    sql_staging.retry_refused(document.pk)
+    save_loaded(document)
+    return fact(document)
+
+
+@transaction.atomic(savepoint=False)
+def approve_at_once(import_id: UUID, *, actor_id: int | None) -> StockImport:
+    """Do the same, and finish it when it is one chunk; else a worker will."""
+    return _finish_if_small(approve_import(import_id, actor_id=actor_id))
+
+
+@transaction.atomic(savepoint=False)
+def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> StockImport:
+    """Begin to take back what an import did, by one compensating import; rows are refused where units are gone since.
+
+    It is advanced like any other. Undoing once more gives the rows that were refused another try. Raises
+    ImportNotFound, NotUndoable unless the import was applied.
+    """
+    document = locked(import_id, actor_id)
+    if document.undoes_id is not None:
+        raise NotUndoable(document.status, is_undo=True)
+    if document.status == ImportStatus.APPLIED:
+        _begin_undo(document, undo_id, actor_id, ImportStatus.UNDOING)
+    elif document.status in (ImportStatus.UNDONE, ImportStatus.ABORTED) and document.undone_by.refused:
+        _retry_undo(document)
+    elif document.status not in (ImportStatus.UNDOING, ImportStatus.UNDONE):
+        raise NotUndoable(document.status, is_undo=False)
+    return fact(document)
+
+
+@transaction.atomic(savepoint=False)
+def undo_at_once(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> StockImport:
+    """Do the same, and finish it when it is one chunk; else a worker will."""
+    document = undo_import(import_id, undo_id=undo_id, actor_id=actor_id)
+    if document.undone_by and get_import(document.undone_by).rows <= CHUNK_ROWS:
+        while not document.is_finished:
+            document = advance_import(import_id)
+    else:
+        _have_finished(import_id)
+    return document
+
+
+def _check(document: models.StockImport) -> None:
+    """Judge every row before any is applied, and go on, or not."""
+    sql_staging.take_time()
+    if document.rows > 10 * CHUNK_ROWS:
+        sql_staging.count_rows()
+    sql_staging.mark_twins(document.pk, mode=document.mode)
+    figures = sql.check_rows(document.pk, mode=document.mode, highest=MAX_LEVEL)
+    document.refused = sql_staging.count_refused(document.pk)
+    if document.is_dry_run:
+        _add(document, figures)
+        _end(document, ImportStatus.CHECKED)
+    elif document.refused and not document.skips_refused:
+        _end(document, ImportStatus.REFUSED)
+    else:
+        document.status = ImportStatus.APPLYING
+    document.save()
+
+
+def _apply_chunk(document: models.StockImport) -> None:
+    chunk = sql.next_chunk(document.pk, after=document.position, size=CHUNK_ROWS)
+    if chunk is None:
+        _end(document, ImportStatus.APPLIED)
+        document.save()
+        return
+    # A hold past its deadline never keeps units from anybody. It is locked before its stock rows, like everywhere.
+    if overdue := sql_claims.lock_overdue(sql.chunk_products(document.pk, chunk)):
+        sql.lock_chunk(document.pk, chunk, claimed_by=overdue)
+        expire(overdue)
+    # Locked afresh each time: between two calls somebody may have made a row that was not there.
+    while sql.lock_chunk(document.pk, chunk):
+        figures, refused = sql.merge_chunk(
+            document.pk,
+            chunk,
+            mode=document.mode,
+            highest=MAX_LEVEL,
+            skips=document.skips_refused,
+            note=document.note,
+            actor_id=document.actor_id,
+        )
+        _add(document, figures)
+        document.refused += refused
+        if refused and not document.skips_refused:
+            _abort(document)
+            return
+    document.position = chunk.last_line
+    document.save()
+
+
+def _add(document: models.StockImport, figures: sql.Figures) -> None:
+    document.new += figures.new
+    document.changed += figures.changed
+    document.unchanged += figures.unchanged
+    for code, (units_in, units_out) in figures.by_warehouse.items():
+        before_in, before_out = document.by_warehouse.get(code, (0, 0))
+        document.by_warehouse[code] = [before_in + units_in, before_out + units_out]
+    largest = [*document.largest, *figures.largest]
+    document.largest = sorted(largest, key=lambda change: (-abs(change["to"] - change["from"]), change["line"]))[
+        :LARGEST
+    ]
+
+
+def _end(document: models.StockImport, status: ImportStatus) -> None:
+    if not (status == ImportStatus.CHECKED and document.is_reviewed):
+        sql_staging.drop_rows(document.pk)
+    document.status, document.finished_at = status, timezone.now()
+    if (undone := document.undoes) is not None:
+        was_aborting = undone.status == ImportStatus.ABORTING
+        undone.status = ImportStatus.ABORTED if was_aborting else ImportStatus.UNDONE
+        undone.finished_at = document.finished_at
+        undone.save(update_fields=["status", "finished_at"])
+
+
+def _abort(document: models.StockImport) -> None:
+    """Refuse the file for a row that became wrong since it was checked, and take back the chunks before it."""
+    sql_staging.take_time()
+    if document.new + document.changed:
+        sql_staging.drop_rows(document.pk)
+        document.save()
+        _begin_undo(document, new_id(), document.actor_id, ImportStatus.ABORTING)
+    else:
+        _end(document, ImportStatus.REFUSED)
+        document.save()
+
+
+def _begin_undo(document: models.StockImport, undo_id: UUID, actor_id: int | None, status: ImportStatus) -> None:
+    undo = models.StockImport(
+        pk=undo_id,
+        status=ImportStatus.APPLYING,
+        mode=Mode.ADJUST,
+        skips_refused=True,
+        undoes=document,
+        file_name=f"undo of {document.file_name}"[:255],
+        understood_as="what the ledger says that the import did, taken back",
+        columns=UNDO_COLUMNS,
+        places={name: place for place, name in enumerate(UNDO_COLUMNS)},
+        note=f"undo of the import {document.pk}",
+        actor_id=actor_id,
+    )
+    undo.save(force_insert=True)
+    sql_staging.take_time()
+    undo.rows = sql_staging.stage_undo(document.pk, undo_id=undo_id)
+    undo.save(update_fields=["rows"])
+    document.status, document.finished_at = status, None
+    document.save(update_fields=["status", "finished_at"])
+
+
+def _retry_undo(document: models.StockImport) -> None:
+    undo = document.undone_by
+    sql_staging.take_time()
+    sql_staging.retry_refused(undo.pk)
+    undo.status, undo.finished_at, undo.position, undo.refused = ImportStatus.APPLYING, None, 0, 0
+    undo.save()
+    was_aborted = document.status == ImportStatus.ABORTED
+    document.status = ImportStatus.ABORTING if was_aborted else ImportStatus.UNDOING
+    document.finished_at = None
+    document.save(update_fields=["status", "finished_at"])

@@ -1,0 +1,30 @@
+"""The words for what an import does, and how far it is."""
+
+from django.db import models
+
+
+class Mode(models.TextChoices):
+    """What the quantities of an import are."""
+
+    SET = "set", "what is on hand"
+    ADJUST = "adjust", "what is added"
+    COUNT = "count", "what was counted"
+
+
+class ImportStatus(models.TextChoices):
+    """Where an import is. The first four go on when told to; the others are the end."""
+
+    STAGED = "staged"
+    APPLYING = "applying"
+    ABORTING = "aborting"
+    UNDOING = "undoing"
+    CHECKED = "checked"
+    REFUSED = "refused"
+    APPLIED = "applied"
+    ABORTED = "aborted"
+    UNDONE = "undone"
+
+
+UNFINISHED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.ABORTING, ImportStatus.UNDOING)
+# Whose file is in the books, or on its way there.
+LOADED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.APPLIED)

@@ -1,0 +1,90 @@
+"""What staff want to see first: what is low, what sells, what will be out soon."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Sum
+from django.utils import timezone
+
+from inventory.imports import models as imports_models
+from inventory.imports.documents import seen_by
+from inventory.imports.vocabulary import UNFINISHED
+from inventory.insights import sql
+from inventory.insights.sql import Mover, Places
+from inventory.stock import models as stock_models
+from inventory.stock.scopes import scope_of, within
+
+DAYS, LISTED = 30, 10
+OUTCOMES = ("new", "changed", "unchanged", "refused")
+STALE = timedelta(minutes=10)  # a million rows take one or two
+
+
+@dataclass(frozen=True)
+class Health:
+    """How many items are low and out, how many holds are overdue, how many imports are unfinished for too long."""
+
+    low: int
+    out: int
+    overdue_holds: int
+    stale_imports: int
+
+
+@dataclass(frozen=True)
+class StockFigures:
+    """How many reservations are held, how many of them too long, the age of the oldest, and the rows of imports."""
+
+    holds: int
+    overdue_holds: int
+    oldest_hold_seconds: float
+    import_rows: dict[str, int]
+    unfinished_imports: int
+
+
+@dataclass(frozen=True)
+class Sales:
+    """Units shipped by day in the last DAYS, the products that sold most, and those that will be out soon."""
+
+    by_day: list[tuple[str, int]]
+    top: list[Mover]
+    soon_out: list[Mover]
+
+
+def stock_health(*, visible_to: int | None = None) -> Health:
+    """Return what of the stock needs somebody; with `visible_to`, in the warehouses of that user's scope."""
+    low, out, overdue = sql.health(_places(visible_to))
+    begun = imports_models.StockImport.objects.filter(seen_by(visible_to), status__in=UNFINISHED)
+    stale = begun.filter(created_at__lt=timezone.now() - STALE).count()
+    return Health(low, out, overdue, stale)
+
+
+def stock_figures() -> StockFigures:
+    """Return what is watched of the stock, by statements that take no longer when the ledger grows."""
+    holds, overdue, oldest = sql.holds()
+    applied = imports_models.StockImport.objects.filter(is_dry_run=False)
+    rows = applied.aggregate(**{outcome: Sum(outcome, default=0) for outcome in OUTCOMES})
+    unfinished = imports_models.StockImport.objects.filter(status__in=UNFINISHED).count()
+    return StockFigures(holds, overdue, oldest, rows, unfinished)
+
+
+def skus(product_ids: Collection[int]) -> dict[int, str]:
+    """Return the SKUs of products by id; unknown ids are absent."""
+    return dict(stock_models.Item.objects.filter(pk__in=product_ids).values_list("product_id", "sku"))
+
+
+def sales(*, visible_to: int | None = None) -> Sales:
+    """Return what was sold by the ledger: what was shipped, whether from an order or by hand.
+
+    With `visible_to`, from the warehouses of that user's scope.
+    """
+    at = _places(visible_to)
+    by_day = [(day.isoformat(), units) for day, units in sql.sold_by_day(DAYS, at, zone=settings.TIME_ZONE)]
+    top, soon_out = sql.movers(DAYS, at, limit=LISTED)
+    return Sales(by_day, top, soon_out)
+
+
+def _places(user_id: int | None) -> Places:
+    scope = scope_of(user_id)
+    rows = stock_models.Warehouse.objects.filter(within(scope, "id")).values_list("id", "is_active")
+    return Places(scope is None, [pk for pk, _ in rows], [pk for pk, is_active in rows if is_active])

@@ -1,0 +1,112 @@
+"""Whether units can be reserved, and where they would come from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from inventory.reservations import sql
+from inventory.stock import sql as stock_sql
+from inventory.stock.allocation import Demand, Plan, Shortage, allocate, summed
+from inventory.stock.items import ItemNotFound
+from inventory.stock.levels import StockRow
+from inventory.stock.scopes import in_scope, scope_of
+from shop.toolkit import replicas
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether `quantity` units of a product can be reserved, out of `available_quantity`.
+
+    Of a product that is archived or unknown, nothing is available.
+    """
+
+    product_id: int
+    quantity: int
+    available: bool
+    available_quantity: int
+    is_on_sale: bool
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Units of one product that come from one warehouse."""
+
+    product_id: int
+    warehouse: str
+    quantity: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a reserve would do just now: where the units would come from, or all that is short."""
+
+    allocations: list[Allocation]
+    shortages: list[Shortage]
+
+
+def check(demand: Sequence[Demand]) -> list[Availability]:
+    """Tell for each line whether a reserve of all of them together would find its product, in one statement.
+
+    For display, from a replica where there is one: only `reserve` decides, from locked rows. Lines of one product are
+    judged by their sum.
+    """
+    wanted = summed(demand)
+    rows = replicas.read(lambda using: stock_sql.read_sellable(wanted, using=using))
+    free = {product_id: sum(row.available_to_promise for row in found) for product_id, found in rows.items()}
+    return [
+        Availability(
+            product_id=line.product_id,
+            quantity=line.quantity,
+            available=wanted[line.product_id] <= free.get(line.product_id, 0),
+            available_quantity=free.get(line.product_id, 0),
+            is_on_sale=line.product_id in free,
+        )
+        for line in demand
+    ]
+
+
+def check_one(demand: Demand) -> Availability:
+    """Tell the same of one product. Raises ItemNotFound when it has no inventory item or is not on sale."""
+    (availability,) = check([demand])
+    if not availability.is_on_sale:
+        raise ItemNotFound([demand.product_id])
+    return availability
+
+
+def preview(demand: Sequence[Demand], *, visible_to: int | None = None) -> Preview:
+    """Tell what a reserve would do just now, by the same plan, and write nothing.
+
+    The products that are not short are allocated as they would be without the short ones. With `visible_to`, out of
+    the warehouses of that user's scope, as if there were no others. Raises ItemNotFound.
+    """
+    wanted = summed(demand)
+    by_product = stock_sql.read_stock(wanted)
+    if missing := set(wanted) - set(by_product):
+        raise ItemNotFound(missing)
+    rows = in_scope([row for found in by_product.values() for row in found], scope_of(visible_to))
+    plan = _plan_as_reserve_does(wanted, rows)
+    codes = {row.warehouse_id: row.warehouse for row in rows}
+    return Preview(
+        allocations=[Allocation(line.product_id, codes[line.warehouse_id], line.quantity) for line in plan.lines],
+        shortages=plan.shortages,
+    )
+
+
+@transaction.atomic(savepoint=False)
+def shortages(demand: Sequence[Demand]) -> list[Shortage]:
+    """Return what a reserve would be short of, decided from locked rows as a reserve decides, and reserve nothing."""
+    wanted = summed(demand)
+    return _plan_as_reserve_does(wanted, stock_sql.lock_stock(wanted)).shortages
+
+
+def _plan_as_reserve_does(wanted: Mapping[int, int], rows: Sequence[StockRow]) -> Plan:
+    """Plan; where that falls short, plan once more as if the overdue holds on what is short had been ended."""
+    plan = allocate(wanted, rows)
+    if not plan.shortages:
+        return plan
+    overdue = sql.overdue_units([shortage.product_id for shortage in plan.shortages])
+    reclaimed = [
+        row._replace(reserved=row.reserved - overdue.get((row.product_id, row.warehouse_id), 0)) for row in rows
+    ]
+    return allocate(wanted, reclaimed)

@@ -1,0 +1,329 @@
+"""Units are held, promised and given up."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from inventory.reservations import sql
+from inventory.reservations.listing import (
+    Reservation,
+    ReservationLine,
+    ReservationNotFound,
+    get_reservation,
+    is_within_scope,
+)
+from inventory.reservations.sql import LockedReservation
+from inventory.stock import metrics, sql_claims
+from inventory.stock import models as stock_models
+from inventory.stock import sql as stock_sql
+from inventory.stock.allocation import Demand, InsufficientStock, Shortage, allocate, summed
+from inventory.stock.claims import expire_overdue, given_back
+from inventory.stock.items import ItemNotFound
+from inventory.stock.scopes import in_scope, scope_of
+from inventory.stock.sql import Change, Line
+from inventory.stock.sql_claims import ClaimedLine
+from inventory.stock.vocabulary import Kind, State
+from shop.toolkit import transactions
+from shop.toolkit.metrics import count_at_commit
+from shop.toolkit.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Where a reservation is, and how long its deadline has passed by the database's clock, negative before it."""
+
+    state: str
+    late_by: timedelta
+
+
+class NotTheOwner(Refusal):
+    """The reservation belongs to `owner`, whose own records must follow whatever becomes of it."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        super().__init__(f"This reservation belongs to {owner}; make the change there.")
+
+
+class ReferenceInUse(Refusal):
+    """An open reservation has this reference already."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"There is an open reservation for {reference} already.")
+
+
+class InvalidTransition(Refusal):
+    """The reservation is in a state from which this step does not lead on."""
+
+    def __init__(self, current_status: str) -> None:
+        self.current_status = current_status
+        super().__init__(f"The reservation is {current_status}.")
+
+
+class ExceedsOpen(InvalidTransition):
+    """More units were asked to be shipped, released or taken back than there are to."""
+
+    def __init__(self, current_status: str, shortages: Sequence[Shortage]) -> None:
+        super().__init__(current_status)
+        self.shortages = list(shortages)
+        self.args = ("More units than the reservation has to give: see shortages.",)
+
+
+class HoldLimitReached(Refusal):
+    """The hold would become older than a hold may; it can last `left` more seconds from now on."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(
+            f"This hold can last {left:,} more seconds. Ask for at most that."
+            if left > 0
+            else "This hold is as old as a hold may become. Reserve again."
+        )
+
+
+HELD, CONFIRMED, FULFILLED = State.HELD, State.CONFIRMED, State.FULFILLED
+RELEASED = State.RELEASED
+
+
+@transaction.atomic(savepoint=False)
+def reserve(
+    *,
+    reservation_id: UUID,
+    owner: str,
+    reference: str,
+    demand: Sequence[Demand],
+    ttl: timedelta,
+    actor_id: int | None,
+    visible_to: int | None = None,
+) -> Reservation:
+    """Hold every line for `ttl`, or none, in two statements whatever the number of lines.
+
+    Call it last in a transaction: from here to the commit the stock rows are locked. Lines of one product are summed.
+    Where units are short and holds past their deadline claim some, those are expired and the whole transaction is done
+    once more; so it must be one that `transactions.run` runs, else AssertionError. Raises InsufficientStock naming
+    every product that is short, ItemNotFound naming every unknown one, ReferenceInUse. Only `owner` can then change the
+    reservation. With `visible_to`, the units come from the warehouses of that user's scope, as if there
+    were no others.
+    """
+    transactions.assert_repeatable("inventory.reserve")
+    wanted = summed(demand)
+    with metrics.LOCK_SECONDS.time():
+        rows = in_scope(stock_sql.lock_stock(wanted), scope_of(visible_to))
+    plan = allocate(wanted, rows)
+    if plan.shortages:
+        _refuse_unknown(set(wanted) - {row.product_id for row in rows})
+        _refuse(plan.shortages)
+    try:
+        created_at, expires_at = sql.reserve(
+            reservation_id, owner=owner, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
+        )
+    except IntegrityError as error:
+        if transactions.violated_constraint(error) == "inventory_reservation_open_once":
+            raise ReferenceInUse(reference) from error
+        raise
+    count_at_commit(metrics.HELD)
+    codes = {row.warehouse_id: row.warehouse for row in rows}
+    return Reservation(
+        id=reservation_id,
+        reference=reference,
+        state=HELD.value,
+        created_at=created_at,
+        expires_at=expires_at,
+        ended_at=None,
+        lines=[
+            ReservationLine(line.product_id, codes[line.warehouse_id], line.quantity, line.quantity, 0, 0, 0, 0)
+            for line in plan.lines
+        ],
+    )
+
+
+@transaction.atomic(savepoint=False)
+def reserve_on_sale(
+    *,
+    reservation_id: UUID,
+    owner: str,
+    reference: str,
+    demand: Sequence[Demand],
+    ttl: timedelta,
+    actor_id: int | None,
+    visible_to: int | None,
+) -> Reservation:
+    """Hold as `reserve` does, for a caller who has not asked the catalogue whether the products are on sale.
+
+    Raises what `reserve` raises, and ItemNotFound naming every archived product too.
+    """
+    wanted = {line.product_id for line in demand}
+    on_sale = stock_models.Item.objects.filter(pk__in=wanted, is_active=True).values_list("product_id", flat=True)
+    if missing := wanted - set(on_sale):
+        raise ItemNotFound(missing)
+    return reserve(
+        reservation_id=reservation_id,
+        owner=owner,
+        reference=reference,
+        demand=demand,
+        ttl=ttl,
+        actor_id=actor_id,
+        visible_to=visible_to,
+    )
+
+
+@transaction.atomic(savepoint=False)
+def extend(
+    reservation_id: UUID,
+    *,
+    owner: str,
+    ttl: timedelta | None,
+    usual: timedelta,
+    max_age: timedelta,
+    visible_to: int | None = None,
+) -> Reservation:
+    """Put the deadline of a hold off to `ttl` from now; without one to `usual`, as far as `max_age` lets it.
+
+    Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it would
+    become older than `max_age`.
+    """
+    state = locked(reservation_id, owner, visible_to).state
+    if state != HELD:
+        raise InvalidTransition(state)
+    left = sql.time_left(reservation_id, max_age=max_age)
+    if left <= timedelta(0) or (ttl is not None and ttl > left):
+        raise HoldLimitReached(int(left.total_seconds()))
+    sql.extend_reservation(reservation_id, ttl=usual if ttl is None else ttl, max_age=max_age)
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None, visible_to: int | None = None) -> Reservation:
+    """Turn a hold into a commitment: its units are promised without a deadline.
+
+    A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless, also when its units are
+    shipped by now. Raises ReservationNotFound, NotTheOwner, InvalidTransition.
+    """
+    state, reference, *_ = locked(reservation_id, owner, visible_to)
+    if state in (CONFIRMED, FULFILLED):
+        return get_reservation(reservation_id)
+    if state != HELD:
+        raise InvalidTransition(state)
+    # The stock rows before the state: who reserves for this reference meanwhile holds them, and waits for the state.
+    lines = sql_claims.lock_lines([reservation_id])
+    sql.confirm_reservation(reservation_id)
+    count_at_commit(metrics.CONFIRMED)
+    stock_sql.post_movements(
+        [
+            Change(line.product_id, line.warehouse_id, reserved=-line.open, committed=line.open, reference=reference)
+            for line in lines
+        ],
+        kind=Kind.COMMIT,
+        actor_id=actor_id,
+    )
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def release(
+    reservation_id: UUID,
+    *,
+    owner: str,
+    items: Sequence[Demand] | None = None,
+    actor_id: int | None,
+    visible_to: int | None = None,
+) -> Reservation:
+    """Give up units that a held or confirmed reservation claims: those of `items`, or all that are open.
+
+    Repeating a whole release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
+    """
+    state, reference, *_ = locked(reservation_id, owner, visible_to)
+    if state == RELEASED and items is None:
+        return get_reservation(reservation_id)
+    if state not in (HELD, CONFIRMED):
+        raise InvalidTransition(state)
+    lines = sql_claims.lock_lines([reservation_id])
+    parts = open_parts(state, lines, items)
+    if take_out(reservation_id, lines, parts, column="released"):
+        count_at_commit(metrics.RELEASED)
+    stock_sql.post_movements(
+        [given_back(part, state, reference) for part in parts], kind=Kind.RELEASE, actor_id=actor_id
+    )
+    return get_reservation(reservation_id)
+
+
+@transaction.atomic(savepoint=False)
+def lock_hold(reservation_id: UUID, *, owner: str) -> Hold:
+    """Return where a reservation is, which nobody else changes until the commit.
+
+    Raises ReservationNotFound, NotTheOwner.
+    """
+    found = locked(reservation_id, owner)
+    return Hold(found.state, found.late_by)
+
+
+def _refuse(shortages: Sequence[Shortage]) -> None:
+    refusal = InsufficientStock(shortages)
+    short = [shortage.product_id for shortage in shortages]
+    if sql.overdue_units(short):
+        # A reservation is locked before its stock rows, everywhere; we hold stock rows. So all is undone, the overdue
+        # holds are ended in that order, and the buyer tries again.
+        raise transactions.Repeat(first=lambda: expire_overdue(short), refusal=refusal)
+    metrics.count_shortages(shortages)
+    raise refusal
+
+
+def _refuse_unknown(product_ids: Collection[int]) -> None:
+    """Tell products that are out of stock, and have no stock row, from those that were never there."""
+    if not product_ids:
+        return
+    known = set(stock_models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True))
+    if unknown := set(product_ids) - known:
+        raise ItemNotFound(unknown)
+
+
+def locked(reservation_id: UUID, owner: str, visible_to: int | None = None) -> LockedReservation:
+    """Lock a reservation; one that reaches out of the scope of `visible_to` does not exist."""
+    found = sql.lock_reservation(reservation_id)
+    if found is None or not is_within_scope(reservation_id, user_id=visible_to):
+        raise ReservationNotFound(reservation_id)
+    if found.owner != owner:
+        raise NotTheOwner(found.owner)
+    return found
+
+
+def open_parts(state: str, lines: Iterable[ClaimedLine], items: Sequence[Demand] | None) -> list[Line]:
+    return parts_of(state, [Line(line.product_id, line.warehouse_id, line.open) for line in lines], items)
+
+
+def parts_of(state: str, lines: Sequence[Line], items: Sequence[Demand] | None) -> list[Line]:
+    """Take the units of `items` out of `lines`, in their order; all of them when no items are named."""
+    if items is None:
+        return [line for line in lines if line.quantity]
+    wanted = summed(items)
+    parts: list[Line] = []
+    left = dict(wanted)
+    for line in lines:
+        taken = min(left.get(line.product_id, 0), line.quantity)
+        if taken:
+            parts.append(line._replace(quantity=taken))
+            left[line.product_id] -= taken
+    missing = [
+        Shortage(product_id, wanted[product_id], wanted[product_id] - rest) for product_id, rest in left.items() if rest
+    ]
+    if missing:
+        raise ExceedsOpen(state, missing)
+    return parts
+
+
+def take_out(
+    reservation_id: UUID,
+    lines: Sequence[ClaimedLine],
+    parts: Sequence[Line],
+    *,
+    column: Literal["fulfilled", "released"],
+) -> bool:
+    """Move units from open to `column`; end the reservation when none is left open, and tell whether that is so."""
+    sql_claims.add_to_lines([(reservation_id, part) for part in parts], column=column)
+    ends = sum(line.open for line in lines) == sum(part.quantity for part in parts)
+    if ends:
+        shipped = column == "fulfilled" or any(line.fulfilled for line in lines)
+        sql_claims.end_reservations([reservation_id], state=FULFILLED if shipped else RELEASED)
+    return ends

@@ -1,0 +1,125 @@
+"""Reservations, as they are read."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Exists, OuterRef, Q
+
+from inventory.reservations import models, sql
+from inventory.stock.scopes import Scope, codes_in_scope, scope_of, within
+from inventory.stock.vocabulary import State
+from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class ReservationLine:
+    """A reservation's claim on one product in one warehouse: quantity = open + fulfilled + released.
+
+    Of a confirmed one, `ready` open units are there once all that was promised before is covered; else it is 0.
+    """
+
+    product_id: int
+    warehouse: str
+    quantity: int
+    open: int
+    fulfilled: int
+    released: int
+    returned: int
+    ready: int
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """The claim of `reference` on units. `state` is held, confirmed, fulfilled, released or expired.
+
+    `expires_at` is the deadline of a held one, and None of all others.
+    """
+
+    id: UUID
+    reference: str
+    state: str
+    created_at: datetime
+    expires_at: datetime | None
+    ended_at: datetime | None
+    lines: list[ReservationLine]
+
+
+class ReservationNotFound(Refusal):
+    """No reservation has this id."""
+
+    def __init__(self, reservation_id: UUID) -> None:
+        super().__init__(f"There is no reservation {reservation_id}.")
+
+
+def get_reservation(reservation_id: UUID, *, visible_to: int | None = None) -> Reservation:
+    """Return one reservation; with `visible_to`, its lines in the warehouses of that user's scope.
+
+    Raises ReservationNotFound, also for one without a line there.
+    """
+    found = reservations([reservation_id], visible_to=visible_to)
+    if not found:
+        raise ReservationNotFound(reservation_id)
+    return found[reservation_id]
+
+
+def list_reservations(
+    *, page: PageRequest, state: str | None = None, reference: str | None = None, visible_to: int | None = None
+) -> Page[Reservation]:
+    """Return reservations, newest first, in a constant number of statements.
+
+    With `visible_to`, those that claim units of the warehouses of that user's scope, and what they claim there. Raises
+    InvalidCursor.
+    """
+    given = {"state": state, "reference": reference}
+    rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
+    rows = rows.filter(claims_within(scope_of(visible_to)))
+    # By now one of them may be in another state than was asked for; it is shown as it is.
+    found = page_of(rows.only("id"), order=["-id"], request=page, parts=_count_lines)
+    complete = reservations([row.pk for row in found.results], visible_to=visible_to)
+    return found.map(lambda row: complete[row.pk])
+
+
+def _count_lines(rows: Sequence[models.Reservation]) -> dict[UUID, int]:
+    lines = models.ReservationLine.objects.filter(reservation_id__in=[row.pk for row in rows]).order_by()
+    return dict(lines.values_list("reservation_id").annotate(count=Count("product_id")))
+
+
+def reservations(reservation_ids: Collection[UUID], *, visible_to: int | None = None) -> dict[UUID, Reservation]:
+    """Return reservations by id, in one statement; unknown ids are absent.
+
+    With `visible_to`, only their lines in the warehouses of that user's scope; those without any are absent.
+    """
+    codes = codes_in_scope(visible_to)
+    found: dict[UUID, Reservation] = {}
+    for key, reference, state, created_at, expires_at, ended_at, *line in sql.read_reservations(reservation_ids):
+        if codes is not None and line[1] not in codes:
+            continue
+        if key not in found:
+            deadline = expires_at if state == State.HELD else None
+            found[key] = Reservation(key, reference, state, created_at, deadline, ended_at, [])
+        if line[0] is not None:
+            found[key].lines.append(ReservationLine(*line))
+    return found
+
+
+def expired_among(reservation_ids: Collection[UUID]) -> list[UUID]:
+    """Return which of these reservations have expired."""
+    rows = models.Reservation.objects.filter(pk__in=reservation_ids, state=State.EXPIRED)
+    return list(rows.values_list("id", flat=True))
+
+
+def claims_within(scope: Scope) -> Q:
+    """Return the condition that reservations claim units of a scope's warehouses."""
+    if scope is None:
+        return Q()
+    return Q(Exists(models.ReservationLine.objects.filter(within(scope), reservation_id=OuterRef("pk"))))
+
+
+def is_within_scope(reservation_id: UUID, *, user_id: int | None) -> bool:
+    """Tell whether a reservation claims units of a user's warehouses alone."""
+    scope = scope_of(user_id)
+    lines = models.ReservationLine.objects.filter(reservation_id=reservation_id)
+    return scope is None or not lines.exclude(warehouse_id__in=scope).exists()

@@ -1,0 +1,137 @@
+"""Who claims units of a stock row, and the end of claims whose deadline has passed."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from inventory.stock import metrics, models, sql, sql_claims
+from inventory.stock.items import Item, get_item
+from inventory.stock.scopes import scope_of
+from inventory.stock.sql import Change, Line
+from inventory.stock.vocabulary import Kind, State
+from shop.toolkit.metrics import count_at_commit
+from shop.toolkit.refusals import Refusal
+
+LISTED_PROMISES = 1000
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Units of one product in one warehouse that a reservation claims: held until `expires_at`, or committed."""
+
+    product_id: int
+    warehouse: str
+    quantity: int
+    reservation_id: UUID
+    reference: str
+    state: str
+    expires_at: datetime | None
+    is_overdue: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why `item.available` is what it is: who holds units, to which orders they are promised, at most 1,000 of each."""
+
+    item: Item
+    holds: list[Promise]
+    orders: list[Promise]
+
+
+class StockPromised(Refusal):
+    """The loss would break `promises`: reservations that claim the units."""
+
+    def __init__(self, promises: Sequence[Promise], said: str = "") -> None:
+        self.promises = list(promises)
+        super().__init__(said or "These units are promised; release or move the promises first.")
+
+
+def explain(product_id: int, *, visible_to: int | None = None) -> Explanation:
+    """Tell what consumes a product's stock: its item, each hold with its deadline, each order; at most 1,000 of each.
+
+    With `visible_to`, of the warehouses of that user's scope. Raises ItemNotFound.
+    """
+    item = get_item(product_id, visible_to=visible_to)
+    stocks = models.Stock.objects.filter(
+        product_id=product_id, warehouse__code__in=[at.warehouse for at in item.stocks]
+    )
+    keys = list(stocks.values_list("product_id", "warehouse_id"))
+    return Explanation(item=item, holds=_promises(keys, State.HELD), orders=_promises(keys, State.CONFIRMED))
+
+
+def promises(keys: Collection[tuple[int, int]]) -> list[Promise]:
+    """Return who claims units of these (product, warehouse) rows, holds first, at most LISTED_PROMISES of each kind."""
+    return _promises(keys, State.HELD) + _promises(keys, State.CONFIRMED)
+
+
+def _promises(keys: Collection[tuple[int, int]], state: State) -> list[Promise]:
+    return promises_of(sql_claims.consumers(keys, state=state, limit=LISTED_PROMISES))
+
+
+def promises_of(rows: Iterable[sql_claims.Consumer]) -> list[Promise]:
+    """Return the promises that these rows are; for the services of this app."""
+    return [
+        Promise(
+            product_id=row.product_id,
+            warehouse=row.warehouse,
+            quantity=row.quantity,
+            reservation_id=row.reservation_id,
+            reference=row.reference,
+            state=row.state,
+            expires_at=row.expires_at if row.state == State.HELD else None,
+            is_overdue=row.is_overdue,
+        )
+        for row in rows
+    ]
+
+
+def overdue_products(*, visible_to: int | None) -> list[int]:
+    """Return the products with units under holds past their deadline; with `visible_to`, in that user's scope."""
+    return sql_claims.overdue_products(scope_of(visible_to))
+
+
+def expire_overdue(product_ids: Collection[int]) -> None:
+    """End every hold past its deadline on these products, for a reserve that has fallen short."""
+    expire(sql_claims.lock_overdue(product_ids))
+
+
+def expire_overdue_before(product_ids: Collection[int]) -> None:
+    """End every hold past its deadline on these products, before somebody takes units off their stock rows.
+
+    Where there are such holds, the products' rows and all others that the holds claim are locked together: what the
+    caller locks next is locked already, and in key order.
+    """
+    overdue = sql_claims.lock_overdue(product_ids)
+    if not overdue:
+        return
+    rows = models.Stock.objects.filter(product_id__in=product_ids).values_list("product_id", "warehouse_id")
+    sql.lock_levels({*rows, *sql_claims.claimed_rows(overdue)})
+    expire(overdue)
+
+
+def expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None = None) -> None:
+    """Expire holds that the caller has locked: their references by id."""
+    if not references:
+        return
+    parts = [
+        (line.reservation_id, Line(line.product_id, line.warehouse_id, line.open))
+        for line in sql_claims.lock_lines(references)
+        if line.open
+    ]
+    sql_claims.add_to_lines(parts, column="released")
+    sql_claims.end_reservations(references, state=State.EXPIRED)
+    count_at_commit(metrics.EXPIRED, len(references))
+    sql.post_movements(
+        [given_back(part, State.HELD, references[reservation_id]) for reservation_id, part in parts],
+        kind=Kind.EXPIRE,
+        note=note,
+        actor_id=actor_id,
+    )
+
+
+def given_back(part: Line, state: str, reference: str) -> Change:
+    """Return what it does to a stock row that a reservation in `state` gives up units of it."""
+    if state == State.HELD:
+        return Change(part.product_id, part.warehouse_id, reserved=-part.quantity, reference=reference)
+    return Change(part.product_id, part.warehouse_id, committed=-part.quantity, reference=reference)

@@ -1,0 +1,65 @@
+"""Statements that read the ledger backward in time."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+
+
+class MovementRow(NamedTuple):
+    """The balances of one stock row after some movement."""
+
+    warehouse_id: int
+    on_hand: int
+    reserved: int
+    committed: int
+    unavailable: int
+
+
+# One probe of the index for each warehouse, however long its history.
+AS_OF = """
+SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
+  FROM inventory_stock s
+ CROSS JOIN LATERAL (
+    SELECT * FROM inventory_movement m
+     WHERE m.product_id = s.product_id AND m.warehouse_id = s.warehouse_id AND m.created_at <= %s
+     ORDER BY m.created_at DESC, m.seq DESC LIMIT 1
+ ) m
+ WHERE s.product_id = %s
+   AND (s.is_listed OR m.on_hand + m.reserved + m.committed + m.unavailable > 0)
+"""
+
+
+def as_of(product_id: int, at: datetime) -> dict[int, MovementRow]:
+    """Return by warehouse what the ledger said of a product at a time.
+
+    Warehouses without a movement yet are absent, and those that were removed since and held nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(AS_OF, [at, product_id])
+        rows = [MovementRow(*row) for row in cursor]
+    return {row.warehouse_id: row for row in rows}
+
+
+HISTORY = """
+SELECT point.at, sum(m.on_hand), sum(m.reserved + m.committed), sum(m.unavailable)
+  FROM unnest(%s::timestamptz[]) AS point (at)
+ CROSS JOIN unnest(%s::bigint[]) AS place (warehouse_id)
+ CROSS JOIN LATERAL (
+    SELECT * FROM inventory_movement m
+     WHERE m.product_id = %s AND m.warehouse_id = place.warehouse_id AND m.created_at <= point.at
+     ORDER BY m.created_at DESC, m.seq DESC LIMIT 1
+ ) m
+ GROUP BY point.at ORDER BY point.at
+"""
+
+
+def history(
+    product_id: int, *, warehouse_ids: Sequence[int], at: Sequence[datetime]
+) -> list[tuple[datetime, int, int, int]]:
+    """Return at each time what was on hand, promised and unavailable in these warehouses together; times before the
+    first movement are absent."""
+    with connection.cursor() as cursor:
+        cursor.execute(HISTORY, [list(at), list(warehouse_ids), product_id])
+        return [(at, on_hand, promised, unavailable) for at, on_hand, promised, unavailable in cursor]

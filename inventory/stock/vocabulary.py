@@ -1,0 +1,56 @@
+"""The words for what happens to stock: kinds of movements, reasons, states of a reservation."""
+
+from django.db import models
+
+
+class Kind(models.TextChoices):
+    """What a movement did."""
+
+    RECEIVE = "receive"
+    ADJUST = "adjust"
+    TRANSFER = "transfer"
+    COUNT = "count"
+    RESERVE = "reserve"
+    COMMIT = "commit"
+    RELEASE = "release"
+    EXPIRE = "expire"
+    SHIP = "ship"
+    RETURN = "return"
+
+
+class Reason(models.TextChoices):
+    """Why staff changed stock; reservations need no reason beside their kind."""
+
+    NONE = ""
+    RECEIVED = "received"
+    DAMAGED = "damaged"
+    LOST = "lost"
+    FOUND = "found"
+    CORRECTION = "correction"
+    RETURN = "return"
+    COUNT = "count"
+    IMPORT = "import"
+    TRANSFER = "transfer"
+    SALE = "sale"
+
+
+# Those that people give, by the API, on the screens, by commands and in files; the others come with what is done.
+MANUAL_REASONS: list[str] = [
+    reason.value
+    for reason in (
+        Reason.RECEIVED, Reason.DAMAGED, Reason.LOST, Reason.FOUND, Reason.CORRECTION, Reason.RETURN, Reason.COUNT
+    )
+]  # fmt: skip
+
+
+class State(models.TextChoices):
+    """Where a reservation is in its life. It moves one way only."""
+
+    HELD = "held"
+    CONFIRMED = "confirmed"
+    FULFILLED = "fulfilled"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+OPEN_STATES = (State.HELD, State.CONFIRMED)

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import migrated_server
 from benchmarks.catalogue import Scale, fill
+from shop.toolkit.callers import SYSTEM
 
 SIZES = (1_000, 5_000, 9_999, 10_001, 20_000, 50_000)
 SHOP = Scale(products=50_000, warehouses=2, movements=100_000)
@@ -89,12 +90,12 @@ def measurement(path: Path) -> Callable[[str, int, int], Times]:
     def load(mode: str, *, dry_run: bool) -> inventory.StockImport:
         request = staging.ImportRequest(file_name=path.name, mode=mode, dry_run=dry_run, on_error="skip")
         document = transactions.run(
-            lambda: staging.stage_import(request, import_id=new_id(), path=path, limits=limits, actor_id=None)
+            lambda: staging.stage_import(request, import_id=new_id(), path=path, limits=limits, caller=SYSTEM)
         )
         return inventory.finish_import(document.id, on_step=lambda _: None)
 
     def undo(document: inventory.StockImport) -> None:
-        transactions.run(lambda: steps.undo_import(document.id, undo_id=new_id(), actor_id=None))
+        transactions.run(lambda: steps.undo_import(document.id, undo_id=new_id(), caller=SYSTEM))
         done = inventory.finish_import(document.id, on_step=lambda _: None)
         assert done.status == "undone", done
 

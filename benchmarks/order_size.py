@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import log_to_nowhere, migrated_server
+from shop.toolkit.callers import User
 
 PRODUCTS, ORDERS = 200, 2_000
 SHAPES = (1, 20)  # lines
@@ -50,8 +51,8 @@ def sell(user_id: int, catalogue: list[int], lines: int) -> None:
 
         def work(wishes: list[orders.Wish] = wishes) -> None:
             now = timezone.now()
-            order = orders.place_order(user_id=user_id, wishes=wishes, actor_id=user_id, now=now)
-            orders.fulfill_order(order.id, items=None, actor_id=user_id, now=now)
+            order = orders.place_order(user_id=user_id, wishes=wishes, caller=User(user_id), now=now)
+            orders.fulfill_order(order.id, items=None, caller=User(user_id), now=now)
 
         transactions.run(work)
 

@@ -19,6 +19,7 @@ from orders.services._reading import has_status, show_ended_holds
 from shop.toolkit import money
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button, link
 from shop.toolkit.days import shown
+from shop.toolkit.permissions import caller_of
 from shop.toolkit.refusals import Refusal
 
 
@@ -129,7 +130,7 @@ class ConfirmPage(_OrderPage):
     slug, label, icon = "confirm", "Confirm", "check"
 
     def act(self, given: dict[str, Any]) -> str:
-        order = orders.confirm_order(self.row.pk, visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given)
+        order = orders.confirm_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
         if order.payment_reference != given["payment_reference"]:
             return f"It was confirmed before, with the payment reference {order.payment_reference}, which stays."
         return "Confirmed: its units are promised."
@@ -140,7 +141,7 @@ class CancelPage(_OrderPage):
     slug, label, icon = "cancel", "Cancel the order", "close"
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.cancel_order(self.row.pk, visible_to=None, actor_id=self.actor_id, now=timezone.now(), **given)
+        orders.cancel_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
         return "Cancelled: what was not shipped is free again."
 
 
@@ -150,7 +151,7 @@ class _UnitsPage(_OrderPage):
         raise NotImplementedError
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        order = orders.get_order(self.row.pk, visible_to=None)
+        order = orders.get_order(self.row.pk, caller=self.caller)
         return {**super().get_form_kwargs(), "order": order, "room": self.room}
 
     def form_valid(self, form: UnitsForm) -> HttpResponse:
@@ -174,7 +175,7 @@ class FulfillPage(_UnitsPage):
             self.row.pk,
             items=self.units,
             out_of_turn=given.get("out_of_turn", False),
-            actor_id=self.actor_id,
+            caller=self.caller,
             now=timezone.now(),
         )
         return f"Shipped {sum(found.quantity for found in self.units)} units."
@@ -193,7 +194,7 @@ class ReturnPage(_UnitsPage):
             items=self.units,
             resalable=given["resalable"],
             note=given["note"],
-            actor_id=self.actor_id,
+            caller=self.caller,
             now=timezone.now(),
         )
         return f"Took back {sum(found.quantity for found in self.units)} units."
@@ -270,7 +271,7 @@ class OrderAdmin(ReadOnlyAdmin):
         return f"{money.to_minor_unit(row.total, row.currency)} {row.currency}"
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        return _detail(orders.get_order(row.pk, visible_to=None))
+        return _detail(orders.get_order(row.pk, caller=caller_of(request)))
 
 
 def _detail(order: orders.Order) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def insert_order(
     *,
     number: str,
     user_id: int,
-    actor_id: int,
+    actor_id: int | None,
     reservation_id: UUID,
     currency: str,
     total: Decimal,
@@ -149,7 +149,7 @@ def move_order(
     payment_reference: str,
     reservation_id: UUID,
     event: str,
-    actor_id: int,
+    actor_id: int | None,
     reason: str,
     now: datetime,
 ) -> None:

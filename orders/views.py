@@ -21,7 +21,7 @@ from orders.serializers import (
     PlacedOrderShape,
     ReturnShape,
 )
-from shop.toolkit.permissions import caller_id, is_staff_with, require, staff_with, visible_to
+from shop.toolkit.permissions import caller_of, require, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
 
@@ -44,9 +44,7 @@ class OrderListView(ApiView):
     @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape)))
     def get(self, request: Request) -> HttpResponse:
         """List one's own orders, newest first; with the permission to view orders, everybody's."""
-        return self.page(
-            orders.list_orders(**self.parameters, visible_to=visible_to(request, "orders.view_order")), OrderShape
-        )
+        return self.page(orders.list_orders(**self.parameters, caller=caller_of(request)), OrderShape)
 
     @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
@@ -55,7 +53,7 @@ class OrderListView(ApiView):
         buyer_id = _buyer_id(request, given.get("user_id"))
         wishes = [orders.Wish(**line) for line in given["items"]]
         return self.command(
-            lambda: orders.checkout(user_id=buyer_id, wishes=wishes, actor_id=caller_id(request), now=timezone.now()),
+            lambda: orders.checkout(user_id=buyer_id, wishes=wishes, caller=caller_of(request), now=timezone.now()),
             shape=OrderShape,
             status=201,
         )
@@ -94,7 +92,7 @@ class CreateOrderView(ApiView):
         wishes = [orders.Wish(line["product_id"], line["quantity"], line["unit_price"]) for line in given["items"]]
         place = orders.place_order if may_confirm(request) else orders.checkout
         return self.command(
-            lambda: place(user_id=buyer_id, wishes=wishes, actor_id=caller_id(request), now=timezone.now()),
+            lambda: place(user_id=buyer_id, wishes=wishes, caller=caller_of(request), now=timezone.now()),
             shape=OrderShape,
             status=201,
         )
@@ -106,7 +104,7 @@ class OrderView(ApiView):
     @extend_schema(responses=answers(200, OrderShape, "order_not_found"))
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
         """Show one order."""
-        return self.answer(orders.get_order(order_id, visible_to=visible_to(request, "orders.view_order")), OrderShape)
+        return self.answer(orders.get_order(order_id, caller=caller_of(request)), OrderShape)
 
 
 class OrderConfirmView(ApiView):
@@ -138,13 +136,12 @@ class OrderConfirmView(ApiView):
         return self.command(
             lambda: orders.confirm_order(
                 order_id,
-                visible_to=None if everybody else caller_id(request),
-                actor_id=caller_id(request),
+                caller=caller_of(request),
                 now=timezone.now(),
                 **given,
             ),
             shape=OrderShape,
-            may_see=lambda kept: orders.get_order(order_id, visible_to=None if everybody else caller_id(request)),
+            may_see=lambda kept: orders.get_order(order_id, caller=caller_of(request), permission=orders.CONFIRM),
         )
 
 
@@ -155,13 +152,10 @@ class OrderCancelView(ApiView):
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
         """Cancel all that is not shipped and give its stock back. An expired order is cancelled by staff only."""
         given = self.body(CancelShape)
-        whose = _may_change(request)
         return self.command(
-            lambda: orders.cancel_order(
-                order_id, visible_to=whose, actor_id=caller_id(request), now=timezone.now(), **given
-            ),
+            lambda: orders.cancel_order(order_id, caller=caller_of(request), now=timezone.now(), **given),
             shape=OrderShape,
-            may_see=lambda kept: orders.get_order(order_id, visible_to=whose),
+            may_see=lambda kept: orders.get_order(order_id, caller=caller_of(request), permission=orders.CHANGE),
         )
 
 
@@ -191,7 +185,7 @@ class OrderFulfillView(ApiView):
                 order_id,
                 items=items,
                 out_of_turn=given["out_of_turn"],
-                actor_id=caller_id(request),
+                caller=caller_of(request),
                 now=timezone.now(),
             ),
             shape=OrderShape,
@@ -207,7 +201,7 @@ class OrderReturnView(ApiView):
         given = self.body(ReturnShape)
         given["items"] = _units(given)
         return self.command(
-            lambda: orders.return_items(order_id, **given, actor_id=caller_id(request), now=timezone.now()),
+            lambda: orders.return_items(order_id, **given, caller=caller_of(request), now=timezone.now()),
             shape=OrderShape,
         )
 
@@ -218,13 +212,8 @@ def _units(given: dict[str, Any]) -> list[inventory.Demand]:
 
 def _buyer_id(request: Request, user_id: int | None) -> int:
     """Return whose order it will be: one's own, unless staff who may add orders name somebody else."""
-    own_id = caller_id(request)
+    own_id = caller_of(request).id
     if user_id is None or user_id == own_id:
         return own_id
     require(request, "orders.add_order", "You may not order for somebody else.")
     return user_id
-
-
-def _may_change(request: Request) -> int | None:
-    """Return whose orders the caller may change: None for everybody's, which takes staff with the permission."""
-    return None if is_staff_with(request, "orders.change_order") else caller_id(request)

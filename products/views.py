@@ -14,7 +14,7 @@ from products.serializers import (
     ProductListQuery,
     ProductShape,
 )
-from shop.toolkit.permissions import caller_id, is_staff_with, require, staff_with
+from shop.toolkit.permissions import caller_of, is_staff_with, require, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
 
@@ -42,7 +42,7 @@ class ProductListView(ApiView):
             require(request, "inventory.change_stock", "You may not change stock. Leave initial_stock out.")
         given["initial_stock"] = [inventory.Level(**level) for level in given["initial_stock"]]
         return self.command(
-            lambda: products.create_product(**given, actor_id=caller_id(request)),
+            lambda: products.create_product(**given, caller=caller_of(request)),
             shape=CreatedProductShape,
             status=201,
             may_see=lambda kept: _see_stock(request, kept.get("inventory")),
@@ -78,4 +78,4 @@ class ProductView(ApiView):
 def _see_stock(request: Request, item: Any) -> None:
     """Refuse a caller who does not see the warehouses of a kept answer's stock. Raises inventory.WarehouseNotFound."""
     for stock in item["stocks"] if item else ():
-        inventory.get_warehouse(stock["warehouse"], visible_to=caller_id(request))
+        inventory.get_warehouse(stock["warehouse"], caller=caller_of(request))

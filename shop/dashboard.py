@@ -12,6 +12,7 @@ from orders import services as orders
 from shop import verification
 from shop.toolkit import days
 from shop.toolkit.admin import link
+from shop.toolkit.permissions import user_of
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stock(user: Any) -> dict[str, Any]:
-    health, sales = inventory.stock_health(visible_to=user.pk), inventory.sales(visible_to=user.pk)
+    caller = user_of(user)
+    health, sales = inventory.stock_health(caller=caller), inventory.sales(caller=caller)
     items = reverse("admin:inventory_item_changelist")
     cards = [("Low", health.low, f"{items}?level=low"), ("Out of stock", health.out, f"{items}?level=out")]
     if user.has_perm("inventory.view_reservation"):

@@ -14,6 +14,7 @@ from inventory.stock import warehouses
 from orders import services as orders
 from products import services as products
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import conformance
 from users import models as user_models
@@ -30,7 +31,7 @@ def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False,
     )
     if group:
         row.groups.add(Group.objects.get(name=group))
-    return users.get_user(row.pk)
+    return users.get_user(row.pk, caller=SYSTEM)
 
 
 def access_token(account: users.User) -> str:
@@ -62,7 +63,7 @@ def client(account: users.User | None) -> JsonClient:
 
 def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> warehouses.Warehouse:
     return inventory.create_warehouse(
-        code=code, name=code.title(), priority=priority, is_active=is_active, actor_id=None
+        code=code, name=code.title(), priority=priority, is_active=is_active, caller=SYSTEM
     )
 
 
@@ -79,7 +80,7 @@ def product(
             price=Decimal(price),
             currency=currency,
             initial_stock=[inventory.Level(code, quantity) for code, quantity in levels.items()],
-            actor_id=None,
+            caller=SYSTEM,
         )
     )
 
@@ -94,7 +95,7 @@ def reservation(
             reference=reference or f"ref-{next(_numbers)}",
             demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
             ttl=timedelta(minutes=minutes),
-            actor_id=None,
+            caller=SYSTEM,
         )
     )
 
@@ -109,5 +110,5 @@ def confirmer() -> JsonClient:
 def order(account: users.User, *lines: tuple[int, int]) -> orders.Order:
     wishes = [orders.Wish(product_id, quantity, None) for product_id, quantity in lines]
     return transactions.run(
-        lambda: orders.checkout(user_id=account.id, wishes=wishes, actor_id=account.id, now=timezone.now())
+        lambda: orders.checkout(user_id=account.id, wishes=wishes, caller=User(account.id), now=timezone.now())
     )

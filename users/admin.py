@@ -60,7 +60,7 @@ class AccessPage(ServicePage):
         return {**switches, "groups": names}
 
     def act(self, given: dict[str, Any]) -> str:
-        users.set_access(self.row.pk, actor_id=self.actor_id, **given)
+        users.set_access(self.row.pk, caller=self.caller, **given)
         staff = "staff" if given["is_staff"] else "no staff"
         who = "superuser" if given["is_superuser"] else staff
         groups = ", ".join(given["groups"]) or "no group"

@@ -7,7 +7,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 
 from shop.toolkit.addresses import client_address
-from shop.toolkit.permissions import caller_id, staff_with, visible_to
+from shop.toolkit.permissions import caller_of, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
 from users import services as users
@@ -133,7 +133,7 @@ class MeView(ApiView):
     @extend_schema(responses=answers(200, UserShape))
     def get(self, request: Request) -> HttpResponse:
         """Show one's own profile."""
-        return self.answer(users.get_user(caller_id(request)), UserShape)
+        return self.answer(users.get_user(caller_of(request).id, caller=caller_of(request)), UserShape)
 
     @extend_schema(
         request=ProfileChangeShape, responses=answers(200, UserShape, "invalid_credentials", "otp_required", "busy")
@@ -144,7 +144,7 @@ class MeView(ApiView):
         A new password ends every token. A new email counts once the token of a mail to it has confirmed it; whether it
         is somebody else's already, nobody is told but by that mail.
         """
-        given, user_id = self.body(ProfileChangeShape), caller_id(request)
+        given, user_id = self.body(ProfileChangeShape), caller_of(request).id
         name = given.pop("name", None)
         if not given.keys() & {"email", "password"}:
             return self.command(lambda: users.update_profile(user_id, name=name), shape=UserShape)
@@ -162,4 +162,4 @@ class UserView(ApiView):
     @extend_schema(responses=answers(200, UserShape, "user_not_found"))
     def get(self, request: Request, user_id: int) -> HttpResponse:
         """Show one user: oneself, or with the permission to view users, anybody."""
-        return self.answer(users.get_user(user_id, visible_to=visible_to(request, "users.view_user")), UserShape)
+        return self.answer(users.get_user(user_id, caller=caller_of(request)), UserShape)

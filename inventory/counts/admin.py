@@ -21,8 +21,10 @@ from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
 from inventory.stock.scopes import within
 from shop.toolkit import form_keys
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
+from shop.toolkit.permissions import caller_of
 
 LATEST = 10  # lines that are shown below the field for scans
 # A quantity is asked for twice when it passes so many times what the book says, and so many units more.
@@ -107,7 +109,7 @@ class OpenCountPage(WarehousesPage, ListPage):
     slug, label, icon, submit = "open", "Open a count", "add", "Open"
 
     def act(self, given: dict[str, Any]) -> str:
-        opened = counting.open_count(count_id=new_id(), actor_id=self.actor_id, **given)
+        opened = counting.open_count(count_id=new_id(), caller=self.caller, **given)
         self.made = models.Count.objects.select_related("warehouse").get(pk=opened.id)
         others = models.Count.objects.filter(warehouse=self.made.warehouse, closed_at__isnull=True).exclude(
             pk=opened.id
@@ -167,7 +169,7 @@ class _ScanPage(_CountPage):
             "units": progress.units,
             "latest": _table(progress.latest, leads_to=self.row.pk),
             "scan_form": ScanForm(),
-            "scan_key": form_keys.new_key(self.actor_id),
+            "scan_key": form_keys.new_key(self.caller),
             "scan_address": self.address("enter", self.row.pk),
             "close_address": self.address("close", self.row.pk),
             "back": self.address("change", self.row.pk),
@@ -176,7 +178,7 @@ class _ScanPage(_CountPage):
             shown |= {
                 "last": last,
                 "quantity_form": last.form(auto_id="id_of_%s"),
-                "quantity_key": form_keys.new_key(self.actor_id),
+                "quantity_key": form_keys.new_key(self.caller),
                 "quantity_address": _address(self.address("quantity", self.row.pk), last.item.pk),
                 "remove_address": _address(self.address("remove_line", self.row.pk), last.item.pk),
             }
@@ -197,9 +199,7 @@ class EnterPage(_ScanPage):
         return super().form_valid(form)
 
     def act(self, given: dict[str, Any]) -> str:
-        entry = counting.add_to_count(
-            self.row.pk, product_id=self.scanned.product_id, quantity=1, actor_id=self.actor_id
-        )
+        entry = counting.add_to_count(self.row.pk, product_id=self.scanned.product_id, quantity=1, caller=self.caller)
         return _told(entry)
 
     def done_at(self) -> str:
@@ -239,9 +239,9 @@ class QuantityPage(_OfProduct, _ScanPage):
     def act(self, given: dict[str, Any]) -> str:
         product_id, quantity = self.counted.item.pk, given["quantity"]
         if given.get("how") == "add":
-            entry = counting.add_to_count(self.row.pk, product_id=product_id, quantity=quantity, actor_id=self.actor_id)
+            entry = counting.add_to_count(self.row.pk, product_id=product_id, quantity=quantity, caller=self.caller)
         else:
-            entry = counting.record_count(self.row.pk, product_id=product_id, counted=quantity, actor_id=self.actor_id)
+            entry = counting.record_count(self.row.pk, product_id=product_id, counted=quantity, caller=self.caller)
         return _told(entry)
 
     def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +254,7 @@ class RemoveLinePage(_OfProduct):
     slug, label, icon, submit = "remove-line", "Remove the line", "delete", "Remove it"
 
     def act(self, given: dict[str, Any]) -> str:
-        removed = counting.remove_count_line(self.row.pk, product_id=self.counted.item.pk, actor_id=self.actor_id)
+        removed = counting.remove_count_line(self.row.pk, product_id=self.counted.item.pk, caller=self.caller)
         return f"Removed the line of {removed.sku} ({removed.counted:,} counted)."
 
     def done_at(self) -> str:
@@ -270,7 +270,7 @@ class ClosePage(_CountPage):
     slug, label, icon, submit = "close", "Review and close", "check", "Post what differs, and close"
 
     def act(self, given: dict[str, Any]) -> str:
-        closed = posting.close_count(self.row.pk, actor_id=self.actor_id)
+        closed = posting.close_count(self.row.pk, caller=self.caller)
         self.is_closed = closed.count.closed_at is not None
         corrected = sum(1 for line in closed.posted if line.variance)
         said = f"Posted {_lines(len(closed.posted))}; the stock was corrected by {_lines(corrected)}."
@@ -282,7 +282,7 @@ class ClosePage(_CountPage):
         return self.target() if self.is_closed else self.address("close", self.row.pk)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        review = posting.review_count(self.row.pk, visible_to=self.actor_id)
+        review = posting.review_count(self.row.pk, caller=self.caller)
         why = {obstacle.product_id: obstacle.detail for obstacle in review.obstacles}
         waiting = [line for line in review.count.lines if line.posted_at is None]
         differing = [line for line in waiting if line.variance]
@@ -303,7 +303,7 @@ class AbandonPage(_CountPage):
     slug, label, icon, submit = "abandon", "Abandon the count", "block", "Abandon it"
 
     def act(self, given: dict[str, Any]) -> str:
-        abandoned = counting.abandon_count(self.row.pk, actor_id=self.actor_id)
+        abandoned = counting.abandon_count(self.row.pk, caller=self.caller)
         left = sum(1 for line in abandoned.lines if line.posted_at is None)
         return f"Abandoned; not posted: {_lines(left)}."
 
@@ -331,7 +331,7 @@ class CountAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Count]:
         rows: QuerySet[models.Count] = super().get_queryset(request)
-        return rows.filter(within(scopes.scope_of(request.user.pk))).select_related("warehouse")
+        return rows.filter(within(scopes.scope_of(caller_of(request)))).select_related("warehouse")
 
     @display(description="state")
     def state(self, row: models.Count) -> str:
@@ -340,7 +340,7 @@ class CountAdmin(ReadOnlyAdmin):
         return "abandoned" if row.is_abandoned else "closed"
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        lines = counting.get_count(row.pk).lines
+        lines = counting.get_count(row.pk, caller=SYSTEM).lines
         return {
             "lines_title": "What was counted; what differs first",
             "lines": _table(sorted(lines, key=lambda line: (line.variance == 0, line.sku))),

@@ -17,6 +17,7 @@ from inventory.stock.ledger import LevelOutOfRange
 from inventory.stock.limits import MAX_LEVEL
 from inventory.stock.scopes import scope_of, within
 from inventory.stock.warehouses import warehouse_ids
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.refusals import Refusal
 
 
@@ -107,36 +108,36 @@ class RecountNeeded(Refusal):
 
 
 @transaction.atomic(savepoint=False)
-def open_count(*, count_id: UUID, warehouse: str, note: str, actor_id: int | None) -> Count:
+def open_count(*, count_id: UUID, warehouse: str, note: str, caller: Caller) -> Count:
     """Open a count of one warehouse; others may be open there. Raises WarehouseNotFound."""
-    warehouse_id = warehouse_ids([warehouse], actor_id=actor_id)[warehouse]
-    models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=actor_id).save(force_insert=True)
-    return get_count(count_id)
+    warehouse_id = warehouse_ids([warehouse], caller=caller)[warehouse]
+    models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=caller.actor_id).save(force_insert=True)
+    return get_count(count_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
-def record_count(count_id: UUID, *, product_id: int, counted: int, actor_id: int | None) -> CountEntry:
+def record_count(count_id: UUID, *, product_id: int, counted: int, caller: Caller) -> CountEntry:
     """Enter how many units of a product were counted, in place of what was entered before.
 
     What the book says at this moment is kept beside it. Raises CountNotFound, CountClosed, ItemNotFound,
     LevelOutOfRange.
     """
-    return _enter(opened(count_id, actor_id), product_id, counted, actor_id)
+    return _enter(opened(count_id, caller), product_id, counted, caller)
 
 
 @transaction.atomic(savepoint=False)
-def add_to_count(count_id: UUID, *, product_id: int, quantity: int, actor_id: int | None) -> CountEntry:
+def add_to_count(count_id: UUID, *, product_id: int, quantity: int, caller: Caller) -> CountEntry:
     """Add units to what was counted of a product before, while what is on hand by the book is still the same.
 
     Where units came or went since the entry before, nobody knows which of them were counted. Raises what `record_count`
     raises, CountLinePosted for a line that is posted, RecountNeeded.
     """
-    count = opened(count_id, actor_id)
+    count = opened(count_id, caller)
     # Locked before it is asked: what is on hand stays what it is until the entry is written down.
     stock_sql.lock_levels([(product_id, count.warehouse_id)])
     row = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
     if row is None:
-        return _enter(count, product_id, quantity, actor_id)
+        return _enter(count, product_id, quantity, caller)
     (line,) = lines_of([row])
     if line.posted_at is not None:
         raise CountLinePosted(line.sku)
@@ -145,16 +146,16 @@ def add_to_count(count_id: UUID, *, product_id: int, quantity: int, actor_id: in
     )
     if later.exclude(on_hand_delta=0).exists():
         raise RecountNeeded(line.sku)
-    return _enter(count, product_id, row.counted + quantity, actor_id)
+    return _enter(count, product_id, row.counted + quantity, caller)
 
 
 @transaction.atomic(savepoint=False)
-def remove_count_line(count_id: UUID, *, product_id: int, actor_id: int | None) -> CountLine:
+def remove_count_line(count_id: UUID, *, product_id: int, caller: Caller) -> CountLine:
     """Take a line that is not posted out of an open count, as if its product had not been counted; return it.
 
     Raises CountNotFound, CountClosed, NotCounted, CountLinePosted.
     """
-    opened(count_id, actor_id)
+    opened(count_id, caller)
     row = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
     if row is None:
         raise NotCounted(product_id)
@@ -166,18 +167,18 @@ def remove_count_line(count_id: UUID, *, product_id: int, actor_id: int | None) 
 
 
 @transaction.atomic(savepoint=False)
-def abandon_count(count_id: UUID, *, actor_id: int | None) -> Count:
+def abandon_count(count_id: UUID, *, caller: Caller) -> Count:
     """End a count without posting what is left of it. Repeating it is harmless.
 
     Raises CountNotFound; CountClosed when all of it is posted.
     """
-    count = locked(count_id, actor_id)
+    count = locked(count_id, caller)
     if count.closed_at is None:
         count.is_abandoned = True
-        end(count, actor_id)
+        end(count, caller)
     elif not count.is_abandoned:
         raise CountClosed
-    return get_count(count_id)
+    return get_count(count_id, caller=SYSTEM)
 
 
 def count_progress(count_id: UUID, *, latest: int) -> CountProgress:
@@ -188,12 +189,12 @@ def count_progress(count_id: UUID, *, latest: int) -> CountProgress:
     return CountProgress(rows.count(), totals["units"] or 0, newest)
 
 
-def get_count(count_id: UUID, *, visible_to: int | None = None) -> Count:
+def get_count(count_id: UUID, *, caller: Caller) -> Count:
     """Return a count with its lines by product; with `visible_to`, one of that user's scope. Raises CountNotFound."""
-    return count_of(row_of(count_id, visible_to))
+    return count_of(row_of(count_id, caller))
 
 
-def _enter(count: models.Count, product_id: int, counted: int, actor_id: int | None) -> CountEntry:
+def _enter(count: models.Count, product_id: int, counted: int, caller: Caller) -> CountEntry:
     if not stock_models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
     if not 0 <= counted <= MAX_LEVEL:
@@ -209,7 +210,7 @@ def _enter(count: models.Count, product_id: int, counted: int, actor_id: int | N
             "counted": counted,
             "book": levels.on_hand if levels else 0,
             "book_seq": levels.seq if levels else 0,
-            "counted_by": actor_id,
+            "counted_by": caller.actor_id,
             "counted_at": timezone.now(),
             "posted_at": None,
         },
@@ -218,8 +219,8 @@ def _enter(count: models.Count, product_id: int, counted: int, actor_id: int | N
     return CountEntry(line, before.counted if before else None)
 
 
-def end(count: models.Count, actor_id: int | None) -> None:
-    count.closed_at, count.closed_by = timezone.now(), actor_id
+def end(count: models.Count, caller: Caller) -> None:
+    count.closed_at, count.closed_by = timezone.now(), caller.actor_id
     count.save(update_fields=["closed_at", "closed_by", "is_abandoned"])
 
 
@@ -254,24 +255,24 @@ def lines_of(rows: Sequence[models.CountLine]) -> list[CountLine]:
     ]
 
 
-def row_of(count_id: UUID, visible_to: int | None) -> models.Count:
-    rows = models.Count.objects.filter(within(scope_of(visible_to)), pk=count_id)
+def row_of(count_id: UUID, caller: Caller) -> models.Count:
+    rows = models.Count.objects.filter(within(scope_of(caller)), pk=count_id)
     row = rows.select_related("warehouse").first()
     if row is None:
         raise CountNotFound(count_id)
     return row
 
 
-def locked(count_id: UUID, actor_id: int | None) -> models.Count:
-    rows = models.Count.objects.select_for_update(no_key=True).filter(within(scope_of(actor_id)), pk=count_id)
+def locked(count_id: UUID, caller: Caller) -> models.Count:
+    rows = models.Count.objects.select_for_update(no_key=True).filter(within(scope_of(caller)), pk=count_id)
     row = rows.first()
     if row is None:
         raise CountNotFound(count_id)
     return row
 
 
-def opened(count_id: UUID, actor_id: int | None) -> models.Count:
-    count = locked(count_id, actor_id)
+def opened(count_id: UUID, caller: Caller) -> models.Count:
+    count = locked(count_id, caller)
     if count.closed_at is not None:
         raise CountClosed
     return count

@@ -18,6 +18,7 @@ from inventory.stock.levels import Key, Levels
 from inventory.stock.limits import MAX_LEVEL
 from inventory.stock.sql import Change
 from inventory.stock.vocabulary import Kind, Reason
+from shop.toolkit.callers import SYSTEM, Caller
 
 NAMED_PROMISES = 5  # in a sentence
 
@@ -41,12 +42,12 @@ class CountReview:
     posted: list[CountLine]
 
 
-def review_count(count_id: UUID, *, visible_to: int | None = None) -> CountReview:
+def review_count(count_id: UUID, *, caller: Caller) -> CountReview:
     """Tell what closing a count would do now: its lines with what differs, and what cannot be posted and why.
 
     With `visible_to`, of one of that user's scope. Raises CountNotFound.
     """
-    row = row_of(count_id, visible_to)
+    row = row_of(count_id, caller)
     open_lines = _open_lines(count_id)
     keys = [(line.product_id, row.warehouse_id) for line in open_lines]
     overdue = reservations_sql.overdue_units([product_id for product_id, _ in keys])
@@ -59,27 +60,27 @@ def review_count(count_id: UUID, *, visible_to: int | None = None) -> CountRevie
 
 
 @transaction.atomic(savepoint=False)
-def close_count(count_id: UUID, *, actor_id: int | None) -> CountReview:
+def close_count(count_id: UUID, *, caller: Caller) -> CountReview:
     """Post the difference of every open line that can be posted, once; the count is closed when none is left.
 
     What came and went between counting and posting stays: the difference is added to what is on hand now. A count below
     what is unavailable lowers that as well. A line stays open, and is named, when its row was corrected since it was
     counted, or when units that are missing are promised. Closing a closed count is harmless. Raises CountNotFound.
     """
-    count = locked(count_id, actor_id)
+    count = locked(count_id, caller)
     if count.closed_at is not None:
-        return CountReview(get_count(count_id), [], [])
+        return CountReview(get_count(count_id, caller=SYSTEM), [], [])
     open_lines = _open_lines(count_id)
     differing = [(line.product_id, count.warehouse_id) for line in open_lines if line.counted != line.book]
     expire_overdue_before([product_id for product_id, _ in differing])
     changes, obstacles = _judge(count, open_lines, locked_levels(differing))
-    stock_sql.post_movements(changes, kind=Kind.COUNT, reason=Reason.COUNT, actor_id=actor_id, note=count.note)
+    stock_sql.post_movements(changes, kind=Kind.COUNT, reason=Reason.COUNT, actor_id=caller.actor_id, note=count.note)
     stopped = {obstacle.product_id for obstacle in obstacles}
     posted = {line.product_id for line in open_lines} - stopped
     models.CountLine.objects.filter(count_id=count_id, product_id__in=posted).update(posted_at=timezone.now())
     if not obstacles:
-        end(count, actor_id)
-    closed = get_count(count_id)
+        end(count, caller)
+    closed = get_count(count_id, caller=SYSTEM)
     return CountReview(closed, obstacles, [line for line in closed.lines if line.product_id in posted])
 
 

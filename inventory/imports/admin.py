@@ -27,7 +27,9 @@ from inventory.imports.vocabulary import ImportStatus
 from inventory.stock.admin.pages import WarehouseField, WarehousesPage
 from inventory.stock.limits import MAX_NOTE
 from shop.toolkit.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
+from shop.toolkit.permissions import caller_of
 from shop.toolkit.sheets import write_sheet
 from shop.toolkit.uploads import Download, on_disk
 
@@ -93,7 +95,7 @@ class UploadPage(WarehousesPage, ListPage):
         )
         limits = staging.FileLimits.of_upload(settings.MAX_UPLOAD_BYTES)
         with on_disk(file) as path:
-            document = steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=self.actor_id)
+            document = steps.load_import(request, import_id=new_id(), path=path, limits=limits, caller=self.caller)
         self.made = models.StockImport.objects.get(pk=document.id)
         if document.is_finished:
             return f"Checked {document.rows:,} rows; nothing is written yet."
@@ -114,7 +116,7 @@ class ApprovePage(ServicePage):
         return waits and (row.skips_refused or not row.refused)
 
     def act(self, given: dict[str, Any]) -> str:
-        document = steps.approve_at_once(self.row.pk, actor_id=self.actor_id)
+        document = steps.approve_at_once(self.row.pk, caller=self.caller)
         if document.status == "refused":
             return f"Nothing was written: {document.refused:,} rows are refused as the stock is now."
         return "Written." if document.is_finished else f"{document.rows:,} rows are being written."
@@ -130,10 +132,10 @@ class UndoPage(ServicePage):
         return row.undoes_id is None and row.status == ImportStatus.APPLIED
 
     def act(self, given: dict[str, Any]) -> str:
-        document = steps.undo_at_once(self.row.pk, undo_id=new_id(), actor_id=self.actor_id)
+        document = steps.undo_at_once(self.row.pk, undo_id=new_id(), caller=self.caller)
         if not document.is_finished or document.undone_by is None:
             return "It is being taken back."
-        undo = documents.get_import(document.undone_by)
+        undo = documents.get_import(document.undone_by, caller=SYSTEM)
         return f"Taken back: {undo.changed:,} rows; {undo.refused:,} whose units are gone are refused."
 
 
@@ -146,7 +148,7 @@ class ErrorsPage(AdminPage, View):
         return row.refused > 0
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        columns, rows = documents.refused_sheet(self.row.pk, visible_to=self.actor_id)
+        columns, rows = documents.refused_sheet(self.row.pk, caller=self.caller)
         return Download(f"{self.row.pk}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
 
 
@@ -155,7 +157,7 @@ class _ExportPage(OfList, View):
     icon, kind = "download", ""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        write = partial(export.export_stock, kind=self.kind, visible_to=self.actor_id)
+        write = partial(export.export_stock, kind=self.kind, caller=self.caller)
         return Download("stock", self.kind, write)
 
 
@@ -191,11 +193,11 @@ class StockImportAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.StockImport]:
         accounts = get_user_model().objects.filter(pk=OuterRef("actor_id"))
-        rows = super().get_queryset(request).filter(seen_by(request.user.pk))
+        rows = super().get_queryset(request).filter(seen_by(caller_of(request)))
         return rows.annotate(actor=Subquery(accounts.values("email")[:1]))
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        return _detail(documents.get_import(row.pk))
+        return _detail(documents.get_import(row.pk, caller=SYSTEM))
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Have the page of an import that is being worked on ask again until it is done."""

@@ -15,6 +15,7 @@ from inventory.imports import models, sql_staging
 from inventory.imports.vocabulary import UNFINISHED, ImportStatus
 from inventory.stock import models as stock_models
 from inventory.stock.scopes import scope_of
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
@@ -120,9 +121,9 @@ class NotUndoable(Refusal):
         super().__init__(f"The import is {what}; only a file that was applied can be taken back.")
 
 
-def get_import(import_id: UUID, *, visible_to: int | None = None) -> StockImport:
+def get_import(import_id: UUID, *, caller: Caller) -> StockImport:
     """Return an import with its figures; with `visible_to`, one that this user may see. Raises ImportNotFound."""
-    return fact(row_of(import_id, visible_to))
+    return fact(row_of(import_id, caller))
 
 
 def find_unfinished(path: Path) -> StockImport | None:
@@ -133,12 +134,12 @@ def find_unfinished(path: Path) -> StockImport | None:
     return fact(row) if row else None
 
 
-def list_imports(*, page: PageRequest, visible_to: int | None = None) -> Page[StockImport]:
+def list_imports(*, page: PageRequest, caller: Caller) -> Page[StockImport]:
     """Return imports, newest first, without their refused rows; with `visible_to`, those that this user may see.
 
     Raises InvalidCursor.
     """
-    rows = models.StockImport.objects.filter(seen_by(visible_to)).select_related("undone_by")
+    rows = models.StockImport.objects.filter(seen_by(caller)).select_related("undone_by")
     return page_of(rows, order=["-created_at", "-id"], request=page).map(partial(fact, with_refused_rows=False))
 
 
@@ -166,16 +167,16 @@ def clear_imports(*, now: datetime) -> int:
 
 def refused_rows(import_id: UUID, *, limit: int) -> list[RefusedRow]:
     """Return the first `limit` refused rows of an import, in the file's order. Raises ImportNotFound."""
-    return _first_refused(row_of(import_id), limit)
+    return _first_refused(row_of(import_id, SYSTEM), limit)
 
 
-def refused_sheet(import_id: UUID, *, visible_to: int | None = None) -> tuple[list[str], Iterator[list[str]]]:
+def refused_sheet(import_id: UUID, *, caller: Caller) -> tuple[list[str], Iterator[list[str]]]:
     """Return the columns and the refused rows of an import as a table of the file's own layout, to be mended.
 
     Its column `error` says of each what would be right; a file that is loaded may have it. The rows are read as they
     are asked for. With `visible_to`, of one that this user may see. Raises ImportNotFound.
     """
-    document = row_of(import_id, visible_to)
+    document = row_of(import_id, caller)
     return _layout(document).mendable(_refused(document))
 
 
@@ -199,23 +200,23 @@ def _layout(document: models.StockImport) -> Layout:
     return Layout(document.understood_as, document.columns, document.places)
 
 
-def seen_by(user_id: int | None) -> Q:
-    """Return which imports somebody may see: who works in some warehouses only, those that they loaded themselves and
+def seen_by(caller: Caller) -> Q:
+    """Return which imports a caller may see: who works in some warehouses only, those that they loaded themselves and
     that say nothing of other warehouses, where they may have worked then."""
-    scope = scope_of(user_id)
-    if scope is None:
+    scope = scope_of(caller)
+    if scope.everywhere:
         return Q()
-    elsewhere = list(stock_models.Warehouse.objects.exclude(pk__in=scope).values_list("code", flat=True))
-    return Q(actor_id=user_id) & ~Q(by_warehouse__has_any_keys=elsewhere)
+    elsewhere = list(stock_models.Warehouse.objects.exclude(pk__in=scope.places).values_list("code", flat=True))
+    return Q(actor_id=caller.actor_id) & ~Q(by_warehouse__has_any_keys=elsewhere)
 
 
-def locked(import_id: UUID, actor_id: int | None = None) -> models.StockImport:
-    rows = models.StockImport.objects.select_for_update(no_key=True).filter(seen_by(actor_id))
+def locked(import_id: UUID, caller: Caller) -> models.StockImport:
+    rows = models.StockImport.objects.select_for_update(no_key=True).filter(seen_by(caller))
     return _found(rows.filter(pk=import_id).first(), import_id)
 
 
-def row_of(import_id: UUID, visible_to: int | None = None) -> models.StockImport:
-    rows = models.StockImport.objects.filter(seen_by(visible_to)).select_related("undone_by")
+def row_of(import_id: UUID, caller: Caller) -> models.StockImport:
+    rows = models.StockImport.objects.filter(seen_by(caller)).select_related("undone_by")
     return _found(rows.filter(pk=import_id).first(), import_id)
 
 

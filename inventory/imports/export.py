@@ -11,6 +11,7 @@ from inventory.stock import models as stock_models
 from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN
 from inventory.stock.scopes import scope_of, within
 from inventory.stock.warehouses import WarehouseNotFound
+from shop.toolkit.callers import Caller
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.search import every_word
 from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
@@ -36,7 +37,7 @@ def export_stock(
     warehouse: str | None = None,
     low_stock: bool | None = None,
     search: str = "",
-    visible_to: int | None = None,
+    caller: Caller,
 ) -> int:
     """Write the stock rows to a file, all as of one moment, and return how many; memory stays constant.
 
@@ -48,7 +49,7 @@ def export_stock(
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'")
-        scope = scope_of(visible_to)
+        scope = scope_of(caller)
         known = stock_models.Warehouse.objects.filter(within(scope, "id"))
         if warehouse is not None and not known.filter(code=warehouse).exists():
             raise WarehouseNotFound([warehouse])

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from inventory.imports import documents, export, staging, steps
 from inventory.imports.shapes import ExportQuery, ImportShape, UploadShape
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_id, staff_with
+from shop.toolkit.permissions import caller_of, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape, PageQuery
 from shop.toolkit.sheets import fingerprint, write_sheet
@@ -30,9 +30,7 @@ class ImportListView(ApiView):
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(ImportShape)))
     def get(self, request: Request) -> HttpResponse:
         """List stock imports, newest first."""
-        return self.page(
-            documents.list_imports(page=self.parameters["page"], visible_to=caller_id(request)), ImportShape
-        )
+        return self.page(documents.list_imports(page=self.parameters["page"], caller=caller_of(request)), ImportShape)
 
     @extend_schema(
         request={"multipart/form-data": UploadShape},
@@ -53,7 +51,7 @@ class ImportListView(ApiView):
             import_id=new_id(),
             path=Path(file.temporary_file_path()),
             limits=staging.FileLimits.of_upload(settings.MAX_UPLOAD_BYTES),
-            actor_id=caller_id(request),
+            caller=caller_of(request),
         )
         return self.command(
             load, shape=ImportShape, status=_created, may_see=lambda kept: see_import(request, kept.get("id"))
@@ -71,7 +69,7 @@ class ImportListView(ApiView):
 def see_import(request: Request, import_id: UUID | str | None) -> None:
     """Refuse a caller who does not see this import; None names none. Raises ImportNotFound."""
     if import_id is not None:
-        documents.get_import(UUID(str(import_id)), visible_to=caller_id(request))
+        documents.get_import(UUID(str(import_id)), caller=caller_of(request))
 
 
 def _created(document: documents.StockImport) -> int:
@@ -84,7 +82,7 @@ class ImportView(ApiView):
     @extend_schema(responses=answers(200, ImportShape))
     def get(self, request: Request, import_id: UUID) -> HttpResponse:
         """Get a stock import: how far it is, what it did, its first errors."""
-        return self.answer(documents.get_import(import_id, visible_to=caller_id(request)), ImportShape)
+        return self.answer(documents.get_import(import_id, caller=caller_of(request)), ImportShape)
 
 
 class ImportErrorsView(ApiView):
@@ -94,7 +92,7 @@ class ImportErrorsView(ApiView):
     @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR))
     def get(self, request: Request, import_id: UUID) -> Download:
         """Get the refused rows as CSV in the file's own layout, with what would be right, to be mended and loaded."""
-        columns, rows = documents.refused_sheet(import_id, visible_to=caller_id(request))
+        columns, rows = documents.refused_sheet(import_id, caller=caller_of(request))
         return Download(f"{import_id}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
 
 
@@ -108,7 +106,7 @@ class ImportUndoView(ApiView):
         Rows whose units were sold or promised since are refused, one by one.
         """
         self.body(EmptyShape)
-        undo = partial(steps.undo_at_once, import_id, undo_id=new_id(), actor_id=caller_id(request))
+        undo = partial(steps.undo_at_once, import_id, undo_id=new_id(), caller=caller_of(request))
         return self.command(
             undo,
             shape=ImportShape,
@@ -127,7 +125,7 @@ class StockCsvView(ApiView):
     )
     def get(self, request: Request) -> Download:
         """Export the stock as CSV; with its quantities edited, it is a file to import."""
-        write = partial(export.export_stock, kind="csv", **self.parameters, visible_to=caller_id(request))
+        write = partial(export.export_stock, kind="csv", **self.parameters, caller=caller_of(request))
         return Download("stock", "csv", write)
 
 
@@ -145,5 +143,5 @@ class StockXlsxView(ApiView):
     )  # fmt: skip
     def get(self, request: Request) -> Download:
         """Export the stock as a workbook; with its quantities edited, it is a file to import."""
-        write = partial(export.export_stock, kind="xlsx", **self.parameters, visible_to=caller_id(request))
+        write = partial(export.export_stock, kind="xlsx", **self.parameters, caller=caller_of(request))
         return Download("stock", "xlsx", write)

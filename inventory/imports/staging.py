@@ -18,6 +18,7 @@ from inventory.stock.limits import MAX_NOTE
 from inventory.stock.scopes import Scope, scope_of, within
 from inventory.stock.warehouses import WarehouseNotFound
 from shop.toolkit import sheets, transactions
+from shop.toolkit.callers import Caller
 from shop.toolkit.skus import sku_key
 
 STAGED_AT_ONCE, CHARACTERS_AT_ONCE = 5000, 4 << 20
@@ -74,7 +75,7 @@ def stage_import(
     import_id: UUID,
     path: Path,
     limits: FileLimits,
-    actor_id: int | None,
+    caller: Caller,
     on_rows: OnRows = _no_rows,
 ) -> StockImport:
     """Read a file into a new import that is still to be applied, all rows or none; memory stays constant.
@@ -88,12 +89,12 @@ def stage_import(
     sql_staging.take_time()
     file_hash = sheets.fingerprint(path)
     if not request.dry_run:
-        refuse_twin(file_hash, again=request.again, actor_id=actor_id)
+        refuse_twin(file_hash, again=request.again, caller=caller)
     with sheets.open_sheet(path, max_bytes=limits.max_bytes, max_lines=limits.max_lines) as sheet:
         layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
-        warehouses = _Warehouses(scope_of(actor_id))
+        warehouses = _Warehouses(scope_of(caller))
         default = warehouses.default(request.warehouse, layout)
-        document = _document(request, import_id, layout, sheet, file_hash, actor_id)
+        document = _document(request, import_id, layout, sheet, file_hash, caller)
         save_loaded(document)
         found = read_rows(sheet, layout, mode=request.mode, find_warehouse=warehouses.find, default_warehouse=default)
         _stage(document, found, on_rows)
@@ -146,14 +147,14 @@ class _Warehouses:
         return self._active[0]
 
 
-def refuse_twin(file_hash: str, *, again: bool, actor_id: int | None) -> None:
+def refuse_twin(file_hash: str, *, again: bool, caller: Caller) -> None:
     """Refuse a file that is in the books or on its way there as far as the actor may see, unless it is meant.
 
     Raises AlreadyImported.
     """
     if again:
         return
-    seen = models.StockImport.objects.filter(seen_by(actor_id))
+    seen = models.StockImport.objects.filter(seen_by(caller))
     twins = seen.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
     if twin := twins.filter(status__in=LOADED).order_by("created_at").first():
         raise AlreadyImported(twin.pk, twin.status)
@@ -165,7 +166,7 @@ def _document(
     layout: sheets.Layout,
     sheet: sheets.Sheet,
     file_hash: str,
-    actor_id: int | None,
+    caller: Caller,
 ) -> models.StockImport:
     return models.StockImport(
         pk=import_id,
@@ -181,7 +182,7 @@ def _document(
         columns=layout.columns,
         places=dict(layout.places),
         note=request.note,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
     )
 
 

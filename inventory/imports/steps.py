@@ -21,6 +21,7 @@ from inventory.stock import sql_claims
 from inventory.stock.claims import expire
 from inventory.stock.limits import MAX_LEVEL
 from shop.toolkit import jobs, transactions
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.ids import new_id
 
 # A chunk's stock rows are locked until it is written: a buyer waits for so many rows at most. docs/performance.md
@@ -37,13 +38,13 @@ OnStep = Callable[[StockImport], None]
 
 @transaction.atomic(savepoint=False)
 def load_import(
-    request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, actor_id: int | None
+    request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, caller: Caller
 ) -> StockImport:
     """Stage a file, and finish it at once when it is one chunk, dry run or not; else a worker will.
 
     Shapes and refusals are those of `stage_import`.
     """
-    document = stage_import(request, import_id=import_id, path=path, limits=limits, actor_id=actor_id)
+    document = stage_import(request, import_id=import_id, path=path, limits=limits, caller=caller)
     return _finish_if_small(document)
 
 
@@ -66,7 +67,7 @@ def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
     A step that meets a lock is tried again for PATIENCE_SECONDS, and `on_step` told that nothing has changed. Whatever
     ends this half-way, calling it again goes on from there. Raises ImportNotFound, and database errors.
     """
-    document = get_import(import_id)
+    document = get_import(import_id, caller=SYSTEM)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not document.is_finished:
         try:
@@ -83,7 +84,7 @@ def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
 @transaction.atomic(savepoint=False)
 def advance_import(import_id: UUID) -> StockImport:
     """Take the next step of an unfinished import; of a finished one there is none. Raises ImportNotFound."""
-    document = locked(import_id)
+    document = locked(import_id, SYSTEM)
     if document.status == ImportStatus.STAGED:
         _check(document)
     elif document.status == ImportStatus.APPLYING:
@@ -95,15 +96,15 @@ def advance_import(import_id: UUID) -> StockImport:
 
 
 @transaction.atomic(savepoint=False)
-def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
+def approve_import(import_id: UUID, *, caller: Caller) -> StockImport:
     """Have a dry run that was made for review applied; it is checked again first, and finished like any other.
 
     Raises ImportNotFound, NotApprovable when it is not one that waits for this, AlreadyImported.
     """
-    document = locked(import_id, actor_id)
+    document = locked(import_id, caller)
     if not (document.status == ImportStatus.CHECKED and document.is_reviewed):
         raise NotApprovable(document.status)
-    refuse_twin(document.file_hash, again=document.again, actor_id=actor_id)
+    refuse_twin(document.file_hash, again=document.again, caller=caller)
     document.status, document.is_dry_run, document.finished_at = ImportStatus.STAGED, False, None
     document.new = document.changed = document.unchanged = document.refused = 0
     document.by_warehouse, document.largest = {}, []
@@ -115,23 +116,23 @@ def approve_import(import_id: UUID, *, actor_id: int | None) -> StockImport:
 
 
 @transaction.atomic(savepoint=False)
-def approve_at_once(import_id: UUID, *, actor_id: int | None) -> StockImport:
+def approve_at_once(import_id: UUID, *, caller: Caller) -> StockImport:
     """Do the same, and finish it when it is one chunk; else a worker will."""
-    return _finish_if_small(approve_import(import_id, actor_id=actor_id))
+    return _finish_if_small(approve_import(import_id, caller=caller))
 
 
 @transaction.atomic(savepoint=False)
-def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> StockImport:
+def undo_import(import_id: UUID, *, undo_id: UUID, caller: Caller) -> StockImport:
     """Begin to take back what an import did, by one compensating import; rows are refused where units are gone since.
 
     It is advanced like any other. Undoing once more gives the rows that were refused another try. Raises
     ImportNotFound, NotUndoable unless the import was applied.
     """
-    document = locked(import_id, actor_id)
+    document = locked(import_id, caller)
     if document.undoes_id is not None:
         raise NotUndoable(document.status, is_undo=True)
     if document.status == ImportStatus.APPLIED:
-        _begin_undo(document, undo_id, actor_id, ImportStatus.UNDOING)
+        _begin_undo(document, undo_id, caller.actor_id, ImportStatus.UNDOING)
     elif document.status in (ImportStatus.UNDONE, ImportStatus.ABORTED) and document.undone_by.refused:
         _retry_undo(document)
     elif document.status not in (ImportStatus.UNDOING, ImportStatus.UNDONE):
@@ -140,10 +141,10 @@ def undo_import(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> Stoc
 
 
 @transaction.atomic(savepoint=False)
-def undo_at_once(import_id: UUID, *, undo_id: UUID, actor_id: int | None) -> StockImport:
+def undo_at_once(import_id: UUID, *, undo_id: UUID, caller: Caller) -> StockImport:
     """Do the same, and finish it when it is one chunk; else a worker will."""
-    document = undo_import(import_id, undo_id=undo_id, actor_id=actor_id)
-    if document.undone_by and get_import(document.undone_by).rows <= CHUNK_ROWS:
+    document = undo_import(import_id, undo_id=undo_id, caller=caller)
+    if document.undone_by and get_import(document.undone_by, caller=SYSTEM).rows <= CHUNK_ROWS:
         while not document.is_finished:
             document = advance_import(import_id)
     else:
@@ -178,7 +179,7 @@ def _apply_chunk(document: models.StockImport) -> None:
     # A hold past its deadline never keeps units from anybody. It is locked before its stock rows, like everywhere.
     if overdue := sql_claims.lock_overdue(sql.chunk_products(document.pk, chunk)):
         sql.lock_chunk(document.pk, chunk, claimed_by=overdue)
-        expire(overdue)
+        expire(overdue, caller=SYSTEM)
     # Locked afresh each time: between two calls somebody may have made a row that was not there.
     while sql.lock_chunk(document.pk, chunk):
         figures, refused = sql.merge_chunk(

@@ -15,6 +15,7 @@ from inventory.insights import sql
 from inventory.insights.sql import Mover, Places
 from inventory.stock import models as stock_models
 from inventory.stock.scopes import scope_of, within
+from shop.toolkit.callers import Caller
 
 DAYS, LISTED = 30, 10
 OUTCOMES = ("new", "changed", "unchanged", "refused")
@@ -51,10 +52,10 @@ class Sales:
     soon_out: list[Mover]
 
 
-def stock_health(*, visible_to: int | None = None) -> Health:
+def stock_health(*, caller: Caller) -> Health:
     """Return what of the stock needs somebody; with `visible_to`, in the warehouses of that user's scope."""
-    low, out, overdue = sql.health(_places(visible_to))
-    begun = imports_models.StockImport.objects.filter(seen_by(visible_to), status__in=UNFINISHED)
+    low, out, overdue = sql.health(_places(caller))
+    begun = imports_models.StockImport.objects.filter(seen_by(caller), status__in=UNFINISHED)
     stale = begun.filter(created_at__lt=timezone.now() - STALE).count()
     return Health(low, out, overdue, stale)
 
@@ -73,18 +74,18 @@ def skus(product_ids: Collection[int]) -> dict[int, str]:
     return dict(stock_models.Item.objects.filter(pk__in=product_ids).values_list("product_id", "sku"))
 
 
-def sales(*, visible_to: int | None = None) -> Sales:
+def sales(*, caller: Caller) -> Sales:
     """Return what was sold by the ledger: what was shipped, whether from an order or by hand.
 
     With `visible_to`, from the warehouses of that user's scope.
     """
-    at = _places(visible_to)
+    at = _places(caller)
     by_day = [(day.isoformat(), units) for day, units in sql.sold_by_day(DAYS, at, zone=settings.TIME_ZONE)]
     top, soon_out = sql.movers(DAYS, at, limit=LISTED)
     return Sales(by_day, top, soon_out)
 
 
-def _places(user_id: int | None) -> Places:
-    scope = scope_of(user_id)
+def _places(caller: Caller) -> Places:
+    scope = scope_of(caller)
     rows = stock_models.Warehouse.objects.filter(within(scope, "id")).values_list("id", "is_active")
-    return Places(scope is None, [pk for pk, _ in rows], [pk for pk, is_active in rows if is_active])
+    return Places(scope.everywhere, [pk for pk, _ in rows], [pk for pk, is_active in rows if is_active])

@@ -9,13 +9,14 @@ from django.core.management.base import CommandError
 from django.db import Error
 
 from inventory.imports import documents, steps
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.commands import FileCommand
 from shop.toolkit.progress import Progress, progress
 
 
 def finish(import_id: UUID) -> documents.StockImport:
     """Take all steps of an import that is left, with progress on stderr. Raises CommandError when it was cut off."""
-    total = documents.get_import(import_id).rows
+    total = documents.get_import(import_id, caller=SYSTEM).rows
     try:
         with progress("Applying", total=total, stream=sys.stderr) as show:
             return steps.finish_import(import_id, on_step=partial(_show, show))
@@ -48,5 +49,5 @@ def report(command: FileCommand, document: documents.StockImport, errors_path: P
         difference = f"{change.before} -> {change.after} ({change.after - change.before:+})"
         say(f"  line {change.line}: {change.sku} in {change.warehouse} {difference}")
     if document.refused:
-        table = documents.refused_sheet(document.id)
+        table = documents.refused_sheet(document.id, caller=SYSTEM)
         command.keep_refused(errors_path, document.refused, document.refused_rows, table)

@@ -16,6 +16,7 @@ from inventory.stock import scopes
 from inventory.stock.limits import MAX_NOTE
 from inventory.stock.vocabulary import State
 from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button, link
+from shop.toolkit.permissions import caller_of, user_of
 
 
 class EndHoldForm(forms.Form):
@@ -34,10 +35,10 @@ class EndHoldPage(ServicePage):
 
     @classmethod
     def leads_on(cls, row: models.Reservation, user: Any) -> bool:
-        return row.state == State.HELD and listing.is_within_scope(row.pk, user_id=user.pk)
+        return row.state == State.HELD and listing.is_within_scope(row.pk, caller=user_of(user))
 
     def act(self, given: dict[str, Any]) -> str:
-        expiry.end_hold(self.row.pk, reason=given["reason"], actor_id=self.actor_id)
+        expiry.end_hold(self.row.pk, reason=given["reason"], caller=self.caller)
         return f"Released what {self.row.reference} held: {given['reason']}."
 
 
@@ -67,10 +68,10 @@ class ReservationAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Reservation]:
         rows: QuerySet[models.Reservation] = super().get_queryset(request)
-        return rows.filter(claims_within(scopes.scope_of(request.user.pk)))
+        return rows.filter(claims_within(scopes.scope_of(caller_of(request))))
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        lines = listing.get_reservation(row.pk, visible_to=request.user.pk).lines
+        lines = listing.get_reservation(row.pk, caller=caller_of(request)).lines
         items = stock_models.Item.objects.in_bulk([line.product_id for line in lines])
         return {
             "lines_title": "What it claims",

@@ -12,6 +12,7 @@ from inventory.stock.items import ItemNotFound
 from inventory.stock.levels import StockRow
 from inventory.stock.scopes import in_scope, scope_of
 from shop.toolkit import replicas
+from shop.toolkit.callers import Caller
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def check_one(demand: Demand) -> Availability:
     return availability
 
 
-def preview(demand: Sequence[Demand], *, visible_to: int | None = None) -> Preview:
+def preview(demand: Sequence[Demand], *, caller: Caller) -> Preview:
     """Tell what a reserve would do just now, by the same plan, and write nothing.
 
     The products that are not short are allocated as they would be without the short ones. With `visible_to`, out of
@@ -84,7 +85,7 @@ def preview(demand: Sequence[Demand], *, visible_to: int | None = None) -> Previ
     by_product = stock_sql.read_stock(wanted)
     if missing := set(wanted) - set(by_product):
         raise ItemNotFound(missing)
-    rows = in_scope([row for found in by_product.values() for row in found], scope_of(visible_to))
+    rows = in_scope([row for found in by_product.values() for row in found], scope_of(caller))
     plan = _plan_as_reserve_does(wanted, rows)
     codes = {row.warehouse_id: row.warehouse for row in rows}
     return Preview(

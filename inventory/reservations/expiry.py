@@ -9,6 +9,7 @@ from inventory.reservations.holds import InvalidTransition
 from inventory.reservations.listing import ReservationNotFound, is_within_scope
 from inventory.stock.claims import expire
 from inventory.stock.vocabulary import State
+from shop.toolkit.callers import SYSTEM, Caller
 
 
 @transaction.atomic(savepoint=False)
@@ -18,20 +19,20 @@ def expire_due(*, limit: int) -> int:
     Any number of these may run at once: each hold is expired by one of them.
     """
     due = sql.lock_due(limit)
-    expire(due)
+    expire(due, caller=SYSTEM)
     return len(due)
 
 
 @transaction.atomic(savepoint=False)
-def end_hold(reservation_id: UUID, *, reason: str, actor_id: int) -> None:
+def end_hold(reservation_id: UUID, *, reason: str, caller: Caller) -> None:
     """End a hold before its deadline, whoever owns it: its units are free at once, and its owner finds it expired.
 
     `reason` stands in the ledger, with the actor. Raises ReservationNotFound, also for one with lines outside the
     actor's scope, and InvalidTransition when it is no longer held.
     """
     found = sql.lock_reservation(reservation_id)
-    if found is None or not is_within_scope(reservation_id, user_id=actor_id):
+    if found is None or not is_within_scope(reservation_id, caller=caller):
         raise ReservationNotFound(reservation_id)
     if found.state != State.HELD:
         raise InvalidTransition(found.state)
-    expire({reservation_id: found.reference}, note=reason, actor_id=actor_id)
+    expire({reservation_id: found.reference}, note=reason, caller=caller)

@@ -18,6 +18,7 @@ from inventory.stock.limits import MAX_LEVEL
 from inventory.stock.sql import Change, Line
 from inventory.stock.sql_claims import ClaimedLine
 from inventory.stock.vocabulary import Kind, Reason
+from shop.toolkit.callers import SYSTEM, Caller
 
 
 @transaction.atomic(savepoint=False)
@@ -26,8 +27,7 @@ def fulfill(
     *,
     owner: str,
     items: Sequence[Demand] | None = None,
-    actor_id: int | None,
-    visible_to: int | None = None,
+    caller: Caller,
     out_of_turn: bool = False,
 ) -> Reservation:
     """Ship units of a confirmed reservation from the warehouses it names: those of `items`, or all that are open.
@@ -37,7 +37,7 @@ def fulfill(
     InsufficientStock where fewer units are on hand and not unavailable than would be shipped (promised on backorder and
     not arrived, or damaged since), StockPromised naming the older promises in the way.
     """
-    state, reference, *_ = locked(reservation_id, owner, visible_to)
+    state, reference, *_ = locked(reservation_id, owner, caller)
     if state != CONFIRMED:
         raise InvalidTransition(state)
     lines = sql_claims.lock_lines([reservation_id])
@@ -59,20 +59,20 @@ def fulfill(
         ],
         kind=Kind.SHIP,
         reason=Reason.SALE,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
     )
-    return get_reservation(reservation_id)
+    return get_reservation(reservation_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
 def take_back(
-    reservation_id: UUID, *, owner: str, items: Sequence[Demand], resalable: bool, note: str, actor_id: int | None
+    reservation_id: UUID, *, owner: str, items: Sequence[Demand], resalable: bool, note: str, caller: Caller
 ) -> Reservation:
     """Put shipped units back where they came from, for sale or as unavailable; never more than were shipped.
 
     Raises ReservationNotFound, NotTheOwner, ExceedsOpen, LevelOutOfRange.
     """
-    state, reference, *_ = locked(reservation_id, owner)
+    state, reference, *_ = locked(reservation_id, owner, SYSTEM)
     lines = sql_claims.lock_lines([reservation_id])
     shipped = [Line(line.product_id, line.warehouse_id, line.fulfilled - line.returned) for line in lines]
     parts = parts_of(state, shipped, items)
@@ -94,9 +94,9 @@ def take_back(
         kind=Kind.RETURN,
         reason=Reason.RETURN,
         note=note,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
     )
-    return get_reservation(reservation_id)
+    return get_reservation(reservation_id, caller=SYSTEM)
 
 
 def _refuse_absent(lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:

@@ -28,6 +28,7 @@ from inventory.stock.sql import Change, Line
 from inventory.stock.sql_claims import ClaimedLine
 from inventory.stock.vocabulary import Kind, State
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.refusals import Refusal
 
@@ -95,8 +96,7 @@ def reserve(
     reference: str,
     demand: Sequence[Demand],
     ttl: timedelta,
-    actor_id: int | None,
-    visible_to: int | None = None,
+    caller: Caller,
 ) -> Reservation:
     """Hold every line for `ttl`, or none, in two statements whatever the number of lines.
 
@@ -110,14 +110,14 @@ def reserve(
     transactions.assert_repeatable("inventory.reserve")
     wanted = summed(demand)
     with metrics.LOCK_SECONDS.time():
-        rows = in_scope(stock_sql.lock_stock(wanted), scope_of(visible_to))
+        rows = in_scope(stock_sql.lock_stock(wanted), scope_of(caller))
     plan = allocate(wanted, rows)
     if plan.shortages:
         _refuse_unknown(set(wanted) - {row.product_id for row in rows})
         _refuse(plan.shortages)
     try:
         created_at, expires_at = sql.reserve(
-            reservation_id, owner=owner, reference=reference, actor_id=actor_id, ttl=ttl, lines=plan.lines
+            reservation_id, owner=owner, reference=reference, actor_id=caller.actor_id, ttl=ttl, lines=plan.lines
         )
     except IntegrityError as error:
         if transactions.violated_constraint(error) == "inventory_reservation_open_once":
@@ -147,8 +147,7 @@ def reserve_on_sale(
     reference: str,
     demand: Sequence[Demand],
     ttl: timedelta,
-    actor_id: int | None,
-    visible_to: int | None,
+    caller: Caller,
 ) -> Reservation:
     """Hold as `reserve` does, for a caller who has not asked the catalogue whether the products are on sale.
 
@@ -164,8 +163,7 @@ def reserve_on_sale(
         reference=reference,
         demand=demand,
         ttl=ttl,
-        actor_id=actor_id,
-        visible_to=visible_to,
+        caller=caller,
     )
 
 
@@ -177,33 +175,33 @@ def extend(
     ttl: timedelta | None,
     usual: timedelta,
     max_age: timedelta,
-    visible_to: int | None = None,
+    caller: Caller,
 ) -> Reservation:
     """Put the deadline of a hold off to `ttl` from now; without one to `usual`, as far as `max_age` lets it.
 
     Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it would
     become older than `max_age`.
     """
-    state = locked(reservation_id, owner, visible_to).state
+    state = locked(reservation_id, owner, caller).state
     if state != HELD:
         raise InvalidTransition(state)
     left = sql.time_left(reservation_id, max_age=max_age)
     if left <= timedelta(0) or (ttl is not None and ttl > left):
         raise HoldLimitReached(int(left.total_seconds()))
     sql.extend_reservation(reservation_id, ttl=usual if ttl is None else ttl, max_age=max_age)
-    return get_reservation(reservation_id)
+    return get_reservation(reservation_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
-def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None, visible_to: int | None = None) -> Reservation:
+def confirm(reservation_id: UUID, *, owner: str, caller: Caller) -> Reservation:
     """Turn a hold into a commitment: its units are promised without a deadline.
 
     A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless, also when its units are
     shipped by now. Raises ReservationNotFound, NotTheOwner, InvalidTransition.
     """
-    state, reference, *_ = locked(reservation_id, owner, visible_to)
+    state, reference, *_ = locked(reservation_id, owner, caller)
     if state in (CONFIRMED, FULFILLED):
-        return get_reservation(reservation_id)
+        return get_reservation(reservation_id, caller=SYSTEM)
     if state != HELD:
         raise InvalidTransition(state)
     # The stock rows before the state: who reserves for this reference meanwhile holds them, and waits for the state.
@@ -216,9 +214,9 @@ def confirm(reservation_id: UUID, *, owner: str, actor_id: int | None, visible_t
             for line in lines
         ],
         kind=Kind.COMMIT,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
     )
-    return get_reservation(reservation_id)
+    return get_reservation(reservation_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
@@ -227,16 +225,15 @@ def release(
     *,
     owner: str,
     items: Sequence[Demand] | None = None,
-    actor_id: int | None,
-    visible_to: int | None = None,
+    caller: Caller,
 ) -> Reservation:
     """Give up units that a held or confirmed reservation claims: those of `items`, or all that are open.
 
     Repeating a whole release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
     """
-    state, reference, *_ = locked(reservation_id, owner, visible_to)
+    state, reference, *_ = locked(reservation_id, owner, caller)
     if state == RELEASED and items is None:
-        return get_reservation(reservation_id)
+        return get_reservation(reservation_id, caller=SYSTEM)
     if state not in (HELD, CONFIRMED):
         raise InvalidTransition(state)
     lines = sql_claims.lock_lines([reservation_id])
@@ -244,9 +241,9 @@ def release(
     if take_out(reservation_id, lines, parts, column="released"):
         count_at_commit(metrics.RELEASED)
     stock_sql.post_movements(
-        [given_back(part, state, reference) for part in parts], kind=Kind.RELEASE, actor_id=actor_id
+        [given_back(part, state, reference) for part in parts], kind=Kind.RELEASE, actor_id=caller.actor_id
     )
-    return get_reservation(reservation_id)
+    return get_reservation(reservation_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
@@ -255,7 +252,7 @@ def lock_hold(reservation_id: UUID, *, owner: str) -> Hold:
 
     Raises ReservationNotFound, NotTheOwner.
     """
-    found = locked(reservation_id, owner)
+    found = locked(reservation_id, owner, SYSTEM)
     return Hold(found.state, found.late_by)
 
 
@@ -279,10 +276,10 @@ def _refuse_unknown(product_ids: Collection[int]) -> None:
         raise ItemNotFound(unknown)
 
 
-def locked(reservation_id: UUID, owner: str, visible_to: int | None = None) -> LockedReservation:
+def locked(reservation_id: UUID, owner: str, caller: Caller) -> LockedReservation:
     """Lock a reservation; one that reaches out of the scope of `visible_to` does not exist."""
     found = sql.lock_reservation(reservation_id)
-    if found is None or not is_within_scope(reservation_id, user_id=visible_to):
+    if found is None or not is_within_scope(reservation_id, caller=caller):
         raise ReservationNotFound(reservation_id)
     if found.owner != owner:
         raise NotTheOwner(found.owner)

@@ -28,7 +28,7 @@ from inventory.stock import allocation
 from inventory.stock.http import demand, see_shortages, see_warehouses
 from inventory.stock.shapes import DemandedShape
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_id, require, staff_with
+from shop.toolkit.permissions import caller_of, require, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import EmptyShape
 from shop.toolkit.views import ApiView
@@ -71,7 +71,7 @@ class PreviewView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Show how a demand would be split over the warehouses, and what is short. Writes nothing."""
         asked = demand(self.body(PreviewRequestShape))
-        return self.answer(availability.preview(asked, visible_to=caller_id(request)), PreviewShape)
+        return self.answer(availability.preview(asked, caller=caller_of(request)), PreviewShape)
 
 
 OWNER = "api"  # of the reservations that these endpoints make, and the only ones that they change
@@ -84,7 +84,7 @@ class ReservationListView(ApiView):
     @extend_schema(parameters=[ReservationListQuery], responses=answers(200, paged(ReservationShape)))
     def get(self, request: Request) -> HttpResponse:
         """List reservations, newest first."""
-        return self.page(listing.list_reservations(**self.parameters, visible_to=caller_id(request)), ReservationShape)
+        return self.page(listing.list_reservations(**self.parameters, caller=caller_of(request)), ReservationShape)
 
     @extend_schema(
         request=NewReservationShape,
@@ -102,8 +102,7 @@ class ReservationListView(ApiView):
                 reference=given["reference"],
                 demand=demand(given),
                 ttl=timedelta(seconds=given.get("ttl_seconds", settings.RESERVATION_TTL_SECONDS)),
-                actor_id=caller_id(request),
-                visible_to=caller_id(request),
+                caller=caller_of(request),
             ),
             shape=ReservationShape,
             status=201,
@@ -117,7 +116,7 @@ class ReservationView(ApiView):
     @extend_schema(responses=answers(200, ReservationShape, "reservation_not_found"))
     def get(self, request: Request, reservation_id: UUID) -> HttpResponse:
         """Show one reservation."""
-        found = listing.get_reservation(reservation_id, visible_to=caller_id(request))
+        found = listing.get_reservation(reservation_id, caller=caller_of(request))
         return self.answer(found, ReservationShape)
 
 
@@ -151,9 +150,7 @@ class ReservationConfirmView(_StepView):
         """Promise what is held, without a deadline."""
         self.body(EmptyShape)
         return self.step(
-            lambda: holds.confirm(
-                reservation_id, owner=OWNER, actor_id=caller_id(request), visible_to=caller_id(request)
-            ),
+            lambda: holds.confirm(reservation_id, owner=OWNER, caller=caller_of(request)),
             reservation_id,
         )
 
@@ -184,8 +181,7 @@ class ReservationFulfillView(_StepView):
                 reservation_id,
                 owner=OWNER,
                 items=items,
-                actor_id=caller_id(request),
-                visible_to=caller_id(request),
+                caller=caller_of(request),
                 out_of_turn=given["out_of_turn"],
             ),
             reservation_id,
@@ -209,9 +205,7 @@ class ReservationReleaseView(_StepView):
         given = self.body(PartShape)
         items = demand(given) if "items" in given else None
         return self.step(
-            lambda: holds.release(
-                reservation_id, owner=OWNER, items=items, actor_id=caller_id(request), visible_to=caller_id(request)
-            ),
+            lambda: holds.release(reservation_id, owner=OWNER, items=items, caller=caller_of(request)),
             reservation_id,
         )
 
@@ -240,7 +234,7 @@ class ReservationExtendView(_StepView):
                 ttl=ttl,
                 usual=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
                 max_age=timedelta(seconds=settings.RESERVATION_MAX_AGE_SECONDS),
-                visible_to=caller_id(request),
+                caller=caller_of(request),
             ),
             reservation_id,
         )
@@ -252,6 +246,6 @@ def see_lines(request: Request, kept: dict[str, Any], reservation_id: UUID | Non
     Raises ReservationNotFound, WarehouseNotFound, PermissionDenied.
     """
     if reservation_id is not None:
-        listing.get_reservation(reservation_id, visible_to=caller_id(request))
+        listing.get_reservation(reservation_id, caller=caller_of(request))
     see_shortages(request, kept)
     see_warehouses(request, [line["warehouse"] for line in kept.get("lines", [])])

@@ -10,6 +10,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 from inventory.reservations import models, sql
 from inventory.stock.scopes import Scope, codes_in_scope, scope_of, within
 from inventory.stock.vocabulary import State
+from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 
@@ -54,19 +55,19 @@ class ReservationNotFound(Refusal):
         super().__init__(f"There is no reservation {reservation_id}.")
 
 
-def get_reservation(reservation_id: UUID, *, visible_to: int | None = None) -> Reservation:
+def get_reservation(reservation_id: UUID, *, caller: Caller) -> Reservation:
     """Return one reservation; with `visible_to`, its lines in the warehouses of that user's scope.
 
     Raises ReservationNotFound, also for one without a line there.
     """
-    found = reservations([reservation_id], visible_to=visible_to)
+    found = reservations([reservation_id], caller=caller)
     if not found:
         raise ReservationNotFound(reservation_id)
     return found[reservation_id]
 
 
 def list_reservations(
-    *, page: PageRequest, state: str | None = None, reference: str | None = None, visible_to: int | None = None
+    *, page: PageRequest, state: str | None = None, reference: str | None = None, caller: Caller
 ) -> Page[Reservation]:
     """Return reservations, newest first, in a constant number of statements.
 
@@ -75,10 +76,10 @@ def list_reservations(
     """
     given = {"state": state, "reference": reference}
     rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
-    rows = rows.filter(claims_within(scope_of(visible_to)))
+    rows = rows.filter(claims_within(scope_of(caller)))
     # By now one of them may be in another state than was asked for; it is shown as it is.
     found = page_of(rows.only("id"), order=["-id"], request=page, parts=_count_lines)
-    complete = reservations([row.pk for row in found.results], visible_to=visible_to)
+    complete = reservations([row.pk for row in found.results], caller=caller)
     return found.map(lambda row: complete[row.pk])
 
 
@@ -87,12 +88,13 @@ def _count_lines(rows: Sequence[models.Reservation]) -> dict[UUID, int]:
     return dict(lines.values_list("reservation_id").annotate(count=Count("product_id")))
 
 
-def reservations(reservation_ids: Collection[UUID], *, visible_to: int | None = None) -> dict[UUID, Reservation]:
+def reservations(reservation_ids: Collection[UUID], *, caller: Caller) -> dict[UUID, Reservation]:
     """Return reservations by id, in one statement; unknown ids are absent.
 
     With `visible_to`, only their lines in the warehouses of that user's scope; those without any are absent.
     """
-    codes = codes_in_scope(visible_to)
+    scope = scope_of(caller)
+    codes = None if scope.everywhere else codes_in_scope(scope)
     found: dict[UUID, Reservation] = {}
     for key, reference, state, created_at, expires_at, ended_at, *line in sql.read_reservations(reservation_ids):
         if codes is not None and line[1] not in codes:
@@ -113,13 +115,13 @@ def expired_among(reservation_ids: Collection[UUID]) -> list[UUID]:
 
 def claims_within(scope: Scope) -> Q:
     """Return the condition that reservations claim units of a scope's warehouses."""
-    if scope is None:
+    if scope.everywhere:
         return Q()
     return Q(Exists(models.ReservationLine.objects.filter(within(scope), reservation_id=OuterRef("pk"))))
 
 
-def is_within_scope(reservation_id: UUID, *, user_id: int | None) -> bool:
-    """Tell whether a reservation claims units of a user's warehouses alone."""
-    scope = scope_of(user_id)
+def is_within_scope(reservation_id: UUID, *, caller: Caller) -> bool:
+    """Tell whether a reservation claims units of a caller's warehouses alone."""
+    scope = scope_of(caller)
     lines = models.ReservationLine.objects.filter(reservation_id=reservation_id)
-    return scope is None or not lines.exclude(warehouse_id__in=scope).exists()
+    return scope.everywhere or not lines.exclude(warehouse_id__in=scope.places).exists()

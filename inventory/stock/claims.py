@@ -10,6 +10,7 @@ from inventory.stock.items import Item, get_item
 from inventory.stock.scopes import scope_of
 from inventory.stock.sql import Change, Line
 from inventory.stock.vocabulary import Kind, State
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.refusals import Refusal
 
@@ -47,12 +48,12 @@ class StockPromised(Refusal):
         super().__init__(said or "These units are promised; release or move the promises first.")
 
 
-def explain(product_id: int, *, visible_to: int | None = None) -> Explanation:
+def explain(product_id: int, *, caller: Caller) -> Explanation:
     """Tell what consumes a product's stock: its item, each hold with its deadline, each order; at most 1,000 of each.
 
     With `visible_to`, of the warehouses of that user's scope. Raises ItemNotFound.
     """
-    item = get_item(product_id, visible_to=visible_to)
+    item = get_item(product_id, caller=caller)
     stocks = models.Stock.objects.filter(
         product_id=product_id, warehouse__code__in=[at.warehouse for at in item.stocks]
     )
@@ -86,14 +87,15 @@ def promises_of(rows: Iterable[sql_claims.Consumer]) -> list[Promise]:
     ]
 
 
-def overdue_products(*, visible_to: int | None) -> list[int]:
+def overdue_products(*, caller: Caller) -> list[int]:
     """Return the products with units under holds past their deadline; with `visible_to`, in that user's scope."""
-    return sql_claims.overdue_products(scope_of(visible_to))
+    scope = scope_of(caller)
+    return sql_claims.overdue_products(everywhere=scope.everywhere, places=scope.places)
 
 
 def expire_overdue(product_ids: Collection[int]) -> None:
     """End every hold past its deadline on these products, for a reserve that has fallen short."""
-    expire(sql_claims.lock_overdue(product_ids))
+    expire(sql_claims.lock_overdue(product_ids), caller=SYSTEM)
 
 
 def expire_overdue_before(product_ids: Collection[int]) -> None:
@@ -107,10 +109,10 @@ def expire_overdue_before(product_ids: Collection[int]) -> None:
         return
     rows = models.Stock.objects.filter(product_id__in=product_ids).values_list("product_id", "warehouse_id")
     sql.lock_levels({*rows, *sql_claims.claimed_rows(overdue)})
-    expire(overdue)
+    expire(overdue, caller=SYSTEM)
 
 
-def expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None = None) -> None:
+def expire(references: dict[UUID, str], *, note: str = "", caller: Caller) -> None:
     """Expire holds that the caller has locked: their references by id."""
     if not references:
         return
@@ -126,7 +128,7 @@ def expire(references: dict[UUID, str], *, note: str = "", actor_id: int | None 
         [given_back(part, State.HELD, references[reservation_id]) for reservation_id, part in parts],
         kind=Kind.EXPIRE,
         note=note,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
     )
 
 

@@ -11,6 +11,7 @@ from inventory.stock import models, sql_history
 from inventory.stock.items import Item, ItemNotFound, Stock, is_on_sale, item_of, item_with_removed
 from inventory.stock.levels import is_low
 from inventory.stock.scopes import scope_of, within
+from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 
 HISTORY_DAYS, HISTORY_POINTS = 90, 91
@@ -41,14 +42,14 @@ class Movement:
     created_at: datetime
 
 
-def item_as_of(product_id: int, at: datetime, *, visible_to: int | None = None) -> Item:
+def item_as_of(product_id: int, at: datetime, *, caller: Caller) -> Item:
     """Return an item with the quantities that the ledger had at `at`, by one index probe for each warehouse.
 
     Warehouses without a movement by then are left out. Policy (safety stock, reorder point, backorder limit, whether a
     warehouse is active) is not in the ledger and is today's. With `visible_to`, in the warehouses of that user's scope.
     Raises ItemNotFound.
     """
-    item = item_with_removed(product_id, visible_to=visible_to)
+    item = item_with_removed(product_id, caller=caller)
     on_sale = is_on_sale(product_id)
     then = sql_history.as_of(product_id, at)
     codes = dict(models.Warehouse.objects.filter(pk__in=then).values_list("code", "id"))
@@ -80,13 +81,13 @@ class HistoryPoint:
     unavailable: int
 
 
-def stock_history(product_id: int, *, now: datetime, visible_to: int | None = None) -> list[HistoryPoint]:
+def stock_history(product_id: int, *, now: datetime, caller: Caller) -> list[HistoryPoint]:
     """Return a product's stock at HISTORY_POINTS moments until `now`, from its first movement or HISTORY_DAYS ago on.
 
     One index probe for each moment and warehouse, however long the ledger; empty without a movement. With `visible_to`,
     in the warehouses of that user's scope.
     """
-    stocks = models.Stock.objects.filter(within(scope_of(visible_to)), product_id=product_id)
+    stocks = models.Stock.objects.filter(within(scope_of(caller)), product_id=product_id)
     places = list(stocks.values_list("warehouse_id", flat=True))
     movements = models.Movement.objects.filter(product_id=product_id, warehouse_id__in=places)
     first = movements.aggregate(first=Min("created_at"))["first"]
@@ -103,7 +104,7 @@ def list_movements(
     page: PageRequest,
     warehouse: str | None = None,
     kind: str | None = None,
-    visible_to: int | None = None,
+    caller: Caller,
 ) -> Page[Movement]:
     """Return a product's ledger, newest first; with `visible_to`, that of the warehouses of that user's scope.
 
@@ -111,7 +112,7 @@ def list_movements(
     """
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
-    rows = models.Movement.objects.filter(within(scope_of(visible_to)), product_id=product_id)
+    rows = models.Movement.objects.filter(within(scope_of(caller)), product_id=product_id)
     codes = _codes()
     if warehouse is not None:
         rows = rows.filter(warehouse_id__in=[key for key, code in codes.items() if code == warehouse])
@@ -121,12 +122,12 @@ def list_movements(
     return found.map(lambda row: _movement(row, codes))
 
 
-def last_change(product_id: int, *, warehouse: str, visible_to: int | None = None) -> Movement | None:
+def last_change(product_id: int, *, warehouse: str, caller: Caller) -> Movement | None:
     """Return the newest movement that changed what is on hand of a product in a warehouse; None when there is none.
 
     With `visible_to`, only where the warehouse is in that user's scope.
     """
-    rows = models.Movement.objects.filter(within(scope_of(visible_to)), product_id=product_id)
+    rows = models.Movement.objects.filter(within(scope_of(caller)), product_id=product_id)
     places = models.Warehouse.objects.filter(code=warehouse).values("id")
     row = rows.filter(warehouse_id__in=places).exclude(on_hand_delta=0).order_by("-seq").first()
     return _movement(row, _codes()) if row else None

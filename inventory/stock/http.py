@@ -27,7 +27,7 @@ from inventory.stock.shapes import (
     WarehouseShape,
 )
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_id, staff_with
+from shop.toolkit.permissions import caller_of, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.shapes import PageQuery
 from shop.toolkit.views import ApiView
@@ -46,7 +46,7 @@ class UpdateStockView(ApiView):
         """Take units off that were sold, by allocation priority."""
         given = self.body(DemandedShape)
         return self.command(
-            lambda: {"movements": ledger.sell(**given, note="", reference="", actor_id=caller_id(request))},
+            lambda: {"movements": ledger.sell(**given, note="", reference="", caller=caller_of(request))},
             shape=PostedMovementsShape,
             may_see=lambda kept: see_sale(request, kept),
         )
@@ -59,7 +59,7 @@ class ItemListView(ApiView):
     @extend_schema(parameters=[ItemListQuery], responses=answers(200, paged(ItemShape)))
     def get(self, request: Request) -> HttpResponse:
         """List inventory items with their totals over all warehouses."""
-        return self.page(items.list_items(**self.parameters, visible_to=caller_id(request)), ItemShape)
+        return self.page(items.list_items(**self.parameters, caller=caller_of(request)), ItemShape)
 
 
 class ItemView(ApiView):
@@ -69,10 +69,10 @@ class ItemView(ApiView):
     @extend_schema(parameters=[ItemQuery], responses=answers(200, ItemDetailShape, "item_not_found"))
     def get(self, request: Request, product_id: int) -> HttpResponse:
         """Get the inventory of one product with its stock per warehouse, now or as of a past moment."""
-        viewer = caller_id(request)
+        viewer = caller_of(request)
         if at := self.parameters.get("as_of"):
-            return self.answer(history.item_as_of(product_id, at, visible_to=viewer), ItemDetailShape)
-        return self.answer(items.get_item(product_id, visible_to=viewer), ItemDetailShape)
+            return self.answer(history.item_as_of(product_id, at, caller=viewer), ItemDetailShape)
+        return self.answer(items.get_item(product_id, caller=viewer), ItemDetailShape)
 
 
 class ExplanationView(ApiView):
@@ -81,7 +81,7 @@ class ExplanationView(ApiView):
     @extend_schema(responses=answers(200, ExplanationShape, "item_not_found"))
     def get(self, request: Request, product_id: int) -> HttpResponse:
         """Explain what consumes the stock: each hold with its deadline, each order, safety stock, unavailable."""
-        return self.answer(claims.explain(product_id, visible_to=caller_id(request)), ExplanationShape)
+        return self.answer(claims.explain(product_id, caller=caller_of(request)), ExplanationShape)
 
 
 class MovementListView(ApiView):
@@ -91,7 +91,7 @@ class MovementListView(ApiView):
     @extend_schema(parameters=[MovementListQuery], responses=answers(200, paged(MovementShape), "item_not_found"))
     def get(self, request: Request, product_id: int) -> HttpResponse:
         """List the ledger of one product, newest first."""
-        found = history.list_movements(product_id, **self.parameters, visible_to=caller_id(request))
+        found = history.list_movements(product_id, **self.parameters, caller=caller_of(request))
         return self.page(found, MovementShape)
 
 
@@ -107,7 +107,7 @@ class StockView(ApiView):
         given = cast("ledger.PolicyChange", self.body(PolicyShape))
         return self.command(
             lambda: ledger.set_policy(
-                product_id=product_id, warehouse=warehouse, changes=given, actor_id=caller_id(request)
+                product_id=product_id, warehouse=warehouse, changes=given, caller=caller_of(request)
             ),
             shape=StockShape,
             may_see=lambda kept: see_warehouses(request, [warehouse]),
@@ -117,7 +117,7 @@ class StockView(ApiView):
     def delete(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
         """Remove a product that is neither there nor promised from a warehouse. Its ledger stays."""
         return self.command(
-            lambda: ledger.remove_stock(product_id=product_id, warehouse=warehouse, actor_id=caller_id(request)),
+            lambda: ledger.remove_stock(product_id=product_id, warehouse=warehouse, caller=caller_of(request)),
             may_see=lambda kept: see_warehouses(request, [warehouse]),
         )
 
@@ -147,7 +147,7 @@ class AdjustmentView(ApiView):
     )
     def post(self, request: Request, product_id: int) -> HttpResponse:
         """Adjust what is on hand, or set it by compare-and-set."""
-        given = {**self.body(AdjustmentShape), "product_id": product_id, "actor_id": caller_id(request)}
+        given = {**self.body(AdjustmentShape), "product_id": product_id, "caller": caller_of(request)}
         step = ADJUSTMENTS[given.pop("mode")]
         if step in (ledger.adjust, ledger.set_apart):
             given["delta"] = given.pop("quantity")
@@ -173,7 +173,7 @@ class TransferView(ApiView):
         given = self.body(TransferShape)
         given["items"] = demand(given)
         return self.command(
-            lambda: {"movements": ledger.transfer(transfer_id=new_id(), **given, actor_id=caller_id(request))},
+            lambda: {"movements": ledger.transfer(transfer_id=new_id(), **given, caller=caller_of(request))},
             shape=PostedMovementsShape,
             status=201,
             may_see=lambda kept: see_warehouses(request, [given["from_warehouse"], given["to_warehouse"]]),
@@ -187,7 +187,7 @@ class WarehouseListView(ApiView):
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape)))
     def get(self, request: Request) -> HttpResponse:
         """List warehouses, the one that is served from first on top."""
-        return self.page(warehouses.list_warehouses(**self.parameters, visible_to=caller_id(request)), WarehouseShape)
+        return self.page(warehouses.list_warehouses(**self.parameters, caller=caller_of(request)), WarehouseShape)
 
     @extend_schema(
         request=NewWarehouseShape,
@@ -197,7 +197,7 @@ class WarehouseListView(ApiView):
         """Create a warehouse."""
         given = self.body(NewWarehouseShape)
         return self.command(
-            lambda: warehouses.create_warehouse(**given, actor_id=caller_id(request)),
+            lambda: warehouses.create_warehouse(**given, caller=caller_of(request)),
             shape=WarehouseShape,
             status=201,
             may_see=lambda kept: see_warehouses(request, [given["code"]]),
@@ -214,20 +214,20 @@ class WarehouseView(ApiView):
     @extend_schema(responses=answers(200, WarehouseShape, "warehouse_not_found"))
     def get(self, request: Request, code: str) -> HttpResponse:
         """Show one warehouse."""
-        return self.answer(warehouses.get_warehouse(code, visible_to=caller_id(request)), WarehouseShape)
+        return self.answer(warehouses.get_warehouse(code, caller=caller_of(request)), WarehouseShape)
 
     @extend_schema(request=WarehouseChangeShape, responses=answers(200, WarehouseShape, "warehouse_not_found"))
     def patch(self, request: Request, code: str) -> HttpResponse:
         """Change a warehouse's name, priority or whether it is active."""
         given = self.body(WarehouseChangeShape)
-        change = partial(warehouses.update_warehouse, code, **given, actor_id=caller_id(request))
+        change = partial(warehouses.update_warehouse, code, **given, caller=caller_of(request))
         return self.command(change, shape=WarehouseShape, may_see=lambda kept: see_warehouses(request, [code]))
 
     @extend_schema(responses=answers(204, None, "warehouse_not_found", "warehouse_in_use"))
     def delete(self, request: Request, code: str) -> HttpResponse:
         """Delete a warehouse that never held anything."""
         return self.command(
-            lambda: warehouses.delete_warehouse(code, actor_id=caller_id(request)),
+            lambda: warehouses.delete_warehouse(code, caller=caller_of(request)),
             may_see=lambda kept: see_warehouses(request, [code]),
         )
 
@@ -243,14 +243,14 @@ def see_shortages(request: Request, kept: dict[str, Any]) -> None:
 
     Raises PermissionDenied.
     """
-    if kept.get("shortages") and scopes.scope_of(caller_id(request)) is not None:
+    if kept.get("shortages") and not scopes.scope_of(caller_of(request)).everywhere:
         raise PermissionDenied("This answer was kept before your warehouses changed. Take a new key and ask again.")
 
 
 def see_warehouses(request: Request, codes: Iterable[str]) -> None:
     """Refuse a caller who does not see all of these warehouses. Raises WarehouseNotFound."""
     for code in set(codes):
-        warehouses.get_warehouse(code, visible_to=caller_id(request))
+        warehouses.get_warehouse(code, caller=caller_of(request))
 
 
 def demand(given: dict[str, Any]) -> list[allocation.Demand]:

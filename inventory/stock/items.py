@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from inventory.stock import models
 from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN, is_low
 from inventory.stock.scopes import Scope, scope_of, within
+from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.search import every_word
@@ -82,24 +83,24 @@ ORDERINGS = ("product_id", "sku")  # each unique, so each a key to page by
 TOTALS = ("on_hand", "reserved", "committed", "unavailable", "safety_stock", "available")
 
 
-def get_item(product_id: int, *, visible_to: int | None = None) -> Item:
+def get_item(product_id: int, *, caller: Caller) -> Item:
     """Return one item with its stock per warehouse; with `visible_to`, in those of that user's scope.
 
     Raises ItemNotFound.
     """
-    return _item(product_id, visible_to, IS_SHOWN)
+    return _item(product_id, caller, IS_SHOWN)
 
 
-def item_with_removed(product_id: int, *, visible_to: int | None = None) -> Item:
+def item_with_removed(product_id: int, *, caller: Caller) -> Item:
     """Return the same with the stock rows that were removed, for what was before; for the services of this app."""
-    return _item(product_id, visible_to, Q())
+    return _item(product_id, caller, Q())
 
 
-def _item(product_id: int, visible_to: int | None, shown: Q) -> Item:
+def _item(product_id: int, caller: Caller, shown: Q) -> Item:
     row = models.Item.objects.filter(pk=product_id).first()
     if row is None:
         raise ItemNotFound([product_id])
-    return _items([row], scope_of(visible_to), shown=shown)[0]
+    return _items([row], scope_of(caller), shown=shown)[0]
 
 
 def is_on_sale(product_id: int) -> bool:
@@ -122,7 +123,7 @@ def list_items(
     warehouse: str | None = None,
     low_stock: bool | None = None,
     search: str = "",
-    visible_to: int | None = None,
+    caller: Caller,
 ) -> Page[Item]:
     """Return items by `ordering`, one of ORDERINGS, in a constant number of statements whatever the size of the page.
 
@@ -132,7 +133,7 @@ def list_items(
     """
     rows = models.Item.objects.all()
     rows = rows.filter(every_word(search, "sku", "name"))
-    scope = scope_of(visible_to)
+    scope = scope_of(caller)
     rows = _with_stock(rows, warehouse, low_stock, scope)
     found = page_of(rows, order=[ordering], request=page)
     return Page(_items(found.results, scope), found.next, found.previous)

@@ -19,6 +19,7 @@ from inventory.stock.scopes import in_scope, scope_of
 from inventory.stock.sql import Change
 from inventory.stock.vocabulary import Kind, Reason
 from inventory.stock.warehouses import warehouse_ids
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.refusals import Refusal
 
 
@@ -73,13 +74,13 @@ logger = logging.getLogger(__name__)
 
 
 @transaction.atomic(savepoint=False)
-def receive(*, product_id: int, levels: Sequence[Level], actor_id: int | None, reference: str, note: str) -> None:
+def receive(*, product_id: int, levels: Sequence[Level], caller: Caller, reference: str, note: str) -> None:
     """Add units that arrived to one product's stock, warehouse by warehouse, all or none.
 
     Levels of one warehouse are summed; a level of 0 only opens the stock row. Raises WarehouseNotFound,
     ItemNotFound, LevelOutOfRange.
     """
-    ids = warehouse_ids({level.warehouse for level in levels}, actor_id=actor_id)
+    ids = warehouse_ids({level.warehouse for level in levels}, caller=caller)
     units: dict[Key, int] = {}
     for level in levels:
         key = (product_id, ids[level.warehouse])
@@ -89,55 +90,55 @@ def receive(*, product_id: int, levels: Sequence[Level], actor_id: int | None, r
         Change(*key, on_hand=quantity, reference=reference) for key, quantity in sorted(units.items()) if quantity
     ]
     _refuse_impossible(changes, locked)
-    sql.post_movements(changes, kind=Kind.RECEIVE, reason=Reason.RECEIVED, actor_id=actor_id, note=note)
+    sql.post_movements(changes, kind=Kind.RECEIVE, reason=Reason.RECEIVED, actor_id=caller.actor_id, note=note)
 
 
 @transaction.atomic(savepoint=False)
 def adjust(
-    *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, actor_id: int | None
+    *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, caller: Caller
 ) -> Movement:
     """Add `delta` units, which may be negative, to what is on hand.
 
     Raises WarehouseNotFound, ItemNotFound, LevelOutOfRange, InsufficientStock when more would go than is there,
     StockPromised when what would go is promised.
     """
-    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
     change = Change(*key, on_hand=delta, reference=reference)
     if delta < 0:
         expire_overdue_before([product_id])
     # Units that are taken off did not arrive, whatever the reason says.
     is_receipt = delta > 0 and reason == Reason.RECEIVED
     kind = Kind.RECEIVE if is_receipt else Kind.ADJUST
-    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id, kind=kind)
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, caller=caller, kind=kind)
 
 
 @transaction.atomic(savepoint=False)
 def set_apart(
-    *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, actor_id: int | None
+    *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, caller: Caller
 ) -> Movement:
     """Make `delta` of the units on hand unavailable, or available again when it is negative.
 
     Raises WarehouseNotFound, ItemNotFound, InsufficientStock when there are not so many to set apart or to put back,
     StockPromised when they are promised.
     """
-    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
     change = Change(*key, unavailable=delta, reference=reference)
     if delta > 0:
         expire_overdue_before([product_id])
-    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, caller=caller)
 
 
 @transaction.atomic(savepoint=False)
 def discard(
-    *, product_id: int, warehouse: str, quantity: int, reason: str, note: str, reference: str, actor_id: int | None
+    *, product_id: int, warehouse: str, quantity: int, reason: str, note: str, reference: str, caller: Caller
 ) -> Movement:
     """Write off `quantity` units that are unavailable: they are gone from there and from what is on hand.
 
     Raises WarehouseNotFound, ItemNotFound, InsufficientStock when fewer are unavailable.
     """
-    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
     change = Change(*key, on_hand=-quantity, unavailable=-quantity, reference=reference)
-    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, actor_id=actor_id)
+    return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, caller=caller)
 
 
 @transaction.atomic(savepoint=False)
@@ -150,27 +151,27 @@ def set_on_hand(
     reason: str,
     note: str,
     reference: str,
-    actor_id: int | None,
+    caller: Caller,
 ) -> Movement:
     """Set what is on hand to `quantity`, if it is `expected_on_hand` now; None opts out of that check and is logged.
 
     Raises StaleQuantity with what is on hand, and what `adjust` raises.
     """
-    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
     expire_overdue_before([product_id])
     locked = locked_levels([key])
     current = locked[key].on_hand
     if expected_on_hand is None:
-        logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, actor_id)
+        logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, caller)
     elif expected_on_hand != current:
         metrics.STALE_QUANTITIES.inc()
         raise StaleQuantity(current)
     change = Change(*key, on_hand=quantity - current, reference=reference)
-    return _post_adjustment(change, locked, reason=reason, note=note, actor_id=actor_id)
+    return _post_adjustment(change, locked, reason=reason, note=note, caller=caller)
 
 
 @transaction.atomic(savepoint=False)
-def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id: int | None) -> list[Movement]:
+def sell(*, product_id: int, quantity: int, note: str, reference: str, caller: Caller) -> list[Movement]:
     """Take units off that were sold without a reservation, from the warehouses that a reserve would choose.
 
     What others hold or were promised stays theirs; what is outside the actor's scope is not there for them. Raises
@@ -180,7 +181,7 @@ def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id:
         raise ItemNotFound([product_id])
     expire_overdue_before([product_id])
     # Only what is there: a unit on backorder cannot be handed over.
-    locked = in_scope(sql.lock_stock([product_id]), scope_of(actor_id))
+    locked = in_scope(sql.lock_stock([product_id]), scope_of(caller))
     rows = [row._replace(backorder_limit=0) for row in locked]
     plan = allocate({product_id: quantity}, rows)
     if plan.shortages:
@@ -188,7 +189,9 @@ def sell(*, product_id: int, quantity: int, note: str, reference: str, actor_id:
     changes = [
         Change(line.product_id, line.warehouse_id, on_hand=-line.quantity, reference=reference) for line in plan.lines
     ]
-    return movements(sql.post_movements(changes, kind=Kind.SHIP, reason=Reason.SALE, actor_id=actor_id, note=note))
+    return movements(
+        sql.post_movements(changes, kind=Kind.SHIP, reason=Reason.SALE, actor_id=caller.actor_id, note=note)
+    )
 
 
 @transaction.atomic(savepoint=False)
@@ -199,7 +202,7 @@ def transfer(
     to_warehouse: str,
     items: Sequence[Demand],
     note: str,
-    actor_id: int | None,
+    caller: Caller,
 ) -> list[Movement]:
     """Move units between two warehouses, all of both legs or nothing; `transfer_id` is their reference.
 
@@ -208,7 +211,7 @@ def transfer(
     """
     if from_warehouse == to_warehouse:
         raise SameWarehouse
-    ids = warehouse_ids({from_warehouse, to_warehouse}, actor_id=actor_id)
+    ids = warehouse_ids({from_warehouse, to_warehouse}, caller=caller)
     source, target = ids[from_warehouse], ids[to_warehouse]
     units = sorted(summed(items).items())
     keys = [(product_id, place) for product_id, _ in units for place in (source, target)]
@@ -222,7 +225,7 @@ def transfer(
     ]
     _refuse_impossible(changes, locked)
     return movements(
-        sql.post_movements(changes, kind=Kind.TRANSFER, reason=Reason.TRANSFER, actor_id=actor_id, note=note)
+        sql.post_movements(changes, kind=Kind.TRANSFER, reason=Reason.TRANSFER, actor_id=caller.actor_id, note=note)
     )
 
 
@@ -232,13 +235,13 @@ def set_policy(
     product_id: int,
     warehouse: str,
     changes: PolicyChange,
-    actor_id: int | None,
+    caller: Caller,
 ) -> Stock:
     """Change what is named of a stock row's policy, keep the rest; a reorder point of None takes it away.
 
     Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover what is promised.
     """
-    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
     backorder_limit = changes.get("backorder_limit")
     if backorder_limit is not None:
         expire_overdue_before([product_id])
@@ -247,17 +250,17 @@ def set_policy(
         raise StockPromised(promises([key]))
     # Who gives a row a policy keeps the product there, also where the row was removed before.
     models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1]).update(**changes, is_listed=True)
-    return next(stock for stock in get_item(product_id).stocks if stock.warehouse == warehouse)
+    return next(stock for stock in get_item(product_id, caller=SYSTEM).stocks if stock.warehouse == warehouse)
 
 
 @transaction.atomic(savepoint=False)
-def remove_stock(*, product_id: int, warehouse: str, actor_id: int | None) -> None:
+def remove_stock(*, product_id: int, warehouse: str, caller: Caller) -> None:
     """Remove a stock row that holds nothing, with its policy. Repeating it is harmless.
 
     Its movements stay, and it is shown again while it holds units. Raises WarehouseNotFound, ItemNotFound, StockInUse
     when there are units or promises.
     """
-    key = (product_id, warehouse_ids([warehouse], actor_id=actor_id)[warehouse])
+    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
     expire_overdue_before([product_id])
@@ -279,11 +282,11 @@ def _post_adjustment(
     *,
     reason: str,
     note: str,
-    actor_id: int | None,
+    caller: Caller,
     kind: str = Kind.ADJUST,
 ) -> Movement:
     _refuse_impossible([change], locked)
-    (posted,) = movements(sql.post_movements([change], kind=kind, reason=reason, actor_id=actor_id, note=note))
+    (posted,) = movements(sql.post_movements([change], kind=kind, reason=reason, actor_id=caller.actor_id, note=note))
     return posted
 
 

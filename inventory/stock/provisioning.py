@@ -7,21 +7,20 @@ from django.db import transaction
 from inventory.stock import models
 from inventory.stock.items import Item, ItemNotFound, Labels, get_item
 from inventory.stock.ledger import Level, receive
+from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.skus import sku_key
 
 
 @transaction.atomic(savepoint=False)
-def provision_item(
-    *, product_id: int, sku: str, name: str, initial_stock: Sequence[Level], actor_id: int | None
-) -> Item:
+def provision_item(*, product_id: int, sku: str, name: str, initial_stock: Sequence[Level], caller: Caller) -> Item:
     """Create the inventory item of a new product and receive its initial stock, or neither.
 
     Raises WarehouseNotFound, LevelOutOfRange; IntegrityError when the product has an item already, a caller's bug.
     """
     models.Item(product_id=product_id, sku=sku, sku_key=sku_key(sku), name=name).save(force_insert=True)
     if initial_stock:
-        receive(product_id=product_id, levels=initial_stock, actor_id=actor_id, reference="", note="initial stock")
-    return get_item(product_id)
+        receive(product_id=product_id, levels=initial_stock, caller=caller, reference="", note="initial stock")
+    return get_item(product_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)

@@ -4,37 +4,52 @@ What is outside of it does not exist for them, neither to see nor to change, whi
 whole shop's.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from django.db.models import Q
 
 from inventory.stock import models
 from inventory.stock.levels import StockRow
+from shop.toolkit.callers import Caller, System
 
-Scope = Collection[int] | None
+
+@dataclass(frozen=True)
+class Scope:
+    """The warehouses that a caller works in, by id; with `everywhere`, these are all, and none is named."""
+
+    everywhere: bool
+    places: tuple[int, ...] = ()
 
 
-def scope_of(user_id: int | None) -> Scope:
-    """Return the ids of the warehouses that somebody works in; None when these are all, as for nobody in particular."""
+EVERYWHERE = Scope(everywhere=True)
+
+
+def scope_of(caller: Caller) -> Scope:
+    """Return the warehouses that a caller works in: all of them, unless some are named for their account."""
+    user_id = scoped_user(caller)
     if user_id is None:
-        return None
+        return EVERYWHERE
     scoped = models.WarehouseScope.objects.filter(user_id=user_id)
-    return list(scoped.order_by("warehouse_id").values_list("warehouse_id", flat=True)) or None
+    places = tuple(scoped.order_by("warehouse_id").values_list("warehouse_id", flat=True))
+    return Scope(everywhere=False, places=places) if places else EVERYWHERE
 
 
-def codes_in_scope(user_id: int | None) -> set[str] | None:
-    """Return the codes of the warehouses that somebody works in; None when these are all."""
-    scope = scope_of(user_id)
-    if scope is None:
-        return None
-    return set(models.Warehouse.objects.filter(pk__in=scope).values_list("code", flat=True))
+def scoped_user(caller: Caller) -> int | None:
+    """Return the id of the user whose scope counts; None for the shop itself, which works everywhere."""
+    return None if isinstance(caller, System) else caller.id
+
+
+def codes_in_scope(scope: Scope) -> set[str]:
+    """Return the codes of the warehouses in a scope."""
+    return set(models.Warehouse.objects.filter(within(scope, "id")).values_list("code", flat=True))
 
 
 def in_scope(rows: Sequence[StockRow], scope: Scope) -> list[StockRow]:
     """Return the stock rows of a scope's warehouses."""
-    return [row for row in rows if scope is None or row.warehouse_id in scope]
+    return [row for row in rows if scope.everywhere or row.warehouse_id in scope.places]
 
 
 def within(scope: Scope, field: str = "warehouse_id") -> Q:
     """Return the condition that rows are of a scope's warehouses."""
-    return Q() if scope is None else Q(**{f"{field}__in": scope})
+    return Q() if scope.everywhere else Q(**{f"{field}__in": scope.places})

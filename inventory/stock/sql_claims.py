@@ -55,10 +55,10 @@ SELECT DISTINCT l.product_id
 """
 
 
-def overdue_products(places: Collection[int] | None) -> list[int]:
-    """Return the products with units under holds past their deadline, in these warehouses or, with None, in all."""
+def overdue_products(*, everywhere: bool, places: Collection[int]) -> list[int]:
+    """Return the products with units under holds past their deadline, `everywhere` or in some warehouses by id."""
     with connection.cursor() as cursor:
-        cursor.execute(OVERDUE_PRODUCTS, {"everywhere": places is None, "places": list(places or ())})
+        cursor.execute(OVERDUE_PRODUCTS, {"everywhere": everywhere, "places": list(places)})
         return [product_id for (product_id,) in cursor]
 
 

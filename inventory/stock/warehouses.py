@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from inventory.stock import models, sql
-from inventory.stock.scopes import scope_of, within
+from inventory.stock.scopes import scope_of, scoped_user, within
 from shop.toolkit import transactions
+from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 
@@ -66,24 +67,24 @@ class StaleScope(Refusal):
         super().__init__(f"Somebody else changed this meanwhile: it is {now} now, and was {then}. Nothing was saved.")
 
 
-def list_warehouses(*, page: PageRequest, visible_to: int | None = None) -> Page[Warehouse]:
+def list_warehouses(*, page: PageRequest, caller: Caller) -> Page[Warehouse]:
     """Return warehouses in the order in which allocation prefers them; with `visible_to`, those of that user's scope.
 
     Raises InvalidCursor.
     """
-    rows = models.Warehouse.objects.filter(within(scope_of(visible_to), "id"))
+    rows = models.Warehouse.objects.filter(within(scope_of(caller), "id"))
     return page_of(rows, order=["priority", "id"], request=page).map(_warehouse)
 
 
-def get_warehouse(code: str, *, visible_to: int | None = None) -> Warehouse:
+def get_warehouse(code: str, *, caller: Caller) -> Warehouse:
     """Return one warehouse; with `visible_to`, one of that user's scope. Raises WarehouseNotFound."""
-    return _warehouse(_row(code, visible_to))
+    return _warehouse(_row(code, caller))
 
 
 @transaction.atomic(savepoint=False)
-def create_warehouse(*, code: str, name: str, priority: int, is_active: bool, actor_id: int | None) -> Warehouse:
+def create_warehouse(*, code: str, name: str, priority: int, is_active: bool, caller: Caller) -> Warehouse:
     """Create a warehouse without stock. Raises WarehouseExists, ScopeNotYours for an actor who works in some only."""
-    if scope_of(actor_id) is not None:
+    if not scope_of(caller).everywhere:
         raise ScopeNotYours("You work in some warehouses only. Ask someone who works in all to create one.")
     row = models.Warehouse(code=code, name=name, priority=priority, is_active=is_active)
     try:
@@ -102,7 +103,7 @@ def update_warehouse(
     name: str | None = None,
     priority: int | None = None,
     is_active: bool | None = None,
-    actor_id: int | None,
+    caller: Caller,
 ) -> Warehouse:
     """Change what is given, keep what is None. The code stays: files and people refer to it.
 
@@ -110,7 +111,7 @@ def update_warehouse(
     """
     given = {"name": name, "priority": priority, "is_active": is_active}
     changes = {field: value for field, value in given.items() if value is not None}
-    row = _row(code, actor_id)
+    row = _row(code, caller)
     if changes:
         models.Warehouse.objects.filter(pk=row.pk).update(**changes)
         row.refresh_from_db()
@@ -118,12 +119,12 @@ def update_warehouse(
 
 
 @transaction.atomic(savepoint=False)
-def delete_warehouse(code: str, *, actor_id: int | None) -> None:
+def delete_warehouse(code: str, *, caller: Caller) -> None:
     """Delete a warehouse that never held anything, with its empty stock rows.
 
     Raises WarehouseNotFound, WarehouseInUse when there is or was stock, a count, or somebody who works there only.
     """
-    row = models.Warehouse.objects.select_for_update().get(pk=_row(code, actor_id).pk)
+    row = models.Warehouse.objects.select_for_update().get(pk=_row(code, caller).pk)
     # Locked: with a backorder limit, an empty row may be reserved at this moment.
     rows = models.Stock.objects.filter(warehouse=row)
     held = any(rows.select_for_update().order_by("product_id").values_list("seq", flat=True))
@@ -144,20 +145,20 @@ def scope_codes(user_id: int) -> list[str]:
 
 @transaction.atomic(savepoint=False)
 def set_scope(
-    user_id: int, *, warehouses: Collection[str], expected: Collection[str] | None = None, actor_id: int
+    user_id: int, *, warehouses: Collection[str], expected: Collection[str] | None = None, caller: Caller
 ) -> None:
     """Have a member of staff work in these warehouses alone, by their codes; in all when none are named.
 
     With `expected`, only if they work in those now. Raises WarehouseNotFound, ScopeNotYours, StaleScope.
     """
-    if user_id == actor_id or scope_of(actor_id) is not None:
+    if user_id == caller.actor_id or not scope_of(caller).everywhere:
         raise ScopeNotYours
     # Two who say it at once take turns; the rows that they change may not be there yet.
     get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).first()
     current = scope_codes(user_id)
     if expected is not None and set(expected) != set(current):
         raise StaleScope(current=current, expected=sorted(expected))
-    ids = warehouse_ids(warehouses, actor_id=actor_id)
+    ids = warehouse_ids(warehouses, caller=caller)
     scopes = models.WarehouseScope.objects.filter(user_id=user_id)
     scopes.exclude(warehouse_id__in=ids.values()).delete()
     models.WarehouseScope.objects.bulk_create(
@@ -166,20 +167,20 @@ def set_scope(
     )
 
 
-def warehouse_ids(codes: Collection[str], *, actor_id: int | None) -> dict[str, int]:
+def warehouse_ids(codes: Collection[str], *, caller: Caller) -> dict[str, int]:
     """Return the id of each code, and keep all of them from being deleted until the commit.
 
     For the other services of this app. Raises WarehouseNotFound naming all unknown, and those outside the actor's
     scope.
     """
-    found = sql.share_warehouses(codes, user_id=actor_id)
+    found = sql.share_warehouses(codes, user_id=scoped_user(caller))
     if unknown := set(codes) - set(found):
         raise WarehouseNotFound(unknown)
     return found
 
 
-def _row(code: str, user_id: int | None) -> models.Warehouse:
-    row = models.Warehouse.objects.filter(within(scope_of(user_id), "id"), code=code).first()
+def _row(code: str, caller: Caller) -> models.Warehouse:
+    row = models.Warehouse.objects.filter(within(scope_of(caller), "id"), code=code).first()
     if row is None:
         raise WarehouseNotFound([code])
     return row

@@ -16,9 +16,11 @@ from orders.services._facts import (
     Wish,
 )
 from orders.services._lifecycle import cancel_order, confirm_order, expire_due, fulfill_order, place_order, return_items
-from orders.services._reading import count_by_status, get_order, list_orders, pick_list
+from orders.services._reading import CHANGE, CONFIRM, count_by_status, get_order, list_orders, pick_list
 
 __all__ = [
+    "CHANGE",
+    "CONFIRM",
     "HoldLimitReached",
     "InvalidTransition",
     "MixedCurrencies",

@@ -22,6 +22,7 @@ from orders.services._facts import (
 )
 from orders.services._reading import OWNER, PENDING, shares_of, take_shares
 from products import services as products
+from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.days import day_of
 from shop.toolkit.ids import first_id_at, new_id
 from shop.toolkit.logs import tell_at_commit
@@ -31,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 @transaction.atomic(savepoint=False)
-def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: datetime) -> Order:
+def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datetime) -> Order:
     """Place a pending order and hold its stock, or do nothing; the number of statements is the same for any order.
 
     Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
     products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (of another buyer who is unknown or
     switched off), HoldLimitReached, inventory.InsufficientStock.
     """
-    if user_id != actor_id and not users.get_user(user_id).is_active:
+    if user_id != caller.actor_id and not users.get_user(user_id, caller=SYSTEM).is_active:
         raise users.UserNotFound(user_id)
     offers = products.offers({wish.product_id for wish in wishes})
     demand = [inventory.Demand(wish.product_id, wish.quantity) for wish in wishes]
@@ -56,7 +57,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         order_id,
         number=number,
         user_id=user_id,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
         reservation_id=reservation_id,
         currency=currency,
         total=total,
@@ -71,11 +72,12 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
         reference=number,
         demand=demand,
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
-        actor_id=actor_id,
+        # An order is the whole shop's: its units come from any warehouse, whoever places it.
+        caller=System(caller.actor_id),
     )
     # Checked after the stock: a shortage is the more useful answer.
     _refuse_hoarding(lines, unpaid, limit)
-    tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=actor_id)
+    tell_at_commit(logger, "order placed", order_id=order_id, number=number, user_id=user_id, actor_id=caller.actor_id)
     shares = shares_of(reservation)
     return Order(
         id=order_id,
@@ -97,7 +99,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: dateti
             )
             for line in lines
         ],
-        events=[OrderEvent(models.Event.PLACED.value, actor_id, "", now)],
+        events=[OrderEvent(models.Event.PLACED.value, caller.actor_id, "", now)],
         created_at=now,
         updated_at=now,
     )

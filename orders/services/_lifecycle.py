@@ -20,9 +20,10 @@ from orders.services._facts import (
     PriceChanged,
     Wish,
 )
-from orders.services._reading import OWNER, events_of, lines_of, order_of, orders_of, visible
+from orders.services._reading import CHANGE, CONFIRM, OWNER, events_of, lines_of, order_of, orders_of, visible
 from products import services as products
 from shop.toolkit import money
+from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.ids import new_id
 from shop.toolkit.logs import tell_at_commit
 from users import services as users
@@ -35,9 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 @transaction.atomic(savepoint=False)
-def confirm_order(
-    order_id: UUID, *, visible_to: int | None, actor_id: int, payment_reference: str, now: datetime
-) -> Order:
+def confirm_order(order_id: UUID, *, caller: Caller, payment_reference: str, now: datetime) -> Order:
     """Commit a pending order's stock to it. Repeating it is harmless, whatever became of the order since; only a first
     payment reference is still taken.
 
@@ -45,7 +44,7 @@ def confirm_order(
     price of the order. Where the hold has ended, its units are reserved afresh in the same transaction. Raises
     OrderNotFound, InvalidTransition, PriceChanged, HoldLimitReached, inventory.InsufficientStock.
     """
-    row = _locked(order_id, visible_to)
+    row = _locked(order_id, caller, CONFIRM)
     if row.status in (CONFIRMED, PARTLY, FULFILLED):
         if payment_reference and not row.payment_reference:
             # Promised first and paid later; from now on it is no longer unpaid.
@@ -60,43 +59,43 @@ def confirm_order(
     if hold.state == EXPIRED or hold.late_by > timedelta(0):
         _refuse_late(row, lines, hold, is_paid=bool(payment_reference), now=now)
     if hold.state == EXPIRED:
-        row.reservation_id = _reserve_again(row, lines, actor_id)
+        row.reservation_id = _reserve_again(row, lines, caller)
     row.payment_reference = payment_reference
-    _move(row, CONFIRMED, event=models.Event.CONFIRMED, actor_id=actor_id, reason="", now=now)
+    _move(row, CONFIRMED, event=models.Event.CONFIRMED, caller=caller, reason="", now=now)
     events = events_of([row])[row.pk]
-    reservation = inventory.confirm(row.reservation_id, owner=OWNER, actor_id=actor_id)
+    reservation = inventory.confirm(row.reservation_id, owner=OWNER, caller=System(caller.actor_id))
     return order_of(row, lines, events, reservation)
 
 
 @transaction.atomic(savepoint=False)
-def place_order(*, user_id: int, wishes: Sequence[Wish], actor_id: int, now: datetime) -> Order:
+def place_order(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datetime) -> Order:
     """Check out and confirm in one transaction, or do nothing. Raises what `checkout` raises."""
-    order = checkout(user_id=user_id, wishes=wishes, actor_id=actor_id, now=now)
-    return confirm_order(order.id, visible_to=None, actor_id=actor_id, payment_reference="", now=now)
+    order = checkout(user_id=user_id, wishes=wishes, caller=caller, now=now)
+    return confirm_order(order.id, caller=caller, payment_reference="", now=now)
 
 
 @transaction.atomic(savepoint=False)
-def cancel_order(order_id: UUID, *, visible_to: int | None, actor_id: int, now: datetime, reason: str = "") -> Order:
+def cancel_order(order_id: UUID, *, caller: Caller, now: datetime, reason: str = "") -> Order:
     """Cancel all that is not shipped and release its stock; a shipped unit is a return. Repeating it is harmless.
 
     An expired order holds nothing; who may change everybody's orders cancels it all the same, so that it cannot be
     confirmed late. Raises OrderNotFound, InvalidTransition.
     """
-    row = _locked(order_id, visible_to)
+    row = _locked(order_id, caller, CHANGE)
     if row.status == CANCELLED:
         return orders_of([row])[0]
     if row.status not in (PENDING, EXPIRED, CONFIRMED, PARTLY):
         raise InvalidTransition(row.status)
     is_expired = inventory.lock_hold(row.reservation_id, owner=OWNER).state == EXPIRED
-    if is_expired and visible_to is not None:
+    if is_expired and not caller.may(CHANGE):
         raise InvalidTransition(EXPIRED)
-    _move(row, CANCELLED, event=models.Event.CANCELLED, actor_id=actor_id, reason=reason, now=now)
+    _move(row, CANCELLED, event=models.Event.CANCELLED, caller=caller, reason=reason, now=now)
     sql.cancel_open_lines(order_id)
     lines, events = lines_of([row])[row.pk], events_of([row])[row.pk]
     if is_expired:
-        reservation = inventory.get_reservation(row.reservation_id)
+        reservation = inventory.get_reservation(row.reservation_id, caller=SYSTEM)
     else:
-        reservation = inventory.release(row.reservation_id, owner=OWNER, actor_id=actor_id)
+        reservation = inventory.release(row.reservation_id, owner=OWNER, caller=System(caller.actor_id))
     return order_of(row, lines, events, reservation)
 
 
@@ -105,7 +104,7 @@ def fulfill_order(
     order_id: UUID,
     *,
     items: Sequence[inventory.Demand] | None,
-    actor_id: int,
+    caller: Caller,
     now: datetime,
     out_of_turn: bool = False,
 ) -> Order:
@@ -115,18 +114,18 @@ def fulfill_order(
     ship, inventory.ExceedsOpen, inventory.InsufficientStock, and inventory.StockPromised where older promises wait for
     the units, unless it is `out_of_turn`.
     """
-    row = _locked(order_id, None)
+    row = _locked(order_id, caller, CHANGE)
     if row.status not in (CONFIRMED, PARTLY):
         raise InvalidTransition(row.status)
     lines = lines_of([row])[row.pk]
     _spread(lines, items, "fulfilled", lambda line: line.quantity - line.fulfilled - line.cancelled)
     is_done = all(line.quantity == line.fulfilled + line.cancelled for line in lines)
     status = FULFILLED if is_done else PARTLY
-    _move(row, status, event=status.value, actor_id=actor_id, reason="", now=now)
+    _move(row, status, event=status.value, caller=caller, reason="", now=now)
     events = events_of([row])[row.pk]
     # Last, since it locks stock; if it refuses, all of the above is undone.
     reservation = inventory.fulfill(
-        row.reservation_id, owner=OWNER, items=items, actor_id=actor_id, out_of_turn=out_of_turn
+        row.reservation_id, owner=OWNER, items=items, caller=System(caller.actor_id), out_of_turn=out_of_turn
     )
     return order_of(row, lines, events, reservation)
 
@@ -138,20 +137,20 @@ def return_items(
     items: Sequence[inventory.Demand],
     resalable: bool,
     note: str,
-    actor_id: int,
+    caller: Caller,
     now: datetime,
 ) -> Order:
     """Take shipped units back, for sale or as unavailable; never more than were shipped.
 
     Raises OrderNotFound, inventory.ExceedsOpen, inventory.LevelOutOfRange.
     """
-    row = _locked(order_id, None)
+    row = _locked(order_id, caller, CHANGE)
     lines = lines_of([row])[row.pk]
     _spread(lines, items, "returned", lambda line: line.fulfilled - line.returned)
-    _move(row, row.status, event=models.Event.RETURNED, actor_id=actor_id, reason=note, now=now)
+    _move(row, row.status, event=models.Event.RETURNED, caller=caller, reason=note, now=now)
     events = events_of([row])[row.pk]
     reservation = inventory.take_back(
-        row.reservation_id, owner=OWNER, items=items, resalable=resalable, note=note, actor_id=actor_id
+        row.reservation_id, owner=OWNER, items=items, resalable=resalable, note=note, caller=System(caller.actor_id)
     )
     return order_of(row, lines, events, reservation)
 
@@ -175,14 +174,14 @@ def expire_due(*, limit: int, now: datetime) -> int:
     return expired
 
 
-def _locked(order_id: UUID, visible_to: int | None) -> models.Order:
-    row = visible(visible_to).select_for_update(no_key=True).filter(pk=order_id).first()
+def _locked(order_id: UUID, caller: Caller, permission: str) -> models.Order:
+    row = visible(caller, permission).select_for_update(no_key=True).filter(pk=order_id).first()
     if row is None:
         raise OrderNotFound(order_id)
     return row
 
 
-def _move(row: models.Order, status: str, *, event: str, actor_id: int, reason: str, now: datetime) -> None:
+def _move(row: models.Order, status: str, *, event: str, caller: Caller, reason: str, now: datetime) -> None:
     """Write the row with another status, and its payment reference and reservation as they are in `row` now."""
     row.status, row.updated_at = status, now
     sql.move_order(
@@ -191,11 +190,13 @@ def _move(row: models.Order, status: str, *, event: str, actor_id: int, reason: 
         payment_reference=row.payment_reference,
         reservation_id=row.reservation_id,
         event=event,
-        actor_id=actor_id,
+        actor_id=caller.actor_id,
         reason=reason,
         now=now,
     )
-    tell_at_commit(logger, f"order {event}", order_id=row.pk, number=row.number, user_id=row.user_id, actor_id=actor_id)
+    tell_at_commit(
+        logger, f"order {event}", order_id=row.pk, number=row.number, user_id=row.user_id, actor_id=caller.actor_id
+    )
 
 
 def _refuse_late(
@@ -235,7 +236,7 @@ def _price_changes(
     return list(changes.values())
 
 
-def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_id: int) -> UUID:
+def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], caller: Caller) -> UUID:
     """Hold the order's units once more, at the prices that the buyer saw; return the new reservation."""
     return inventory.reserve(
         reservation_id=new_id(),
@@ -243,7 +244,7 @@ def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], actor_i
         reference=row.number,
         demand=[inventory.Demand(line.product_id, line.quantity) for line in lines],
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
-        actor_id=actor_id,
+        caller=System(caller.actor_id),
     ).id
 
 

@@ -9,17 +9,19 @@ from inventory import services as inventory
 from orders import models
 from orders.services._facts import Order, OrderEvent, OrderLine, OrderNotFound, Pick, Share
 from shop.toolkit import money
+from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.ids import first_id_at
 from shop.toolkit.pages import Page, PageRequest, page_of
 from users import services as users
 
 OWNER = "orders"  # of the reservations that orders make
+VIEW, CHANGE, CONFIRM = "orders.view_order", "orders.change_order", "orders.confirm_order"
 PENDING, EXPIRED = models.Status.PENDING, models.Status.EXPIRED
 
 
-def get_order(order_id: UUID, *, visible_to: int | None) -> Order:
-    """Return one order; with `visible_to`, others' orders do not exist. Raises OrderNotFound."""
-    row = visible(visible_to).filter(pk=order_id).first()
+def get_order(order_id: UUID, *, caller: Caller, permission: str = VIEW) -> Order:
+    """Return one order. Others' orders exist for those alone who have the permission. Raises OrderNotFound."""
+    row = visible(caller, permission).filter(pk=order_id).first()
     if row is None:
         raise OrderNotFound(order_id)
     return orders_of([row])[0]
@@ -30,13 +32,13 @@ def pick_list(order_id: UUID) -> list[Pick]:
 
     Raises OrderNotFound.
     """
-    row = visible(None).filter(pk=order_id).first()
+    row = visible(SYSTEM, VIEW).filter(pk=order_id).first()
     if row is None:
         raise OrderNotFound(order_id)
     if row.status not in (models.Status.CONFIRMED, models.Status.PARTIALLY_FULFILLED):
         return []
     names = {line.product_id: (line.sku, line.name) for line in lines_of([row])[row.pk]}
-    claims = inventory.get_reservation(row.reservation_id).lines
+    claims = inventory.get_reservation(row.reservation_id, caller=SYSTEM).lines
     picks = [Pick(claim.warehouse, *names[claim.product_id], claim.open, claim.ready) for claim in claims if claim.open]
     return sorted(picks, key=lambda pick: (pick.warehouse, pick.sku))
 
@@ -44,7 +46,7 @@ def pick_list(order_id: UUID) -> list[Pick]:
 def list_orders(
     *,
     page: PageRequest,
-    visible_to: int | None,
+    caller: Caller,
     status: str | None = None,
     created_from: datetime | None = None,
     created_to: datetime | None = None,
@@ -55,7 +57,7 @@ def list_orders(
     `created_from` is included, `created_to` is not. `search` is an order number, a SKU, or (where everybody's orders
     are visible) an email address; whole, the number and the address in any case. Raises InvalidCursor.
     """
-    rows = visible(visible_to)
+    rows = visible(caller, VIEW)
     given = {"created_at__gte": created_from, "created_at__lt": created_to}
     rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
     if status is not None:
@@ -63,7 +65,7 @@ def list_orders(
     if search:
         lines = models.OrderLine.objects.filter(order_id=OuterRef("pk"), sku=search)
         found = Q(number=search.upper()) | Q(Exists(lines))
-        rows = rows.filter(found | Q(user_id__in=users.ids_by_email(search)) if visible_to is None else found)
+        rows = rows.filter(found | Q(user_id__in=users.ids_by_email(search)) if caller.may(VIEW) else found)
     # The ids are ordered by time, so they are the order of creation and a key at once.
     found_page = page_of(rows, order=["-id"], request=page, parts=_count_lines)
     return Page(orders_of(found_page.results), found_page.next, found_page.previous)
@@ -112,14 +114,19 @@ def _holds_ended(rows: QuerySet[models.Order]) -> list[UUID]:
     return inventory.expired_among(list(rows.filter(status=PENDING).values_list("reservation_id", flat=True)))
 
 
-def visible(visible_to: int | None) -> QuerySet[models.Order]:
-    return models.Order.objects.all() if visible_to is None else models.Order.objects.filter(user_id=visible_to)
+def visible(caller: Caller, permission: str) -> QuerySet[models.Order]:
+    """Return everybody's orders for the shop itself and whoever has the permission for it, else the caller's own."""
+    # A payment service confirms everybody's orders, and need not be staff.
+    sees_all = caller.holds(CONFIRM) if permission == CONFIRM else caller.may(permission)
+    if sees_all or isinstance(caller, System):
+        return models.Order.objects.all()
+    return models.Order.objects.filter(user_id=caller.id)
 
 
 def orders_of(rows: Sequence[models.Order]) -> list[Order]:
     """Complete order rows with their lines and their reservations, in a constant number of statements."""
     lines = lines_of(rows)
-    reservations = inventory.reservations([row.reservation_id for row in rows])
+    reservations = inventory.reservations([row.reservation_id for row in rows], caller=SYSTEM)
     events = events_of(rows)
     return [order_of(row, lines[row.pk], events[row.pk], reservations[row.reservation_id]) for row in rows]
 

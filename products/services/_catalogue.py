@@ -12,6 +12,7 @@ from django.db.models.functions import Upper
 from inventory import services as inventory
 from products import models, sql
 from shop.toolkit import money, replicas, skus, transactions
+from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.search import words
@@ -82,7 +83,7 @@ def create_product(
     price: Decimal,
     currency: str,
     initial_stock: Sequence[inventory.Level],
-    actor_id: int | None,
+    caller: Caller,
 ) -> Product:
     """Create a product and provision its inventory item with its initial stock, or nothing of it.
 
@@ -91,7 +92,7 @@ def create_product(
     row = models.Product(sku=_sku(sku), name=name, description=description, price=price, currency=currency)
     _save(row)
     item = inventory.provision_item(
-        product_id=row.pk, sku=row.sku, name=name, initial_stock=initial_stock, actor_id=actor_id
+        product_id=row.pk, sku=row.sku, name=name, initial_stock=initial_stock, caller=caller
     )
     return replace(_product(row), item=item)
 

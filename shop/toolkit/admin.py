@@ -24,6 +24,8 @@ from unfold.decorators import action
 from unfold.views import UnfoldModelAdminViewMixin
 
 from shop.toolkit import form_keys, idempotency, transactions
+from shop.toolkit.callers import User
+from shop.toolkit.permissions import caller_of
 from shop.toolkit.refusals import Refusal
 
 
@@ -81,10 +83,9 @@ class AdminPage(UnfoldModelAdminViewMixin):
         return f"{self.label}: {self.row}"
 
     @property
-    def actor_id(self) -> int:
-        """The id of the member of staff who is here."""
-        assert self.request.user.pk is not None, "the admin lets nobody in without an account"
-        return self.request.user.pk
+    def caller(self) -> User:
+        """The member of staff who is here."""
+        return caller_of(self.request)
 
     def target(self) -> str:
         """Return the address of the row's own page."""
@@ -132,7 +133,7 @@ class ServicePage(AdminPage, FormView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            self.scope = form_keys.scope_of(request, self.actor_id)
+            self.scope = form_keys.scope_of(request, self.caller)
         except form_keys.FormOutdated as outdated:
             return self._asked_again(self.get_form(), str(outdated))
         response: HttpResponse = super().post(request, *args, **kwargs)
@@ -159,7 +160,7 @@ class ServicePage(AdminPage, FormView):
             return kept
         self.message = self.act(given)
         # A row that `act` deleted was read before, and has its history as well.
-        LogEntry.objects.log_actions(self.actor_id, [self.history_object()], CHANGE, change_message=self.message)
+        LogEntry.objects.log_actions(self.caller.id, [self.history_object()], CHANGE, change_message=self.message)
         self.location = self.done_at()
         form_keys.keep(self.scope, message=self.message, location=self.location)
         return None
@@ -203,7 +204,7 @@ class ServicePage(AdminPage, FormView):
         # Nothing was done under the key of a form that was refused. The same key for the next try: the first may still
         # be on its way.
         is_kept = self.request.method == "POST" and self.takes_key_again
-        key = self.request.POST[form_keys.FIELD] if is_kept else form_keys.new_key(self.actor_id)
+        key = self.request.POST[form_keys.FIELD] if is_kept else form_keys.new_key(self.caller)
         return super().get_context_data(submit_label=self.submit or self.label, form_key=key, **kwargs)
 
 

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from shop.toolkit import idempotency
+from shop.toolkit.callers import User
 from shop.toolkit.days import day_of, shown
 
 FIELD = "form_key"
@@ -48,12 +49,12 @@ class Done:
         return shown(self.at, pattern)
 
 
-def new_key(user_id: int) -> str:
+def new_key(owner: User) -> str:
     """Return a key for one form of one user, signed with the time at which it was made."""
-    return _signer().sign(f"{user_id}:{uuid4().hex}")
+    return _signer().sign(f"{owner.id}:{uuid4().hex}")
 
 
-def scope_of(request: HttpRequest, user_id: int) -> idempotency.Scope:
+def scope_of(request: HttpRequest, owner: User) -> idempotency.Scope:
     """Return the scope of a form that was sent. Raises FormOutdated unless its key is ours, the user's and not too old.
 
     A key is refused when what it was claimed with may have been cleared: from then on nobody knows.
@@ -63,10 +64,10 @@ def scope_of(request: HttpRequest, user_id: int) -> idempotency.Scope:
         key = _signer().unsign(raw, max_age=idempotency.KEPT)
     except BadSignature as error:
         raise FormOutdated from error
-    if not key.startswith(f"{user_id}:"):
+    if not key.startswith(f"{owner.id}:"):
         raise FormOutdated("This form was opened by another account, so nothing was done. Send it again as yours.")
     endpoint = f"FORM {request.path}"
-    return idempotency.scope_of(user_id=user_id, endpoint=endpoint, key=key, body=_values(request))
+    return idempotency.scope_of(owner=owner, endpoint=endpoint, key=key, body=_values(request))
 
 
 def find(scope: idempotency.Scope) -> Done | None:

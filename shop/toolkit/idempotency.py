@@ -14,6 +14,7 @@ from django.db import OperationalError, connection
 from django.utils.crypto import salted_hmac
 
 from shop.toolkit import transactions
+from shop.toolkit.callers import Stranger, User
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.statements import prepared
 
@@ -21,6 +22,7 @@ HEADER = "Idempotency-Key"
 META = "HTTP_IDEMPOTENCY_KEY"  # as WSGI calls it
 REPLAYED = "Idempotent-Replayed"
 KEPT = timedelta(hours=24)
+OF_STRANGERS = 0  # the id under which their keys stand
 AT_ONCE = 1000  # keys that are cleared in one transaction
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -67,11 +69,10 @@ class Kept:
     at: datetime | None = None
 
 
-def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scope:
+def scope_of(*, owner: User | Stranger, endpoint: str, key: str, body: Any) -> Scope:
     """Return the scope of a request. Raises InvalidKey.
 
-    Callers without an account are strangers to each other, and may choose the same key. So with another body theirs is
-    another key, instead of one that came before.
+    Strangers may choose the same key. So with another body theirs is another key, instead of one that came before.
     """
     if not _VISIBLE_ASCII.fullmatch(key):
         raise InvalidKey
@@ -79,11 +80,14 @@ def scope_of(*, user_id: int | None, endpoint: str, key: str, body: Any) -> Scop
     text = json.dumps(body, sort_keys=True, default=str)
     # By our key: a body may have a password in it, which a bare hash would give to whoever reads the table.
     fingerprint = salted_hmac("toolkit.idempotency", text, algorithm="sha256").hexdigest()
-    if user_id is None:
+    if isinstance(owner, Stranger):
         return Scope(
-            0, endpoint, salted_hmac(f"toolkit.idempotency.{key}", text, algorithm="sha256").hexdigest(), fingerprint
+            OF_STRANGERS,
+            endpoint,
+            salted_hmac(f"toolkit.idempotency.{key}", text, algorithm="sha256").hexdigest(),
+            fingerprint,
         )
-    return Scope(user_id, endpoint, key, fingerprint)
+    return Scope(owner.id, endpoint, key, fingerprint)
 
 
 # One statement claims a new key, or one that is past its time. A twin in progress is waited for, up to lock_timeout.

@@ -1,10 +1,13 @@
-"""Whether one may call. Which rows one may see is an argument of the service."""
+"""Who calls, and whether they may. Which rows they may see is for the service to say, which is given the caller."""
 
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from shop.toolkit.callers import User
 
 
 def is_staff_with(request: Request, permission: str) -> bool:
@@ -31,12 +34,12 @@ def require(request: Request, permission: str, said: str) -> None:
         raise PermissionDenied(said)
 
 
-def caller_id(request: Request) -> int:
-    """Return the id of the user who calls, in a view that none but users may call."""
-    assert request.user.pk is not None, "the view's access lets nobody in without a token"
-    return request.user.pk
+def caller_of(request: Request | HttpRequest) -> User:
+    """Return the user who calls, in a view or on a page that none but users may reach."""
+    return user_of(request.user)
 
 
-def visible_to(request: Request, permission: str) -> int | None:
-    """Return whose rows the caller may see: their own id, or None (everybody's) for staff with the permission."""
-    return None if is_staff_with(request, permission) else caller_id(request)
+def user_of(account: Any) -> User:
+    """Return the caller that an account of Django is."""
+    assert account.pk is not None, "nobody comes here without an account"
+    return User(account.pk, is_staff=account.is_staff, has_perm=account.has_perm)

@@ -14,7 +14,9 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from shop.toolkit import idempotency, throttling, transactions
+from shop.toolkit.callers import Stranger
 from shop.toolkit.pages import Page
+from shop.toolkit.permissions import caller_of
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.shapes import EmptyShape, Shape
 
@@ -138,7 +140,7 @@ class ApiView(APIView):
 
     def _scope(self, key: str) -> idempotency.Scope:
         return idempotency.scope_of(
-            user_id=self.request.user.pk,
+            owner=caller_of(self.request) if self.request.user.pk else Stranger(),
             endpoint=f"{self.request.method} {self.request.path}",
             key=key,
             body=self.fingerprinted(),

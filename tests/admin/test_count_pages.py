@@ -7,6 +7,7 @@ import pytest
 from inventory import services as inventory
 from inventory.stock import ledger
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import counted_statements, fetch
@@ -51,7 +52,7 @@ def test_a_count_is_opened_scanned_reviewed_and_closed_while_sales_go_on(clerk):
     assert clerk.post(quantity, {"quantity": 5, "how": "add"}).status_code == 302
     assert clerk.post(quantity, {"quantity": 8, "how": "replace"}).status_code == 302
     clerk.post(f"{page_of('quantity', enter)}?product={pot.id}", {"quantity": 4, "how": "replace"})
-    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=3, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=3, note="", reference="", caller=SYSTEM))
 
     shown = clerk.get(page_of("change", enter)).content.decode()
     assert "-2" in shown
@@ -97,7 +98,7 @@ def test_a_review_names_a_line_that_did_not_differ_and_was_corrected_since(clerk
     clerk.post(f"{page_of('quantity', enter)}?product={mug.id}", {"quantity": 10})
     transactions.run(
         lambda: inventory.adjust(
-            product_id=mug.id, warehouse="MAIN", delta=-1, reason="lost", note="", reference="", actor_id=None
+            product_id=mug.id, warehouse="MAIN", delta=-1, reason="lost", note="", reference="", caller=SYSTEM
         )
     )
 

@@ -16,6 +16,7 @@ from inventory.stock import ledger
 from orders import services as orders
 from shop.models import Verdict
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import counted_statements
@@ -25,7 +26,7 @@ from tests.inventory.test_items import set_stock
 
 
 def sell(product, units: int) -> None:
-    transactions.run(lambda: ledger.sell(product_id=product.id, quantity=units, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=product.id, quantity=units, note="", reference="", caller=SYSTEM))
 
 
 def cards(page: str) -> dict[str, int]:
@@ -49,7 +50,7 @@ def test_what_needs_somebody_what_sells_and_what_will_be_out_soon(database):
     assert (found["Low"], found["Out of stock"], found["Overdue holds"], found["Stale imports"]) == (1, 1, 1, 0)
     assert (found["pending"], found["confirmed"], found["partially fulfilled"]) == (1, 0, 0)
     assert page.index("POT") < page.rindex("MUG")  # four units at six a month end before 57 at thirty
-    sales = inventory.sales()
+    sales = inventory.sales(caller=SYSTEM)
     assert [(mover.sku, mover.sold) for mover in sales.top] == [("MUG", 30), ("POT", 6)]
     assert [(mover.sku, mover.available, mover.days_of_cover) for mover in sales.soon_out] == [
         ("POT", 4, 20.0),

@@ -16,6 +16,7 @@ from inventory.counts import counting
 from inventory.stock import ledger, warehouses
 from orders import services as orders
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, System, User
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin import browsing
@@ -99,7 +100,7 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     page.get_by_role("link", name=re.compile("Set$")).click()  # the form says what is on hand: 5
     transactions.run(
         lambda: ledger.receive(
-            product_id=mug.id, levels=[inventory.Level("MAIN", 2)], actor_id=None, reference="", note=""
+            product_id=mug.id, levels=[inventory.Level("MAIN", 2)], caller=SYSTEM, reference="", note=""
         )
     )
     page.get_by_label(re.compile(r"Units on hand\W*$")).fill("3")
@@ -339,7 +340,7 @@ def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):
     mug = factories.product(sku="MUG", stock=10)
     open_count(page)
     count_id = fetch("SELECT id FROM inventory_count")[0][0]
-    transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
+    transactions.run(lambda: counting.abandon_count(count_id, caller=SYSTEM))
     for _ in range(3):
         scan(page, "MUG")
     page.wait_for_function("document.querySelectorAll('#scan-refused li').length === 3")
@@ -387,15 +388,13 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
     for code in ("EAST", "GONE"):
         factories.warehouse(code)
     mug = factories.product(sku="MUG", stock=10)
-    counts = [counting.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None).id for _ in range(3)]
+    counts = [counting.open_count(count_id=new_id(), warehouse="MAIN", note="", caller=SYSTEM).id for _ in range(3)]
     for count_id in counts[1:]:
-        counting.record_count(count_id, product_id=mug.id, counted=10, actor_id=None)
+        counting.record_count(count_id, product_id=mug.id, counted=10, caller=SYSTEM)
     buyer = factories.user(is_staff=True)
     order, pending = factories.order(buyer, (mug.id, 3)), factories.order(buyer, (mug.id, 1))
     transactions.run(
-        lambda: orders.confirm_order(
-            order.id, visible_to=None, actor_id=boss.id, payment_reference="", now=timezone.now()
-        )
+        lambda: orders.confirm_order(order.id, caller=System(boss.id), payment_reference="", now=timezone.now())
     )
     hold = factories.reservation((mug.id, 1))
     places = dict(fetch("SELECT code, id FROM inventory_warehouse"))
@@ -483,9 +482,9 @@ def test_back_and_submit_again_is_one_change_and_a_new_visit_is_another(page):
 def test_a_damaged_return_is_put_back_or_discarded(page):
     mug = factories.product(sku="MUG", stock=10)
     order = factories.order(factories.user(), (mug.id, 3))
-    done = {"actor_id": factories.user().id, "now": timezone.now()}
+    done = {"caller": System(factories.user().id), "now": timezone.now()}
     units = [inventory.Demand(mug.id, 3)]
-    transactions.run(lambda: orders.confirm_order(order.id, visible_to=None, payment_reference="", **done))
+    transactions.run(lambda: orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **done))
     transactions.run(lambda: orders.fulfill_order(order.id, items=units, **done))
     transactions.run(lambda: orders.return_items(order.id, items=units, resalable=False, note="", **done))
     page.goto(f"/admin/inventory/item/{mug.id}/change/")
@@ -515,7 +514,7 @@ def test_a_hold_is_released_from_the_item_with_a_reason(page):
     page.get_by_label("Reason").fill("a bot")
     page.keyboard.press("Enter")
     page.get_by_text("Released what cart-7 held: a bot.").wait_for()
-    assert inventory.get_reservation(hold.id).state == "expired"
+    assert inventory.get_reservation(hold.id, caller=SYSTEM).state == "expired"
 
 
 def test_a_clerk_is_given_a_warehouse_and_sees_no_other(page, browser, server):
@@ -655,13 +654,13 @@ def test_every_page_fits_loads_nothing_from_elsewhere_and_has_no_serious_fault(
 def rows_to_look_at() -> dict[str, object]:
     """Make a row of each kind, and return their keys."""
     mug = factories.product(sku="MUG", stock=10)
-    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=3, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=3, note="", reference="", caller=SYSTEM))
     hold = factories.reservation((mug.id, 1))
     buyer = factories.user()
     order = factories.order(buyer, (mug.id, 2))
-    count = counting.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None)
-    counting.record_count(count.id, product_id=mug.id, counted=6, actor_id=None)
+    count = counting.open_count(count_id=new_id(), warehouse="MAIN", note="", caller=SYSTEM)
+    counting.record_count(count.id, product_id=mug.id, counted=6, caller=SYSTEM)
     member = factories.user(is_staff=True)
-    warehouses.set_scope(member.id, warehouses=["MAIN"], actor_id=buyer.id)
+    warehouses.set_scope(member.id, warehouses=["MAIN"], caller=User(buyer.id))
     keys = {"item": mug.id, "hold": hold.id, "order": order.id, "count": count.id}
     return {**keys, "order_user": buyer.id, "member": member.id}

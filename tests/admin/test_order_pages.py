@@ -8,6 +8,7 @@ from django.test import Client
 
 from inventory import services as inventory
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import counted_statements, fetch
@@ -144,7 +145,7 @@ def test_statements_of_an_order_do_not_grow_with_its_lines(desk):
 def test_the_list_and_the_page_show_what_the_order_itself_says(desk):
     product, buyer = factories.product(stock=5), factories.user()
     ended, waits = factories.order(buyer, (product.id, 1)), factories.order(buyer, (product.id, 1))
-    overdue(inventory.explain(product.id).holds[0].reservation_id)
+    overdue(inventory.explain(product.id, caller=SYSTEM).holds[0].reservation_id)
     transactions.run(lambda: inventory.expire_due(limit=1))  # the hold; the order's row follows when somebody sweeps
     assert fetch("SELECT DISTINCT status FROM orders_order") == [("pending",)]
 

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from shop.toolkit import transactions
+from shop.toolkit.callers import User
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import fetch
@@ -153,7 +154,7 @@ def test_of_superusers_who_take_it_from_each_other_at_once_one_stays(database):
             try:
                 transactions.run(
                     lambda: users.set_access(
-                        other, is_active=True, is_staff=True, is_superuser=False, groups=[], actor_id=actor
+                        other, is_active=True, is_staff=True, is_superuser=False, groups=[], caller=User(actor)
                     )
                 )
             except users.NotSuperuser:
@@ -170,7 +171,7 @@ def test_who_could_not_come_in_is_no_superuser_who_takes_it_from_others(database
     boss, other = (factories.user(is_staff=True, is_superuser=True) for _ in range(2))
     user_models.User.objects.filter(pk=boss.id).update(**{left_out: False})
     with pytest.raises(users.NotSuperuser):
-        users.set_access(other.id, is_active=True, is_staff=True, is_superuser=False, groups=[], actor_id=boss.id)
+        users.set_access(other.id, is_active=True, is_staff=True, is_superuser=False, groups=[], caller=User(boss.id))
 
 
 def test_there_is_a_way_back_when_no_superuser_is_left(database):

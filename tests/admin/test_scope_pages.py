@@ -12,6 +12,7 @@ from inventory import services as inventory
 from inventory.counts import counting
 from inventory.stock import warehouses
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, ITEMS, signed_in, upload
@@ -36,7 +37,7 @@ def id_of(client: Client) -> int:
 @pytest.fixture
 def easterner(mug) -> Client:
     client = signed_in("Inventory manager")
-    warehouses.set_scope(id_of(client), warehouses=["EAST"], actor_id=0)
+    warehouses.set_scope(id_of(client), warehouses=["EAST"], caller=User(0))
     return client
 
 
@@ -66,7 +67,7 @@ def test_they_are_offered_theirs_and_others_are_refused(easterner, mug, step):
 
 def test_counts_imports_and_warehouses_elsewhere_are_not_there(easterner, mug):
     count_id = new_id()
-    counting.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
+    counting.open_count(count_id=count_id, warehouse="WEST", note="", caller=SYSTEM)
     assert str(count_id) not in easterner.get(COUNTS).content.decode()
     for step in ("enter", "close"):
         assert easterner.get(f"{COUNTS}{count_id}/{step}/").status_code == 404
@@ -131,7 +132,7 @@ def test_of_scopes_that_are_set_in_parallel_one_is_set(mug):
         code = next(codes)
         together.wait()
         try:
-            transactions.run(lambda: warehouses.set_scope(member.id, warehouses=[code], expected=[], actor_id=0))
+            transactions.run(lambda: warehouses.set_scope(member.id, warehouses=[code], expected=[], caller=User(0)))
         except inventory.StaleScope:
             return "refused"
         return "set"
@@ -172,8 +173,8 @@ def test_a_hold_that_reaches_out_has_no_button(easterner, mug):
     page = easterner.get(f"/admin/inventory/reservation/{outside.id}/change/").content.decode()
     assert "/end/" not in page
     assert easterner.post(f"/admin/inventory/reservation/{outside.id}/end/", {"reason": "x"}).status_code == 422
-    assert inventory.get_reservation(outside.id).state == "held"
-    assert inventory.get_reservation(inside.id).lines[0].warehouse == "MAIN"
+    assert inventory.get_reservation(outside.id, caller=SYSTEM).state == "held"
+    assert inventory.get_reservation(inside.id, caller=SYSTEM).lines[0].warehouse == "MAIN"
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "Inventory manager"])

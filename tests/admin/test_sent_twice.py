@@ -13,6 +13,7 @@ from django.utils import timezone
 from inventory.counts import counting
 from shop.toolkit import form_keys
 from shop.toolkit.admin import ServicePage
+from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin.test_stock_pages import IMPORTS, ITEMS, StaffClient, signed_in
@@ -57,9 +58,9 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
     other = factories.user(is_staff=True)
     hold = factories.reservation((mug.id, 1))
     order = factories.order(factories.user(), (mug.id, 3))
-    counts = [counting.open_count(count_id=new_id(), warehouse="MAIN", note="", actor_id=None) for _ in range(3)]
+    counts = [counting.open_count(count_id=new_id(), warehouse="MAIN", note="", caller=SYSTEM) for _ in range(3)]
     for count in counts[1:]:
-        counting.record_count(count.id, product_id=mug.id, counted=10, actor_id=None)
+        counting.record_count(count.id, product_id=mug.id, counted=10, caller=SYSTEM)
     factories.warehouse("EAST")
     factories.warehouse("GONE")
     east, gone = (fetch("SELECT id FROM inventory_warehouse WHERE code = %s", code)[0][0] for code in ("EAST", "GONE"))
@@ -205,7 +206,7 @@ def test_a_refused_form_keeps_its_key_and_may_be_corrected(root, mug):
 def test_a_form_that_is_older_than_the_kept_keys_asks_for_a_reload(root, mug, age, monkeypatch):
     now = timezone.now().timestamp()
     monkeypatch.setattr("django.core.signing.time.time", lambda: now - age.total_seconds())
-    key = form_keys.new_key(root.user_id)
+    key = form_keys.new_key(User(root.user_id))
     monkeypatch.undo()
     path = f"{ITEMS}{mug.id}/receive/"
 
@@ -231,13 +232,13 @@ def test_a_key_that_is_not_ours_does_nothing(root, mug, key):
 
 def test_anothers_key_does_nothing(root, mug):
     other = signed_in("Inventory clerk")
-    key = form_keys.new_key(other.user_id)
+    key = form_keys.new_key(User(other.user_id))
     response = root.post(f"{ITEMS}{mug.id}/receive/", {"form_key": key, "warehouse": "MAIN", "quantity": 5})
     assert (response.status_code, on_hand(mug.id)) == (422, {"MAIN": 10})
 
 
 def test_the_key_of_one_page_is_none_of_another(root, mug):
-    key = form_keys.new_key(root.user_id)
+    key = form_keys.new_key(User(root.user_id))
     for step, given in (("receive", {"quantity": 5}), ("write-off", {"quantity": 2, "reason": "lost"})):
         assert root.post(f"{ITEMS}{mug.id}/{step}/", {"form_key": key, "warehouse": "MAIN", **given}).status_code == 302
     assert on_hand(mug.id) == {"MAIN": 13}

@@ -18,6 +18,7 @@ from inventory import services as inventory
 from inventory.imports import steps
 from inventory.stock import ledger
 from shop.toolkit import form_keys, transactions
+from shop.toolkit.callers import SYSTEM, User
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand
@@ -34,7 +35,7 @@ class StaffClient(Client):
     user_id: int
 
     def post(self, path, data=None, **extra):
-        return super().post(path, {"form_key": form_keys.new_key(self.user_id), **(data or {})}, **extra)
+        return super().post(path, {"form_key": form_keys.new_key(User(self.user_id)), **(data or {})}, **extra)
 
 
 def signed_in(*groups: str, is_superuser: bool = False) -> StaffClient:
@@ -195,7 +196,7 @@ def test_a_quantity_is_never_compared_with_that_of_another_warehouse(clerk, mug)
     factories.warehouse("EAST")
     factories.warehouse("WEST", priority=1)
     east = {"product_id": mug.id, "levels": [inventory.Level("EAST", 10)], "reference": "", "note": ""}
-    transactions.run(lambda: ledger.receive(**east, actor_id=None))
+    transactions.run(lambda: ledger.receive(**east, caller=SYSTEM))
     path = f"{ITEMS}{mug.id}/set/"
     form = html.unescape(clerk.get(path).content.decode())
     assert '{"MAIN": 10, "EAST": 10}' in form
@@ -259,7 +260,7 @@ def test_the_page_of_an_item_plots_its_stock_over_time(clerk, mug):
 def test_the_ledger_of_an_item_is_paged(clerk, mug):
     for number in range(120):
         arrived = {"levels": [inventory.Level("MAIN", 1)], "reference": f"DN-{number}-"}
-        transactions.run(partial(ledger.receive, product_id=mug.id, **arrived, actor_id=None, note=""))
+        transactions.run(partial(ledger.receive, product_id=mug.id, **arrived, caller=SYSTEM, note=""))
     first = clerk.get(f"{ITEMS}{mug.id}/change/").content.decode()
     assert ("DN-119-" in first, "DN-99-" in first, "The whole ledger" in first) == (True, False, True)
 
@@ -284,7 +285,7 @@ def test_statements_of_a_page_do_not_grow_with_its_rows(clerk, mug):
             factories.product(stock={"MAIN": 3, "EAST": 4})
             transactions.run(
                 lambda: ledger.receive(
-                    product_id=mug.id, levels=[inventory.Level("EAST", 1)], actor_id=None, reference="", note=""
+                    product_id=mug.id, levels=[inventory.Level("EAST", 1)], caller=SYSTEM, reference="", note=""
                 )
             )
             upload(manager, f"sku,quantity\nNONE,{factories.product().id}\n")

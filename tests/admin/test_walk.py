@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 
 from inventory.stock import warehouses
+from shop.toolkit.callers import User
 from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.inventory.imports import loaded
@@ -36,7 +37,7 @@ def test_every_link_leads_somewhere(shop, group):
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_link_leads_somewhere_for_who_works_in_one_warehouse(shop, group):
     client = signed_in(group)
-    warehouses.set_scope(client.user_id, warehouses=["EAST"], actor_id=0)
+    warehouses.set_scope(client.user_id, warehouses=["EAST"], caller=User(0))
     walk(client)
 
 

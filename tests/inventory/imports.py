@@ -11,6 +11,7 @@ from django.db import connections
 from inventory import services as inventory
 from inventory.imports import documents, staging, steps
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 
 _folder = TemporaryDirectory(prefix="shop-imports-")
@@ -31,7 +32,7 @@ def staged_within(content: str | bytes, **request: object) -> inventory.StockImp
         import_id=new_id(),
         path=file_of(content),
         limits=LIMITS,
-        actor_id=7,
+        caller=User(7),
     )
 
 
@@ -50,11 +51,11 @@ def loaded(content: str | bytes, **request: object) -> inventory.StockImport:
 
 def undone(document: inventory.StockImport) -> inventory.StockImport:
     """Undo an import, and return the import that did it."""
-    transactions.run(lambda: steps.undo_import(document.id, undo_id=new_id(), actor_id=7))
+    transactions.run(lambda: steps.undo_import(document.id, undo_id=new_id(), caller=User(7)))
     finished(document)
-    undo_id = documents.get_import(document.id).undone_by
+    undo_id = documents.get_import(document.id, caller=SYSTEM).undone_by
     assert undo_id is not None
-    return documents.get_import(undo_id)
+    return documents.get_import(undo_id, caller=SYSTEM)
 
 
 def errors(document: inventory.StockImport) -> list[str]:
@@ -64,7 +65,7 @@ def errors(document: inventory.StockImport) -> list[str]:
 
 
 def on_hand(product_id: int) -> dict[str, int]:
-    return {stock.warehouse: stock.on_hand for stock in inventory.get_item(product_id).stocks}
+    return {stock.warehouse: stock.on_hand for stock in inventory.get_item(product_id, caller=SYSTEM).stocks}
 
 
 def in_threads(work: Callable[[], object], *, times: int) -> list[object]:

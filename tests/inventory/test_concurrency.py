@@ -15,6 +15,7 @@ from inventory.counts import counting, posting
 from inventory.stock import history, ledger, warehouses
 from shop import verification
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch
@@ -56,7 +57,7 @@ def reserve(*demand: tuple[int, int], reference: str = "") -> Callable[[], inven
         reference=reference or str(reservation_id),
         demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
         ttl=timedelta(minutes=15),
-        actor_id=None,
+        caller=SYSTEM,
     )
 
 
@@ -130,7 +131,7 @@ def test_confirm_against_expire_has_one_winner():
         overdue(held.id)
 
         confirmed, expired = all_at_once(
-            lambda held=held: inventory.confirm(held.id, owner="test", actor_id=None),
+            lambda held=held: inventory.confirm(held.id, owner="test", caller=SYSTEM),
             lambda: inventory.expire_due(limit=10),
         )
 
@@ -172,7 +173,7 @@ def test_release_twice_gives_back_once():
     product = factories.product(stock=5)
     held = factories.reservation((product.id, 5))
 
-    results = all_at_once(*(lambda: inventory.release(held.id, owner="test", actor_id=None) for _ in range(8)))
+    results = all_at_once(*(lambda: inventory.release(held.id, owner="test", caller=SYSTEM) for _ in range(8)))
 
     assert {result.state for result in results} == {"released"}
     assert stock() == (5, 0, 0)
@@ -183,11 +184,11 @@ def test_release_against_ship_has_one_winner():
     for _ in range(20):
         product = factories.product(stock=3)
         held = factories.reservation((product.id, 3))
-        transactions.run(lambda held=held: inventory.confirm(held.id, owner="test", actor_id=None))
+        transactions.run(lambda held=held: inventory.confirm(held.id, owner="test", caller=SYSTEM))
 
         results = all_at_once(
-            lambda held=held: inventory.release(held.id, owner="test", actor_id=None),
-            lambda held=held: inventory.fulfill(held.id, owner="test", actor_id=None),
+            lambda held=held: inventory.release(held.id, owner="test", caller=SYSTEM),
+            lambda held=held: inventory.fulfill(held.id, owner="test", caller=SYSTEM),
         )
 
         assert kinds(results) == {"Reservation": 1, "InvalidTransition": 1}
@@ -206,7 +207,7 @@ def test_transfers_against_each_other_keep_the_total():
     def transfer(source: str, target: str, order: int) -> Callable[[], object]:
         items = [inventory.Demand(product.id, 1) for product in products[::order]]
         return lambda: ledger.transfer(
-            transfer_id=new_id(), from_warehouse=source, to_warehouse=target, items=items, note="", actor_id=None
+            transfer_id=new_id(), from_warehouse=source, to_warehouse=target, items=items, note="", caller=SYSTEM
         )
 
     works = [transfer("MAIN", "EAST", 1) for _ in range(20)] + [transfer("EAST", "MAIN", -1) for _ in range(20)]
@@ -222,7 +223,7 @@ def test_the_first_receipt_twice_opens_one_row():
     product = factories.product(stock={})
 
     def receive() -> None:
-        ledger.receive(product_id=product.id, levels=[inventory.Level("MAIN", 1)], actor_id=None, reference="", note="")
+        ledger.receive(product_id=product.id, levels=[inventory.Level("MAIN", 1)], caller=SYSTEM, reference="", note="")
 
     assert kinds(all_at_once(*[receive] * 10)) == {"NoneType": 10}
     assert fetch("SELECT on_hand, seq FROM inventory_stock") == [(10, 10)]
@@ -235,7 +236,7 @@ def test_of_two_compare_and_sets_one_gets_through():
     def set_to(quantity: int) -> Callable[[], history.Movement]:
         return lambda: ledger.set_on_hand(
             product_id=product.id, warehouse="MAIN", quantity=quantity, expected_on_hand=10, reason="correction",
-            note="", reference="", actor_id=None,
+            note="", reference="", caller=SYSTEM,
         )  # fmt: skip
 
     results = all_at_once(*(set_to(quantity) for quantity in range(11, 19)))
@@ -250,7 +251,7 @@ def test_a_loss_against_buyers_never_breaks_a_promise():
 
     def lose() -> history.Movement:
         return inventory.adjust(
-            product_id=product.id, warehouse="MAIN", delta=-1, reason="lost", note="", reference="", actor_id=None
+            product_id=product.id, warehouse="MAIN", delta=-1, reason="lost", note="", reference="", caller=SYSTEM
         )
 
     results = all_at_once(*[lose] * 20, *(reserve((product.id, 1)) for _ in range(20)))
@@ -267,10 +268,10 @@ def test_a_loss_against_buyers_never_breaks_a_promise():
 def test_a_count_closed_twice_is_posted_once():
     product = factories.product(stock=10)
     count_id = new_id()
-    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
-    transactions.run(lambda: counting.record_count(count_id, product_id=product.id, counted=7, actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="", caller=SYSTEM))
+    transactions.run(lambda: counting.record_count(count_id, product_id=product.id, counted=7, caller=SYSTEM))
 
-    results = all_at_once(*(lambda: posting.close_count(count_id, actor_id=None) for _ in range(8)))
+    results = all_at_once(*(lambda: posting.close_count(count_id, caller=SYSTEM) for _ in range(8)))
 
     assert kinds(results) == {"CountReview": 8}
     assert stock() == (7, 0, 0)
@@ -283,9 +284,9 @@ def test_a_warehouse_deleted_while_stock_arrives_is_there_or_the_stock_is_refuse
         product = factories.product(stock={})
 
         deleted, received = all_at_once(
-            lambda number=number: warehouses.delete_warehouse(f"W{number}", actor_id=None),
+            lambda number=number: warehouses.delete_warehouse(f"W{number}", caller=SYSTEM),
             lambda number=number, product=product: ledger.receive(
-                product_id=product.id, levels=[inventory.Level(f"W{number}", 1)], actor_id=None, reference="", note=""
+                product_id=product.id, levels=[inventory.Level(f"W{number}", 1)], caller=SYSTEM, reference="", note=""
             ),
         )
 

@@ -10,6 +10,7 @@ from inventory import services as inventory
 from inventory.counts import counting, posting
 from inventory.stock import ledger
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -19,24 +20,24 @@ from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
 
 def opened(warehouse: str = "MAIN"):
     count_id = new_id()
-    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse=warehouse, note="", actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse=warehouse, note="", caller=SYSTEM))
     return count_id
 
 
 def counted(count_id, product_id: int, units: int) -> counting.CountEntry:
     return transactions.run(
-        lambda: counting.record_count(count_id, product_id=product_id, counted=units, actor_id=None)
+        lambda: counting.record_count(count_id, product_id=product_id, counted=units, caller=SYSTEM)
     )
 
 
 def added(count_id, product_id: int, units: int) -> counting.CountEntry:
     return transactions.run(
-        lambda: counting.add_to_count(count_id, product_id=product_id, quantity=units, actor_id=None)
+        lambda: counting.add_to_count(count_id, product_id=product_id, quantity=units, caller=SYSTEM)
     )
 
 
 def closed(count_id) -> posting.CountReview:
-    return transactions.run(lambda: posting.close_count(count_id, actor_id=None))
+    return transactions.run(lambda: posting.close_count(count_id, caller=SYSTEM))
 
 
 def stock(product_id: int) -> tuple[int, int, int]:
@@ -44,7 +45,7 @@ def stock(product_id: int) -> tuple[int, int, int]:
                  product_id)[0]  # fmt: skip
 
 
-WHY = {"note": "", "reference": "", "actor_id": None}
+WHY = {"note": "", "reference": "", "caller": SYSTEM}
 CORRECTIONS = {
     "set": lambda p: ledger.set_on_hand(
         product_id=p, warehouse="MAIN", quantity=8, expected_on_hand=10, reason="correction", **WHY
@@ -68,7 +69,7 @@ CORRECTIONS = {
 EVENTS = {
     "receive": (
         lambda p: ledger.receive(
-            product_id=p, levels=[inventory.Level("MAIN", 5)], actor_id=None, reference="", note=""
+            product_id=p, levels=[inventory.Level("MAIN", 5)], caller=SYSTEM, reference="", note=""
         ),
         5,
     ),
@@ -80,11 +81,11 @@ EVENTS = {
             to_warehouse="EAST",
             items=[inventory.Demand(p, 4)],
             note="",
-            actor_id=None,
+            caller=SYSTEM,
         ),
         -4,
     ),
-    "sell": (lambda p: ledger.sell(product_id=p, quantity=3, note="", reference="", actor_id=None), -3),
+    "sell": (lambda p: ledger.sell(product_id=p, quantity=3, note="", reference="", caller=SYSTEM), -3),
     "set apart": (lambda p: ledger.set_apart(product_id=p, warehouse="MAIN", delta=2, reason="damaged", **WHY), 0),
 }
 
@@ -97,7 +98,7 @@ def test_a_correction_after_the_counting_asks_for_a_recount_and_is_not_made_twic
     counted(count_id, other.id, 6)
     transactions.run(partial(CORRECTIONS[correction], mug.id))
 
-    review = posting.review_count(count_id)
+    review = posting.review_count(count_id, caller=SYSTEM)
     first = closed(count_id)
 
     assert review.obstacles == first.obstacles
@@ -188,7 +189,7 @@ def test_a_scan_is_not_added_to_a_count_that_is_posted_or_outdated(database):
         added(count_id, pot.id, 1)
     assert counted(count_id, mug.id, 9).line.variance == 1
     assert added(count_id, mug.id, 1).line.counted == 10
-    transactions.run(lambda: counting.remove_count_line(count_id, product_id=pot.id, actor_id=None))
+    transactions.run(lambda: counting.remove_count_line(count_id, product_id=pot.id, caller=SYSTEM))
     assert added(count_id, pot.id, 1).line.counted == 1
 
 
@@ -215,7 +216,7 @@ def test_what_is_only_promised_or_set_apart_disturbs_no_count(database):
     count_id = opened()
     added(count_id, mug.id, 6)
     hold = factories.reservation((mug.id, 2))
-    transactions.run(lambda: inventory.confirm(hold.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.confirm(hold.id, owner="test", caller=SYSTEM))
     transactions.run(partial(EVENTS["set apart"][0], mug.id))
     assert added(count_id, mug.id, 4).line.counted == 10
 
@@ -244,7 +245,7 @@ def test_an_addition_sees_a_correction_that_is_under_way(database):
 
     def add() -> counting.CountEntry:
         is_locked.wait(5)
-        return counting.add_to_count(count_id, product_id=mug.id, quantity=1, actor_id=None)
+        return counting.add_to_count(count_id, product_id=mug.id, quantity=1, caller=SYSTEM)
 
     _, refused = all_at_once(correct, add)
 
@@ -255,10 +256,10 @@ def test_scans_at_once_count_each(database):
     mug = factories.product(stock=3)
     count_id = opened()
 
-    add = partial(counting.add_to_count, count_id, product_id=mug.id, quantity=1, actor_id=None)
+    add = partial(counting.add_to_count, count_id, product_id=mug.id, quantity=1, caller=SYSTEM)
     all_at_once(*[add] * 12)
 
-    assert counting.get_count(count_id).lines[0].counted == 12
+    assert counting.get_count(count_id, caller=SYSTEM).lines[0].counted == 12
 
 
 def test_what_can_be_posted_is_posted_and_the_rest_stays_open(database):
@@ -280,7 +281,7 @@ def test_what_can_be_posted_is_posted_and_the_rest_stays_open(database):
     other = opened()
     counted(other, right.id, 9)
     assert closed(other).count.closed_at is not None
-    transactions.run(lambda: inventory.release(hold.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.release(hold.id, owner="test", caller=SYSTEM))
     assert closed(count_id).count.closed_at is not None
     assert [on_hand(product.id)["MAIN"] for product in (lost, found, right)] == [4, 12, 9]
     assert_books_are_right()
@@ -292,7 +293,7 @@ def test_an_overdue_hold_is_in_no_counts_way(database):
     count_id = opened()
     counted(count_id, mug.id, 4)
 
-    assert posting.review_count(count_id).obstacles == []
+    assert posting.review_count(count_id, caller=SYSTEM).obstacles == []
     assert closed(count_id).obstacles == []
     assert stock(mug.id) == (4, 0, 0)
     assert_books_are_right()
@@ -333,7 +334,7 @@ def test_a_line_is_removed_unless_it_is_posted(database):
     closed(count_id)
 
     def remove(product_id: int):
-        return transactions.run(lambda: counting.remove_count_line(count_id, product_id=product_id, actor_id=None))
+        return transactions.run(lambda: counting.remove_count_line(count_id, product_id=product_id, caller=SYSTEM))
 
     with pytest.raises(inventory.CountLinePosted):
         remove(mug.id)
@@ -343,7 +344,7 @@ def test_a_line_is_removed_unless_it_is_posted(database):
     assert closed(count_id).count.closed_at is not None
     with pytest.raises(inventory.CountClosed):
         remove(mug.id)
-    assert (on_hand(pot.id), inventory.get_reservation(hold.id).state) == ({"MAIN": 10}, "held")
+    assert (on_hand(pot.id), inventory.get_reservation(hold.id, caller=SYSTEM).state) == ({"MAIN": 10}, "held")
 
 
 def test_a_count_is_abandoned_and_posts_nothing_more(database):
@@ -351,8 +352,8 @@ def test_a_count_is_abandoned_and_posts_nothing_more(database):
     count_id = opened()
     counted(count_id, mug.id, 8)
 
-    first = transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
-    again = transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
+    first = transactions.run(lambda: counting.abandon_count(count_id, caller=SYSTEM))
+    again = transactions.run(lambda: counting.abandon_count(count_id, caller=SYSTEM))
 
     assert (first.is_abandoned, first.closed_at is None) == (True, False)
     assert again == first
@@ -363,7 +364,7 @@ def test_a_count_is_abandoned_and_posts_nothing_more(database):
     other = opened()
     closed(other)
     with pytest.raises(inventory.CountClosed):
-        transactions.run(lambda: counting.abandon_count(other, actor_id=None))
+        transactions.run(lambda: counting.abandon_count(other, caller=SYSTEM))
 
 
 def test_two_who_close_at_once_post_once(database):
@@ -371,7 +372,7 @@ def test_two_who_close_at_once_post_once(database):
     count_id = opened()
     counted(count_id, mug.id, 8)
 
-    all_at_once(*[partial(posting.close_count, count_id, actor_id=None)] * 6)
+    all_at_once(*[partial(posting.close_count, count_id, caller=SYSTEM)] * 6)
 
     assert on_hand(mug.id) == {"MAIN": 8}
     assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'count'") == [(1,)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inventory.imports import export
 from inventory.stock import ledger
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.sheets import UnreadableFile, _text, defused, open_sheet, write_sheet
 from tests import factories
 from tests.conftest import counted_statements, environment, fetch
@@ -74,7 +75,7 @@ def test_an_edited_export_is_a_compare_and_set(stocked, staff):
     content = body(staff.get(CSV)).replace(b"MUG,MAIN,5,5", b"MUG,MAIN,6,5").replace(b"-5,MAIN,8,8", b"-5,MAIN,1,8")
     fetch("SELECT 1")
     product_id = fetch("SELECT product_id FROM inventory_item WHERE sku = '-5'")[0][0]
-    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=1, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=1, note="", reference="", caller=SYSTEM))
 
     done = loaded(content, on_error="skip")
 

@@ -14,6 +14,7 @@ from inventory.imports import sql as imports_sql
 from inventory.imports import sql_staging, steps
 from shop import settings
 from shop.toolkit import transactions
+from shop.toolkit.callers import User
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.imports import finished, loaded, staged, undone
@@ -131,7 +132,7 @@ def test_a_statement_over_all_rows_of_an_import_has_the_time_that_it_needs(datab
 
     with connection.execute_wrapper(noted):
         reviewed = loaded("sku,quantity\nMUG,9\nNONE,9\n", dry_run=True, review=True, on_error="skip")
-        transactions.run(lambda: steps.approve_import(reviewed.id, actor_id=7))
+        transactions.run(lambda: steps.approve_import(reviewed.id, caller=User(7)))
         approved = finished(reviewed)
         sell(mug.id, 5)
         undone(approved)

@@ -23,6 +23,7 @@ from inventory.imports import sql as imports_sql
 from inventory.reservations import availability
 from inventory.stock import ledger, warehouses
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
 from tests import factories
@@ -49,7 +50,7 @@ def small_chunks(monkeypatch):
 
 
 def sell(product_id: int, units: int) -> None:
-    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=units, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=units, note="", reference="", caller=SYSTEM))
 
 
 def movements_of(document: inventory.StockImport) -> list[tuple]:
@@ -249,12 +250,12 @@ def test_undo_takes_back_what_is_still_there_and_names_what_is_not(database):
     assert (undo.status, undo.rows, undo.changed, undo.refused, undo.undoes) == ("applied", 3, 2, 1, done.id)
     assert errors(undo) == ["2 quantity '-8': 8 would go of 1 on hand"]
     assert [on_hand(product.id)["MAIN"] for product in (mug, pot, tray)] == [1, 2, 2]
-    assert documents.get_import(done.id).status == "undone"
+    assert documents.get_import(done.id, caller=SYSTEM).status == "undone"
     assert_books_are_right()
 
     transactions.run(
         lambda: inventory.adjust(
-            product_id=mug.id, warehouse="MAIN", delta=9, reason="return", note="", reference="", actor_id=None
+            product_id=mug.id, warehouse="MAIN", delta=9, reason="return", note="", reference="", caller=SYSTEM
         )
     )
     again = undone(done)
@@ -269,9 +270,9 @@ def test_only_what_was_applied_is_undone(database):
     refused = loaded("sku,quantity\nNONE,1\n")
 
     with pytest.raises(inventory.NotUndoable):
-        steps.undo_import(refused.id, undo_id=new_id(), actor_id=None)
+        steps.undo_import(refused.id, undo_id=new_id(), caller=SYSTEM)
     with pytest.raises(inventory.ImportNotFound):
-        steps.undo_import(new_id(), undo_id=new_id(), actor_id=None)
+        steps.undo_import(new_id(), undo_id=new_id(), caller=SYSTEM)
 
 
 def test_chunks_make_no_difference_and_any_step_may_be_the_last_before_a_pause(database, small_chunks):
@@ -297,7 +298,7 @@ def test_many_who_finish_one_import_apply_each_row_once(database, small_chunks):
     outcomes = in_threads(lambda: finished(document), times=4)
 
     assert {outcome.status for outcome in outcomes} == {"applied"}
-    assert documents.get_import(document.id).changed == 20
+    assert documents.get_import(document.id, caller=SYSTEM).changed == 20
     assert [on_hand(product.id)["MAIN"] for product in products] == [6] * 20
 
 
@@ -316,8 +317,10 @@ def test_a_row_that_becomes_wrong_half_way_takes_the_whole_file_back(database, s
     assert errors(done) == ["9 expected_on_hand '10': 9 are on hand now; look again at the quantity, and expect 9"]
     assert [on_hand(product.id)["MAIN"] for product in products] == [5, 10, 10, 10, 10, 10, 10, 9]
     assert done.undone_by is not None
-    assert documents.get_import(done.undone_by).rows == 6  # of the chunk with the wrong row nothing was written
-    assert errors(documents.get_import(done.undone_by)) == ["2 quantity '-10': 10 would go of 5 on hand"]
+    assert (
+        documents.get_import(done.undone_by, caller=SYSTEM).rows == 6
+    )  # of the chunk with the wrong row nothing was written
+    assert errors(documents.get_import(done.undone_by, caller=SYSTEM)) == ["2 quantity '-10': 10 would go of 5 on hand"]
     assert_books_are_right()
 
 
@@ -327,7 +330,7 @@ def test_a_dry_run_says_what_the_real_run_does_and_writes_nothing(database):
     for number in range(30):
         stock = {"MAIN": chance.randrange(20)} | ({"EAST": chance.randrange(20)} if number % 2 else {})
         product = factories.product(sku=f"S{number}", stock=stock)
-        if inventory.get_item(product.id).available > 3:
+        if inventory.get_item(product.id, caller=SYSTEM).available > 3:
             factories.reservation((product.id, 3))
     rows = [
         f"S{number},{place},{chance.randrange(12)},{chance.choice(['', 5])}"
@@ -381,22 +384,22 @@ def test_a_row_is_judged_as_the_same_adjustment_by_hand(database, on, held, prom
 
     transactions.run(
         lambda: inventory.set_policy(
-            product_id=product.id, warehouse="MAIN", changes={"backorder_limit": backorder}, actor_id=None
+            product_id=product.id, warehouse="MAIN", changes={"backorder_limit": backorder}, caller=SYSTEM
         )
     )
     for units, confirms in ((held, False), (promised, True)):
         if units and availability.check([inventory.Demand(product.id, units)])[0].available:
             made = factories.reservation((product.id, units))
             if confirms:
-                transactions.run(lambda found=made.id: inventory.confirm(found, owner="test", actor_id=None))
+                transactions.run(lambda found=made.id: inventory.confirm(found, owner="test", caller=SYSTEM))
     by_hand = {"product_id": product.id, "warehouse": "MAIN", "reason": "correction", "note": "", "reference": ""}
     if apart:
-        outcome(lambda: ledger.set_apart(**by_hand, delta=apart, actor_id=None))
+        outcome(lambda: ledger.set_apart(**by_hand, delta=apart, caller=SYSTEM))
 
     dry = loaded(f"sku,quantity\n{product.sku},{delta}\n", mode="adjust", dry_run=True, again=True)
 
     assert ("refused" if dry.refused else "done") == outcome(
-        lambda: inventory.adjust(**by_hand, delta=delta, actor_id=None)
+        lambda: inventory.adjust(**by_hand, delta=delta, caller=SYSTEM)
     )
 
 
@@ -431,7 +434,7 @@ def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
     factories.product(sku="POT")
     refused = loaded("sku;quantity;note\nPOT;1;\nMUG;x;=1+1\n", on_error="skip")
 
-    columns, rows = documents.refused_sheet(refused.id)
+    columns, rows = documents.refused_sheet(refused.id, caller=SYSTEM)
     (row,) = rows
     assert columns == ["sku", "quantity", "note", "error"]
     assert row[:3] == ["MUG", "x", "=1+1"]
@@ -439,7 +442,7 @@ def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
 
     mended = loaded(f"sku;quantity;note;error\nMUG;5;;{row[3]}\n", on_error="skip")
     assert (mended.status, on_hand(mug.id)) == ("applied", {"MAIN": 5})
-    assert documents.refused_sheet(mended.id)[0] == columns
+    assert documents.refused_sheet(mended.id, caller=SYSTEM)[0] == columns
 
 
 def test_an_import_during_sales_loses_no_unit(database, small_chunks):
@@ -512,13 +515,13 @@ def test_a_stock_row_that_comes_between_lock_and_merge_is_left_to_the_next_merge
     is_changed, may_commit = threading.Event(), threading.Event()
 
     def take_one_and_wait() -> None:
-        inventory.adjust(**adjust, delta=-1, actor_id=None)
+        inventory.adjust(**adjust, delta=-1, caller=SYSTEM)
         is_changed.set()
         may_commit.wait(5)
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         assert imports_sql.lock_chunk(document.id, chunk) == 1
-        in_threads(lambda: transactions.run(lambda: inventory.adjust(**adjust, delta=5, actor_id=None)), times=1)
+        in_threads(lambda: transactions.run(lambda: inventory.adjust(**adjust, delta=5, caller=SYSTEM)), times=1)
         other = pool.submit(in_threads, lambda: transactions.run(take_one_and_wait), times=1)
         is_changed.wait(5)
         threading.Timer(0.3, may_commit.set).start()
@@ -540,10 +543,10 @@ def test_a_warehouse_cannot_be_deleted_under_a_chunk(database):
 
     with transaction.atomic():
         transactions_done = imports_sql.lock_chunk(document.id, imports_sql.Chunk(0, 2))
-        deleted = in_threads(refusal_of(lambda: warehouses.delete_warehouse("EAST", actor_id=None)), times=1)[0]
+        deleted = in_threads(refusal_of(lambda: warehouses.delete_warehouse("EAST", caller=SYSTEM)), times=1)[0]
     assert (transactions_done, type(deleted)) == (1, OperationalError)
 
-    warehouses.delete_warehouse("EAST", actor_id=None)
+    warehouses.delete_warehouse("EAST", caller=SYSTEM)
     done = finished(document)
     assert errors(done) == ["2 warehouse 'EAST': this warehouse has been deleted meanwhile"]
 
@@ -583,7 +586,7 @@ def test_a_warehouse_beside_a_column_of_them_is_a_contradiction(database):
 
 def test_cells_that_are_too_many_are_refused_again_until_they_are_mended(database):
     mug = factories.product(sku="MUG", stock=7)
-    columns, rows = documents.refused_sheet(loaded("sku,quantity\nMUG,1,200\n").id)
+    columns, rows = documents.refused_sheet(loaded("sku,quantity\nMUG,1,200\n").id, caller=SYSTEM)
     (row,) = rows
     assert columns == ["sku", "quantity", "error"]
     assert (row[:2], row[3:]) == (["MUG", "1"], ["200"])
@@ -596,7 +599,7 @@ def test_the_same_file_that_somebody_is_still_reading_is_being_loaded(database):
     text = "sku,quantity\nMUG,5\n"
     with transaction.atomic():
         staging.stage_import(
-            staging.ImportRequest(file_name="x"), import_id=new_id(), path=file_of(text), limits=LIMITS, actor_id=None
+            staging.ImportRequest(file_name="x"), import_id=new_id(), path=file_of(text), limits=LIMITS, caller=SYSTEM
         )
         (other,) = in_threads(refusal_of(lambda: staged_within(text)), times=1)
     assert isinstance(other, inventory.AlreadyImported)
@@ -614,8 +617,8 @@ def test_old_refused_rows_and_dry_runs_that_nobody_approved_are_forgotten(databa
     assert inventory.clear_imports(now=now + timedelta(days=2)) == 1
     assert inventory.clear_imports(now=now + timedelta(days=31)) == 1
 
-    assert documents.get_import(refused.id).refused_rows == []
-    assert len(documents.get_import(undo.id).refused_rows) == 1
+    assert documents.get_import(refused.id, caller=SYSTEM).refused_rows == []
+    assert len(documents.get_import(undo.id, caller=SYSTEM).refused_rows) == 1
     # However long the worker was away, a file that was taken is checked.
     assert finished(waiting).changed == 1
 

@@ -18,6 +18,7 @@ from inventory import services as inventory
 from inventory.imports import documents, steps
 from inventory.stock import ledger
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import finished, on_hand
@@ -85,12 +86,12 @@ def test_a_large_one_is_accepted_and_finished_by_whoever_finishes_imports(staff,
     assert on_hand(mug.id) == {"MAIN": 2}
     assert fetch("SELECT task_name, args->>'import_id' FROM procrastinate_jobs") == [("finish_import", waiting["id"])]
 
-    finished(documents.get_import(inventory.unfinished_imports()[0]))
+    finished(documents.get_import(inventory.unfinished_imports()[0], caller=SYSTEM))
     assert staff.get(f"{URL}/{waiting['id']}").json()["status"] == "applied"
 
     undoing = staff.post(f"{URL}/{waiting['id']}/undo")
     assert (undoing.status_code, undoing.json()["status"]) == (202, "undoing")
-    finished(documents.get_import(inventory.unfinished_imports()[0]))
+    finished(documents.get_import(inventory.unfinished_imports()[0], caller=SYSTEM))
     assert on_hand(mug.id) == {"MAIN": 2}
 
 
@@ -328,7 +329,7 @@ def test_a_list_takes_as_many_statements_for_many_imports_as_for_one(staff, mug)
 
 def test_an_undo_cannot_be_undone_and_a_retry_does_not_mind_the_file_being_loaded_again(staff, mug):
     first = upload(staff).json()
-    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=4, note="", reference="", actor_id=None))
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=4, note="", reference="", caller=SYSTEM))
     undo_id = staff.post(f"{URL}/{first['id']}/undo").json()["undone_by"]
     refused = staff.post(f"{URL}/{undo_id}/undo")
     assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")

@@ -4,6 +4,7 @@ import pytest
 
 from inventory import services as inventory
 from inventory.reservations import availability
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, kinds, overdue, reserve
@@ -36,8 +37,8 @@ def test_a_counter_does_not_drift_from_its_rows():
     holds = [factories.reservation((product.id, 1)) for _ in range(12)]
     overdue(*(hold.id for hold in holds[:4]))
     all_at_once(
-        *(lambda hold=hold: inventory.confirm(hold.id, owner="test", actor_id=None) for hold in holds[2:8]),
-        *(lambda hold=hold: inventory.release(hold.id, owner="test", actor_id=None) for hold in holds[6:10]),
+        *(lambda hold=hold: inventory.confirm(hold.id, owner="test", caller=SYSTEM) for hold in holds[2:8]),
+        *(lambda hold=hold: inventory.release(hold.id, owner="test", caller=SYSTEM) for hold in holds[6:10]),
         lambda: inventory.expire_due(limit=10),
         *(reserve((product.id, 2)) for _ in range(4)),
     )
@@ -86,7 +87,7 @@ def test_a_level_is_not_clamped_behind_the_ledgers_back():
 
     with pytest.raises(inventory.InsufficientStock):
         inventory.adjust(
-            product_id=product.id, warehouse="MAIN", delta=-5, reason="lost", note="", reference="", actor_id=None
+            product_id=product.id, warehouse="MAIN", delta=-5, reason="lost", note="", reference="", caller=SYSTEM
         )
     assert fetch("SELECT s.on_hand, m.on_hand FROM inventory_stock s JOIN inventory_movement m USING (product_id)") == [
         (3, 3)

@@ -11,19 +11,22 @@ from django.db.migrations.executor import MigrationExecutor
 from inventory import services as inventory
 from inventory.stock import ledger
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import empty_tables, fetch
 from tests.inventory.imports import errors, loaded, on_hand, undone
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, deadlocks, overdue
 
-WHY = {"note": "", "reference": "", "actor_id": None}
+WHY = {"note": "", "reference": "", "caller": SYSTEM}
 ITEMS = "/api/v1/inventory/items/"
 
 
 def levels(product_id: int, warehouse: str = "MAIN") -> tuple[int, int, int]:
     """On hand, promised and unavailable."""
-    stock = next(found for found in inventory.get_item(product_id).stocks if found.warehouse == warehouse)
+    stock = next(
+        found for found in inventory.get_item(product_id, caller=SYSTEM).stocks if found.warehouse == warehouse
+    )
     return stock.on_hand, stock.reserved + stock.committed, stock.unavailable
 
 
@@ -33,10 +36,10 @@ def on_backorder(*, on_hand: int, damaged: int = 0, limit: int = 20, promised: i
     row = {"product_id": product.id, "warehouse": "MAIN"}
     if damaged:
         transactions.run(lambda: ledger.set_apart(**row, delta=damaged, reason="damaged", **WHY))
-    transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": limit}, actor_id=None))
+    transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": limit}, caller=SYSTEM))
     if promised:
         hold = factories.reservation((product.id, promised))
-        transactions.run(lambda: inventory.confirm(hold.id, owner="test", actor_id=None))
+        transactions.run(lambda: inventory.confirm(hold.id, owner="test", caller=SYSTEM))
     return product.id
 
 
@@ -49,15 +52,15 @@ DOORS = {
     "set apart": lambda p, n: ledger.set_apart(product_id=p, warehouse="MAIN", delta=n, reason="damaged", **WHY),
     "transfer": lambda p, n: ledger.transfer(
         transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST", items=[inventory.Demand(p, n)], note="",
-        actor_id=None,
+        caller=SYSTEM,
     ),
-    "sale": lambda p, n: ledger.sell(product_id=p, quantity=n, note="", reference="", actor_id=None),
+    "sale": lambda p, n: ledger.sell(product_id=p, quantity=n, note="", reference="", caller=SYSTEM),
 }  # fmt: skip
 
 
 def by_file(mode: str, product_id: int, units: int) -> str:
     """Take units off by a file; return why that was refused, nothing when it was not."""
-    sku, now = inventory.get_item(product_id).sku, levels(product_id)[0]
+    sku, now = inventory.get_item(product_id, caller=SYSTEM).sku, levels(product_id)[0]
     quantity = -units if mode == "adjust" else now - units
     document = loaded(f"sku,warehouse,quantity\n{sku},MAIN,{quantity}\n", mode=mode, again=True)
     return "" if document.status == "applied" else errors(document)[0]
@@ -95,7 +98,7 @@ def test_safety_stock_may_be_taken(database):
     product = factories.product(stock=6)
     transactions.run(
         lambda: inventory.set_policy(
-            product_id=product.id, warehouse="MAIN", changes={"safety_stock": 6}, actor_id=None
+            product_id=product.id, warehouse="MAIN", changes={"safety_stock": 6}, caller=SYSTEM
         )
     )
     transactions.run(partial(DOORS["transfer"], product.id, 6))
@@ -105,8 +108,8 @@ def test_safety_stock_may_be_taken(database):
 def test_damaged_units_are_not_shipped(database):
     product_id = on_backorder(on_hand=5, damaged=3, limit=10)
     hold = factories.reservation((product_id, 4))
-    transactions.run(lambda: inventory.confirm(hold.id, owner="test", actor_id=None))
-    ship = lambda *items: inventory.fulfill(hold.id, owner="test", items=list(items) or None, actor_id=None)
+    transactions.run(lambda: inventory.confirm(hold.id, owner="test", caller=SYSTEM))
+    ship = lambda *items: inventory.fulfill(hold.id, owner="test", items=list(items) or None, caller=SYSTEM)
 
     for items in ((), (inventory.Demand(product_id, 3),)):
         with pytest.raises(inventory.InsufficientStock) as refused:
@@ -115,7 +118,7 @@ def test_damaged_units_are_not_shipped(database):
     transactions.run(lambda: ship(inventory.Demand(product_id, 2)))
     assert levels(product_id) == (3, 2, 3)
     transactions.run(partial(ledger.receive, product_id=product_id, levels=[inventory.Level("MAIN", 2)],
-                             actor_id=None, reference="", note=""))  # fmt: skip
+                             caller=SYSTEM, reference="", note=""))  # fmt: skip
     transactions.run(ship)
     assert levels(product_id) == (3, 0, 3)
     assert_books_are_right()
@@ -147,18 +150,18 @@ def test_overdue_holds_are_ended_before_units_are_taken(database, door):
     product = factories.product(stock=7)
     row = {"product_id": product.id, "warehouse": "MAIN"}
     if door == "policy":
-        transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": 5}, actor_id=None))
+        transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": 5}, caller=SYSTEM))
     hold = factories.reservation((product.id, 7 if door != "policy" else 9), reference="late")
     overdue(hold.id)
 
     if door == "policy":
-        transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": 0}, actor_id=None))
+        transactions.run(lambda: inventory.set_policy(**row, changes={"backorder_limit": 0}, caller=SYSTEM))
     elif door.startswith("file"):
         assert by_file(door.removeprefix("file: "), product.id, 6) == ""
     else:
         transactions.run(partial(DOORS[door], product.id, 6))
 
-    assert inventory.get_reservation(hold.id).state == "expired"
+    assert inventory.get_reservation(hold.id, caller=SYSTEM).state == "expired"
     assert levels(product.id)[1] == 0
     assert_books_are_right()
 
@@ -171,7 +174,7 @@ def test_a_dry_run_counts_overdue_holds_as_free_and_ends_none(database):
     dry = loaded("sku,warehouse,quantity\nMUG,MAIN,1\n", dry_run=True)
 
     assert (dry.changed, dry.refused) == (1, 0)
-    assert inventory.get_reservation(hold.id).state == "held"
+    assert inventory.get_reservation(hold.id, caller=SYSTEM).state == "held"
 
 
 def test_who_takes_units_while_others_buy_and_holds_run_out_meets_no_deadlock(database):
@@ -188,7 +191,7 @@ def test_who_takes_units_while_others_buy_and_holds_run_out_meets_no_deadlock(da
             *(partial(DOORS["loss"], product_id, 2) for product_id in products),
             *(
                 partial(ledger.transfer, transfer_id=new_id(), from_warehouse="MAIN", to_warehouse="EAST",
-                        items=items, note="", actor_id=None)
+                        items=items, note="", caller=SYSTEM)
                 for items in moves
             ),
             partial(inventory.expire_due, limit=10),
@@ -260,7 +263,7 @@ def test_a_migration_that_meets_impossible_rows_stops_and_says_how_to_repair_eac
     ):
         product = factories.product(sku=sku, stock={place: on_hand_now})
         row = {"product_id": product.id, "warehouse": place}
-        transactions.run(lambda row=row: inventory.set_policy(**row, changes={"backorder_limit": 20}, actor_id=None))
+        transactions.run(lambda row=row: inventory.set_policy(**row, changes={"backorder_limit": 20}, caller=SYSTEM))
         # As the release before this one let it happen.
         fetch(
             "WITH head AS (UPDATE inventory_stock SET unavailable = %s, seq = seq + 1 WHERE product_id = %s"

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from inventory import services as inventory
 from inventory.stock.sql_history import AS_OF
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import counted_statements, fetch
 
@@ -26,7 +27,7 @@ def test_explain_names_every_consumer_and_adds_up(staff):
     fetch("UPDATE inventory_reservation SET expires_at = now() - interval '1 s' WHERE id = %s RETURNING 1", overdue.id)
     order = factories.order(factories.user(), (product.id, 4))
     reservation_id = fetch("SELECT reservation_id FROM orders_order")[0][0]
-    transactions.run(lambda: inventory.confirm(reservation_id, owner="orders", actor_id=None))
+    transactions.run(lambda: inventory.confirm(reservation_id, owner="orders", caller=SYSTEM))
 
     explained = staff.get(path(product.id, "/explain")).json()
 

@@ -9,6 +9,7 @@ import pytest
 from inventory import services as inventory
 from inventory.stock import ledger
 from shop.toolkit import pages, transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -28,7 +29,7 @@ def let_the_deadline_pass(*reservation_ids: UUID) -> None:
 
 def confirmed(*demand: tuple[int, int]) -> inventory.Reservation:
     held = factories.reservation(*demand)
-    return transactions.run(lambda: inventory.confirm(held.id, owner="test", actor_id=None))
+    return transactions.run(lambda: inventory.confirm(held.id, owner="test", caller=SYSTEM))
 
 
 def test_reserve_show_confirm_and_release_over_http(staff):
@@ -161,7 +162,7 @@ def test_units_on_backorder_are_not_shipped_before_they_arrive(staff):
     reservation = confirmed((product.id, 3))
 
     with pytest.raises(inventory.InsufficientStock) as refused:
-        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", caller=SYSTEM))
 
     assert refused.value.shortages == [inventory.Shortage(product.id, 3, 1)]
     assert stock() == (1, 0, 3, 0)
@@ -170,9 +171,9 @@ def test_units_on_backorder_are_not_shipped_before_they_arrive(staff):
 def test_units_do_not_come_back_above_the_highest_level(database):
     product = factories.product(stock=1_000_000_000)
     reservation = confirmed((product.id, 1))
-    transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", caller=SYSTEM))
     level = [inventory.Level("MAIN", 1)]
-    transactions.run(lambda: ledger.receive(product_id=product.id, levels=level, actor_id=None, reference="", note=""))
+    transactions.run(lambda: ledger.receive(product_id=product.id, levels=level, caller=SYSTEM, reference="", note=""))
 
     with pytest.raises(inventory.LevelOutOfRange):
         transactions.run(
@@ -182,7 +183,7 @@ def test_units_do_not_come_back_above_the_highest_level(database):
                 items=[inventory.Demand(product.id, 1)],
                 resalable=True,
                 note="",
-                actor_id=None,
+                caller=SYSTEM,
             )
         )
 
@@ -211,7 +212,7 @@ def test_a_hold_past_its_deadline_that_nobody_ended_can_still_be_confirmed(datab
     reservation = factories.reservation((factories.product(stock=5).id, 2))
     let_the_deadline_pass(reservation.id)
 
-    assert transactions.run(lambda: inventory.confirm(reservation.id, owner="test", actor_id=None)).state == "confirmed"
+    assert transactions.run(lambda: inventory.confirm(reservation.id, owner="test", caller=SYSTEM)).state == "confirmed"
     assert stock() == (5, 0, 2, 0)
 
 
@@ -279,14 +280,14 @@ def test_fulfill_ships_from_the_warehouses_that_the_reservation_names(database):
     reservation = confirmed((product.id, 5))
 
     part = transactions.run(
-        lambda: inventory.fulfill(reservation.id, owner="test", items=[inventory.Demand(product.id, 4)], actor_id=None)
+        lambda: inventory.fulfill(reservation.id, owner="test", items=[inventory.Demand(product.id, 4)], caller=SYSTEM)
     )
     assert [(line.warehouse, line.open, line.fulfilled) for line in part.lines] == [("MAIN", 0, 3), ("EAST", 1, 1)]
     assert part.state == "confirmed"
-    whole = transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+    whole = transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", caller=SYSTEM))
     with pytest.raises(inventory.InvalidTransition):
-        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
-    assert transactions.run(lambda: inventory.confirm(reservation.id, owner="test", actor_id=None)) == whole
+        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", caller=SYSTEM))
+    assert transactions.run(lambda: inventory.confirm(reservation.id, owner="test", caller=SYSTEM)) == whole
 
     assert whole.state == "fulfilled"
     assert fetch("SELECT on_hand, reserved, committed FROM inventory_stock ORDER BY warehouse_id") == [
@@ -300,10 +301,10 @@ def test_what_is_left_of_a_partly_shipped_reservation_can_be_released(database):
     product = factories.product(stock=5)
     reservation = confirmed((product.id, 5))
     transactions.run(
-        lambda: inventory.fulfill(reservation.id, owner="test", items=[inventory.Demand(product.id, 2)], actor_id=None)
+        lambda: inventory.fulfill(reservation.id, owner="test", items=[inventory.Demand(product.id, 2)], caller=SYSTEM)
     )
 
-    rest = transactions.run(lambda: inventory.release(reservation.id, owner="test", actor_id=None))
+    rest = transactions.run(lambda: inventory.release(reservation.id, owner="test", caller=SYSTEM))
 
     assert rest.state == "fulfilled"
     assert (rest.lines[0].fulfilled, rest.lines[0].released) == (2, 3)
@@ -318,7 +319,7 @@ def test_more_than_is_open_is_neither_shipped_nor_released(database):
         with pytest.raises(inventory.ExceedsOpen) as refused:
             transactions.run(
                 lambda step=step: step(
-                    reservation.id, owner="test", items=[inventory.Demand(product.id, 3)], actor_id=None
+                    reservation.id, owner="test", items=[inventory.Demand(product.id, 3)], caller=SYSTEM
                 )
             )
         assert refused.value.shortages == [inventory.Shortage(product.id, 3, 2)]
@@ -329,19 +330,19 @@ def test_a_held_reservation_is_not_shipped(database):
     reservation = factories.reservation((factories.product(stock=5).id, 2))
 
     with pytest.raises(inventory.InvalidTransition):
-        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+        transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", caller=SYSTEM))
 
 
 @pytest.mark.parametrize(("resalable", "expected"), [(True, (4, 0, 0, 0)), (False, (4, 0, 0, 1))])
 def test_shipped_units_come_back_for_sale_or_as_unavailable(database, resalable, expected):
     product = factories.product(stock=5)
     reservation = confirmed((product.id, 2))
-    transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.fulfill(reservation.id, owner="test", caller=SYSTEM))
 
     def take_back(quantity: int) -> inventory.Reservation:
         items = [inventory.Demand(product.id, quantity)]
         return inventory.take_back(
-            reservation.id, owner="test", items=items, resalable=resalable, note="", actor_id=None
+            reservation.id, owner="test", items=items, resalable=resalable, note="", caller=SYSTEM
         )
 
     assert transactions.run(lambda: take_back(1)).lines[0].returned == 1
@@ -368,7 +369,7 @@ def test_expire_due_ends_each_overdue_hold_and_no_other(database):
     ]
     assert fetch("SELECT count(DISTINCT reference) FROM inventory_movement WHERE kind = 'expire'") == [(3,)]
     with pytest.raises(inventory.InvalidTransition) as refused:
-        transactions.run(lambda: inventory.confirm(overdue[0].id, owner="test", actor_id=None))
+        transactions.run(lambda: inventory.confirm(overdue[0].id, owner="test", caller=SYSTEM))
     assert refused.value.current_status == "expired"
     assert young.state == "held"
 

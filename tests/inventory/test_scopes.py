@@ -8,6 +8,7 @@ from inventory.counts import counting, posting
 from inventory.imports import staging, steps
 from inventory.stock import items, ledger, warehouses
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from shop.toolkit.pages import PageRequest
 from tests import factories
@@ -25,7 +26,7 @@ def manager(*warehouses: str) -> users.User:
     """A manager of stock who works in these warehouses."""
     account = factories.user(is_staff=True)
     user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Inventory manager"))
-    transactions.run(lambda: warehouses.set_scope(account.id, warehouses=warehouses, actor_id=0))
+    transactions.run(lambda: warehouses.set_scope(account.id, warehouses=warehouses, caller=User(0)))
     return account
 
 
@@ -94,15 +95,15 @@ def test_nor_to_be_moved_counted_sold_loaded_or_taken_away(easterner, mug):
 
     me = fetch("SELECT user_id FROM inventory_warehousescope")[0][0]
     with pytest.raises(inventory.WarehouseNotFound):
-        counting.open_count(count_id=new_id(), warehouse="WEST", note="", actor_id=me)
+        counting.open_count(count_id=new_id(), warehouse="WEST", note="", caller=User(me))
     count_id = new_id()
-    counting.open_count(count_id=count_id, warehouse="WEST", note="", actor_id=None)
+    counting.open_count(count_id=count_id, warehouse="WEST", note="", caller=SYSTEM)
     with pytest.raises(inventory.CountNotFound):
-        counting.record_count(count_id, product_id=mug.id, counted=1, actor_id=me)
+        counting.record_count(count_id, product_id=mug.id, counted=1, caller=User(me))
     with pytest.raises(inventory.CountNotFound):
-        posting.close_count(count_id, actor_id=me)
+        posting.close_count(count_id, caller=User(me))
     with pytest.raises(inventory.CountNotFound):
-        counting.get_count(count_id, visible_to=me)
+        counting.get_count(count_id, caller=User(me))
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 18, "WEST": 40}
     assert_books_are_right()
 
@@ -116,7 +117,9 @@ def test_a_file_is_refused_where_it_speaks_of_other_warehouses(easterner, mug, t
         request = staging.ImportRequest(file_name="levels.csv", on_error="skip", again=True, **options)
         limits = staging.FileLimits.of_upload(1_000_000)
         return transactions.run(
-            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
+            lambda: steps.load_import(
+                request, import_id=new_id(), path=path, limits=limits, caller=User(actor_id) if actor_id else SYSTEM
+            )
         )
 
     mine = load(me)
@@ -132,7 +135,7 @@ def test_a_file_is_refused_where_it_speaks_of_other_warehouses(easterner, mug, t
     assert easterner.post(f"{IMPORTS}/{others.id}/undo").status_code == 404
     reviewed = load(None, dry_run=True, review=True)
     with pytest.raises(inventory.ImportNotFound):
-        steps.approve_import(reviewed.id, actor_id=me)
+        steps.approve_import(reviewed.id, caller=User(me))
     assert easterner.post(f"{IMPORTS}/{mine.id}/undo").status_code == 200
 
 
@@ -145,16 +148,16 @@ def test_what_somebody_loaded_elsewhere_before_they_were_limited_is_no_longer_th
         request = staging.ImportRequest(file_name="levels.csv", again=True, **options)
         limits = staging.FileLimits.of_upload(1_000_000)
         return transactions.run(
-            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=account.id)
+            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, caller=User(account.id))
         )
 
     done, waiting = load(), load(dry_run=True, review=True)
-    warehouses.set_scope(account.id, warehouses=["EAST"], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=["EAST"], caller=User(0))
     client = factories.client(account)
     assert client.get(f"{IMPORTS}/{done.id}").status_code == 404
     assert client.post(f"{IMPORTS}/{done.id}/undo").status_code == 404
     with pytest.raises(inventory.ImportNotFound):
-        steps.approve_import(waiting.id, actor_id=account.id)
+        steps.approve_import(waiting.id, caller=User(account.id))
     assert on_hand(mug.id)["WEST"] == 1
 
 
@@ -167,7 +170,9 @@ def test_the_same_file_of_somebody_elsewhere_is_refused_without_saying_whose(mug
         limits = staging.FileLimits.of_upload(1_000_000)
         actor_id = manager(place).id
         transactions.run(
-            lambda: steps.load_import(request, import_id=new_id(), path=path, limits=limits, actor_id=actor_id)
+            lambda: steps.load_import(
+                request, import_id=new_id(), path=path, limits=limits, caller=User(actor_id) if actor_id else SYSTEM
+            )
         )
 
     load("EAST")
@@ -181,21 +186,21 @@ def test_the_same_file_of_somebody_elsewhere_is_refused_without_saying_whose(mug
 def test_without_a_scope_or_with_it_taken_back_all_is_there(mug):
     account = manager()
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
-    warehouses.set_scope(account.id, warehouses=["EAST", "WEST"], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=["EAST", "WEST"], caller=User(0))
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 60
-    warehouses.set_scope(account.id, warehouses=["WEST"], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=["WEST"], caller=User(0))
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 40
-    warehouses.set_scope(account.id, warehouses=[], actor_id=0)
+    warehouses.set_scope(account.id, warehouses=[], caller=User(0))
     assert factories.client(account).get(f"{ITEMS}/{mug.id}").json()["on_hand"] == 70
 
 
 def test_nobody_widens_their_own_scope_and_none_gives_what_they_have_not(mug):
     me = manager("EAST").id
     with pytest.raises(inventory.ScopeNotYours):
-        warehouses.set_scope(me, warehouses=[], actor_id=me)
+        warehouses.set_scope(me, warehouses=[], caller=User(me))
     for wanted in (["WEST"], ["EAST"], []):
         with pytest.raises(inventory.ScopeNotYours):
-            warehouses.set_scope(manager().id, warehouses=wanted, actor_id=me)
+            warehouses.set_scope(manager().id, warehouses=wanted, caller=User(me))
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
 
 
@@ -204,9 +209,9 @@ def test_a_warehouse_that_somebody_works_in_is_in_use(database):
     account = manager("NEW")
     # Were it deleted, they would work in all.
     with pytest.raises(inventory.WarehouseInUse):
-        warehouses.delete_warehouse("NEW", actor_id=None)
-    warehouses.set_scope(account.id, warehouses=[], actor_id=0)
-    warehouses.delete_warehouse("NEW", actor_id=None)
+        warehouses.delete_warehouse("NEW", caller=SYSTEM)
+    warehouses.set_scope(account.id, warehouses=[], caller=User(0))
+    warehouses.delete_warehouse("NEW", caller=SYSTEM)
 
 
 @pytest.mark.parametrize("step", ["confirm", "release", "extend"])
@@ -214,7 +219,7 @@ def test_a_hold_that_reaches_out_is_not_theirs_by_the_api_either(easterner, mug,
     outside = factories.reservation((mug.id, 35), owner="api")  # from WEST
     refused = easterner.post(f"/api/v1/inventory/reservations/{outside.id}/{step}")
     assert (refused.status_code, refused.json()["code"]) == (404, "reservation_not_found")
-    assert inventory.get_reservation(outside.id).state == "held"
+    assert inventory.get_reservation(outside.id, caller=SYSTEM).state == "held"
     inside = factories.reservation((mug.id, 15), owner="api")  # from EAST
     assert easterner.post(f"/api/v1/inventory/reservations/{inside.id}/{step}").status_code == 200
 
@@ -225,13 +230,13 @@ def test_low_and_out_are_those_of_the_scope(mug):
     set_stock(empty.id, "EAST", reorder_point=0)
     me = manager("EAST").id
 
-    health = inventory.stock_health(visible_to=me)
+    health = inventory.stock_health(caller=User(me))
     assert (health.low, health.out) == (1, 1)
-    low = items.list_items(page=PageRequest(), low_stock=True, visible_to=me).results
+    low = items.list_items(page=PageRequest(), low_stock=True, caller=User(me)).results
     assert [item.product_id for item in low] == [empty.id]
-    elsewhere = items.list_items(page=PageRequest(), low_stock=False, visible_to=me).results
+    elsewhere = items.list_items(page=PageRequest(), low_stock=False, caller=User(me)).results
     assert {item.sku: item.low_stock for item in elsewhere} == {"MUG": False, "ELSEWHERE": False}
-    everywhere = inventory.stock_health()
+    everywhere = inventory.stock_health(caller=SYSTEM)
     assert (everywhere.low, everywhere.out) == (1, 0)
 
 
@@ -240,13 +245,13 @@ def test_sales_are_those_of_the_scope(mug):
     for quantity in (3, 30):  # the first from MAIN, the second from WEST, which alone can serve it whole
         transactions.run(
             lambda quantity=quantity: ledger.sell(
-                product_id=mug.id, quantity=quantity, note="", reference="", actor_id=None
+                product_id=mug.id, quantity=quantity, note="", reference="", caller=SYSTEM
             )
         )
-    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=5, note="", reference="", actor_id=me))
-    assert [mover.sold for mover in inventory.sales(visible_to=me).top] == [5]
-    assert [(mover.sold, mover.available) for mover in inventory.sales().top] == [(38, 32)]
-    assert inventory.sales(visible_to=me).soon_out[0].available == 15
+    transactions.run(lambda: ledger.sell(product_id=mug.id, quantity=5, note="", reference="", caller=User(me)))
+    assert [mover.sold for mover in inventory.sales(caller=User(me)).top] == [5]
+    assert [(mover.sold, mover.available) for mover in inventory.sales(caller=SYSTEM).top] == [(38, 32)]
+    assert inventory.sales(caller=User(me)).soon_out[0].available == 15
 
 
 def test_the_scope_costs_a_change_no_statement(mug):
@@ -256,7 +261,7 @@ def test_the_scope_costs_a_change_no_statement(mug):
             transactions.run(
                 lambda actor_id=actor_id: inventory.adjust(
                     product_id=mug.id, warehouse="EAST", delta=1, reason="found", note="", reference="",
-                    actor_id=actor_id,
+                    caller=User(actor_id) if actor_id else SYSTEM,
                 )
             )  # fmt: skip
         counts.append(len(statements))

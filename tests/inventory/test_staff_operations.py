@@ -6,6 +6,7 @@ from inventory import services as inventory
 from inventory.counts import counting, posting
 from inventory.stock import ledger
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -80,7 +81,7 @@ def test_a_loss_that_would_break_promises_is_refused_with_the_promises(staff):
     product = factories.product(stock=10)
     held = factories.reservation((product.id, 4), reference="cart")
     sold = factories.reservation((product.id, 3), reference="order")
-    transactions.run(lambda: inventory.confirm(sold.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.confirm(sold.id, owner="test", caller=SYSTEM))
 
     refused = adjust(staff, product.id, mode="adjust", quantity=-4)
     allowed = adjust(staff, product.id, mode="adjust", quantity=-3)
@@ -147,7 +148,7 @@ def test_a_transfer_that_breaks_many_promises_lists_them_all(staff):
 @pytest.mark.parametrize("units", [-1, 1_000_000_001, 2**40])
 def test_a_count_that_is_no_level_is_refused(database, units):
     count_id, product = new_id(), factories.product(stock=1)
-    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="", actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="", caller=SYSTEM))
 
     with pytest.raises(inventory.LevelOutOfRange):
         counted(product.id, units, count_id)
@@ -155,7 +156,7 @@ def test_a_count_that_is_no_level_is_refused(database, units):
 
 def test_a_warehouse_with_a_count_stays(staff):
     factories.warehouse("EAST")
-    transactions.run(lambda: counting.open_count(count_id=new_id(), warehouse="EAST", note="", actor_id=None))
+    transactions.run(lambda: counting.open_count(count_id=new_id(), warehouse="EAST", note="", caller=SYSTEM))
 
     assert staff.delete("/api/v1/inventory/warehouses/EAST").json()["code"] == "warehouse_in_use"
 
@@ -240,7 +241,7 @@ def test_a_transfer_takes_the_same_statements_for_any_number_of_items(database):
                     to_warehouse="EAST",
                     items=[inventory.Demand(product.id, 1) for product in products[:number]],
                     note="",
-                    actor_id=None,
+                    caller=SYSTEM,
                 )
             )
         counts.append(len(statements))
@@ -276,24 +277,24 @@ def test_writes_take_the_permission(customer):
 
 
 def counted(product_id: int, units: int, count_id) -> None:
-    transactions.run(lambda: counting.record_count(count_id, product_id=product_id, counted=units, actor_id=7))
+    transactions.run(lambda: counting.record_count(count_id, product_id=product_id, counted=units, caller=User(7)))
 
 
 def test_a_count_is_against_the_book_at_the_moment_of_counting(database):
     missing, right, new = (factories.product(stock=stock) for stock in (10, 5, {}))
     count_id = new_id()
-    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="spring", actor_id=7))
+    transactions.run(lambda: counting.open_count(count_id=count_id, warehouse="MAIN", note="spring", caller=User(7)))
     counted(missing.id, 8, count_id)
     counted(right.id, 4, count_id)
     counted(right.id, 5, count_id)
     counted(new.id, 2, count_id)
     # Sold and shipped after it was counted, before the count is closed.
     sold = factories.reservation((missing.id, 3))
-    transactions.run(lambda: inventory.confirm(sold.id, owner="test", actor_id=None))
-    transactions.run(lambda: inventory.fulfill(sold.id, owner="test", actor_id=None))
+    transactions.run(lambda: inventory.confirm(sold.id, owner="test", caller=SYSTEM))
+    transactions.run(lambda: inventory.fulfill(sold.id, owner="test", caller=SYSTEM))
 
-    closed = transactions.run(lambda: posting.close_count(count_id, actor_id=8))
-    again = transactions.run(lambda: posting.close_count(count_id, actor_id=8))
+    closed = transactions.run(lambda: posting.close_count(count_id, caller=User(8)))
+    again = transactions.run(lambda: posting.close_count(count_id, caller=User(8)))
 
     lines = closed.count.lines
     assert [(line.counted, line.book, line.variance) for line in lines] == [(8, 10, -2), (5, 5, 0), (2, 0, 2)]

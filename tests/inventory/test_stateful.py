@@ -30,6 +30,7 @@ from inventory.stock import ledger
 from inventory.stock.levels import Levels
 from inventory.verification import sql as verification_sql
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import empty_tables, fetch
@@ -160,7 +161,7 @@ class Books(RuleBasedStateMachine):
     def receive(self, product, place, quantity):
         level = [inventory.Level(place, quantity)]
         transactions.run(
-            lambda: ledger.receive(product_id=self.ids[product], levels=level, actor_id=None, reference="", note="")
+            lambda: ledger.receive(product_id=self.ids[product], levels=level, caller=SYSTEM, reference="", note="")
         )
         self.level(product, place)["good"] += quantity
 
@@ -168,7 +169,7 @@ class Books(RuleBasedStateMachine):
     def adjust(self, product, place, delta):
         level = self.level(product, place)
         change = {"product_id": self.ids[product], "warehouse": place, "delta": delta}
-        work = lambda: inventory.adjust(**change, reason="correction", note="", reference="", actor_id=None)
+        work = lambda: inventory.adjust(**change, reason="correction", note="", reference="", caller=SYSTEM)
         if delta < 0 and -delta > self.may_go(product, place):
             with pytest.raises((inventory.StockPromised, inventory.InsufficientStock)):
                 transactions.run(work)
@@ -184,7 +185,7 @@ class Books(RuleBasedStateMachine):
         expected = on_hand + wrong
         change = {"product_id": self.ids[product], "warehouse": place, "quantity": quantity}
         work = lambda: ledger.set_on_hand(
-            **change, expected_on_hand=expected, reason="correction", note="", reference="", actor_id=None
+            **change, expected_on_hand=expected, reason="correction", note="", reference="", caller=SYSTEM
         )
         if wrong:
             with pytest.raises(inventory.StaleQuantity) as refused:
@@ -205,7 +206,7 @@ class Books(RuleBasedStateMachine):
         level = self.level(product, source)
         items = [inventory.Demand(self.ids[product], quantity)]
         places = {"from_warehouse": source, "to_warehouse": target}
-        work = lambda: ledger.transfer(transfer_id=new_id(), **places, items=items, note="", actor_id=None)
+        work = lambda: ledger.transfer(transfer_id=new_id(), **places, items=items, note="", caller=SYSTEM)
         if quantity > self.may_go(product, source):
             with pytest.raises((inventory.StockPromised, inventory.InsufficientStock)):
                 transactions.run(work)
@@ -221,7 +222,7 @@ class Books(RuleBasedStateMachine):
 
     def sold(self, product: int, quantity: int) -> None:
         work = lambda: ledger.sell(
-            product_id=self.ids[product], quantity=quantity, note="", reference="", actor_id=None
+            product_id=self.ids[product], quantity=quantity, note="", reference="", caller=SYSTEM
         )
         free = {place: self.may_go(product, place) for place in WAREHOUSES}
         if sum(free.values()) < quantity:
@@ -245,12 +246,12 @@ class Books(RuleBasedStateMachine):
     def count(self, product, place, counted, meanwhile):
         level, book = self.level(product, place), self.on_hand(product, place)
         count_id = new_id()
-        transactions.run(lambda: counting.open_count(count_id=count_id, warehouse=place, note="", actor_id=None))
+        transactions.run(lambda: counting.open_count(count_id=count_id, warehouse=place, note="", caller=SYSTEM))
         transactions.run(
-            lambda: counting.record_count(count_id, product_id=self.ids[product], counted=counted, actor_id=None)
+            lambda: counting.record_count(count_id, product_id=self.ids[product], counted=counted, caller=SYSTEM)
         )
         corrected = self.happen(product, place, meanwhile)
-        closed = transactions.run(lambda: posting.close_count(count_id, actor_id=None))
+        closed = transactions.run(lambda: posting.close_count(count_id, caller=SYSTEM))
         if counted == book and not corrected:
             assert closed.obstacles == []
             return
@@ -264,7 +265,7 @@ class Books(RuleBasedStateMachine):
             assert [found.product_id for found in closed.obstacles] == [self.ids[product]]
             assert ("Count it again" in closed.obstacles[0].detail) == (corrected or after < 0)
             assert closed.posted == []
-            transactions.run(lambda: counting.abandon_count(count_id, actor_id=None))
+            transactions.run(lambda: counting.abandon_count(count_id, caller=SYSTEM))
             return
         assert closed.obstacles == []
         assert closed.count.closed_at is not None
@@ -272,7 +273,7 @@ class Books(RuleBasedStateMachine):
 
     def happen(self, product: int, place: str, what: str) -> bool:
         """Have something happen between counting and closing; tell whether it was a correction of the row."""
-        row = {"product_id": self.ids[product], "warehouse": place, "note": "", "reference": "", "actor_id": None}
+        row = {"product_id": self.ids[product], "warehouse": place, "note": "", "reference": "", "caller": SYSTEM}
         if what in ("arrival", "correction"):
             reason = "received" if what == "arrival" else "found"
             transactions.run(lambda: inventory.adjust(**row, delta=1, reason=reason))
@@ -285,7 +286,7 @@ class Books(RuleBasedStateMachine):
     def set_backorder_limit(self, product, place, limit):
         level = self.level(product, place)
         row = {"product_id": self.ids[product], "warehouse": place}
-        work = lambda: inventory.set_policy(**row, changes={"backorder_limit": limit}, actor_id=None)
+        work = lambda: inventory.set_policy(**row, changes={"backorder_limit": limit}, caller=SYSTEM)
         promised = level["reserved"] - self.overdue_units(self.ids[product], place) + level["committed"]
         if promised > level["good"] + limit:
             with pytest.raises(inventory.StockPromised):
@@ -299,7 +300,7 @@ class Books(RuleBasedStateMachine):
     def set_apart_or_discard(self, product, place, delta, discard):
         level = self.level(product, place)
         row = {"product_id": self.ids[product], "warehouse": place}
-        why = {"reason": "damaged", "note": "", "reference": "", "actor_id": None}
+        why = {"reason": "damaged", "note": "", "reference": "", "caller": SYSTEM}
         if discard:
             work = lambda: ledger.discard(**row, quantity=abs(delta), **why)
             possible, change = abs(delta) <= level["bad"], {"bad": -abs(delta)}
@@ -397,7 +398,7 @@ class Books(RuleBasedStateMachine):
     @rule(reservation=reservations)
     def extend(self, reservation):
         work = lambda: holds.extend(reservation, owner="test", ttl=timedelta(hours=1), usual=timedelta(0),
-                                        max_age=timedelta(hours=2))  # fmt: skip
+                                        max_age=timedelta(hours=2), caller=SYSTEM)  # fmt: skip
         if self.states[reservation] == "held":
             transactions.run(work)
             self.overdue.discard(reservation)
@@ -407,7 +408,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(reservation=reservations)
     def confirm(self, reservation):
-        work = lambda: inventory.confirm(reservation, owner="test", actor_id=None)
+        work = lambda: inventory.confirm(reservation, owner="test", caller=SYSTEM)
         if self.states[reservation] not in ("held", "confirmed", "fulfilled"):
             with pytest.raises(inventory.InvalidTransition) as refused:
                 transactions.run(work)
@@ -424,7 +425,7 @@ class Books(RuleBasedStateMachine):
     @rule(reservation=reservations)
     def release(self, reservation):
         state = self.states[reservation]
-        work = lambda: inventory.release(reservation, owner="test", actor_id=None)
+        work = lambda: inventory.release(reservation, owner="test", caller=SYSTEM)
         if state in ("fulfilled", "expired"):
             with pytest.raises(inventory.InvalidTransition):
                 transactions.run(work)
@@ -441,7 +442,7 @@ class Books(RuleBasedStateMachine):
         state, product_id = self.states[reservation], self.ids[product]
         step = inventory.fulfill if ship else inventory.release
         items = [inventory.Demand(product_id, quantity)]
-        work = lambda: step(reservation, owner="test", items=items, actor_id=None)
+        work = lambda: step(reservation, owner="test", items=items, caller=SYSTEM)
         is_open = sum(line["open"] for (key, _), line in self.lines[reservation].items() if key == product_id)
         if state not in (("confirmed",) if ship else ("held", "confirmed")) or is_open < quantity:
             with pytest.raises(inventory.InvalidTransition):
@@ -464,7 +465,7 @@ class Books(RuleBasedStateMachine):
     @rule(reservation=reservations)
     def fulfill(self, reservation):
         state = self.states[reservation]
-        work = lambda: inventory.fulfill(reservation, owner="test", actor_id=None)
+        work = lambda: inventory.fulfill(reservation, owner="test", caller=SYSTEM)
         if state != "confirmed":
             with pytest.raises(inventory.InvalidTransition):
                 transactions.run(work)
@@ -485,7 +486,7 @@ class Books(RuleBasedStateMachine):
         product_id = self.ids[product]
         items = [inventory.Demand(product_id, quantity)]
         work = lambda: inventory.take_back(
-            reservation, owner="test", items=items, resalable=resalable, note="", actor_id=None
+            reservation, owner="test", items=items, resalable=resalable, note="", caller=SYSTEM
         )
         lines = [line for (key, _), line in self.lines[reservation].items() if key == product_id]
         if sum(line["fulfilled"] - line["returned"] for line in lines) < quantity:

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from orders import services as orders
+from shop.toolkit.callers import SYSTEM, User
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
@@ -48,7 +49,7 @@ def test_of_parallel_confirmations_the_first_counts(database):
 
         def confirm(reference: str, order=order, buyer=buyer) -> orders.Order:
             return orders.confirm_order(
-                order.id, visible_to=buyer.id, actor_id=buyer.id, payment_reference=reference, now=timezone.now()
+                order.id, caller=User(buyer.id), payment_reference=reference, now=timezone.now()
             )
 
         results = all_at_once(*(lambda number=number: confirm(f"pay_{number}") for number in range(8)))
@@ -61,14 +62,14 @@ def test_confirm_against_cancel_leaves_order_and_stock_in_step(database):
     for _ in range(20):
         buyer = factories.user()
         order = factories.order(buyer, (factories.product(stock=10).id, 4))
-        who = {"visible_to": buyer.id, "actor_id": buyer.id, "now": timezone.now()}
+        who = {"caller": User(buyer.id), "now": timezone.now()}
 
         all_at_once(
             lambda order=order, who=who: orders.confirm_order(order.id, payment_reference="p", **who),
             lambda order=order, who=who: orders.cancel_order(order.id, **who),
         )
 
-        assert orders.get_order(order.id, visible_to=None).status == "cancelled"
+        assert orders.get_order(order.id, caller=SYSTEM).status == "cancelled"
     assert fetch("SELECT DISTINCT reserved, committed FROM inventory_stock") == [(0, 0)]
     assert_books_are_right()
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from inventory import services as inventory
 from orders import services as orders
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, System, User
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
@@ -366,11 +367,11 @@ def test_cancel_against_fulfill_has_one_winner(database):
         buyer = factories.user()
         product = factories.product(stock=4)
         order = factories.order(buyer, (product.id, 4))
-        who = {"actor_id": buyer.id, "now": timezone.now()}
-        orders.confirm_order(order.id, visible_to=None, payment_reference="", **who)
+        who = {"caller": System(buyer.id), "now": timezone.now()}
+        orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
 
         results = all_at_once(
-            lambda order=order, who=who: orders.cancel_order(order.id, visible_to=None, **who),
+            lambda order=order, who=who: orders.cancel_order(order.id, caller=SYSTEM, **who),
             lambda order=order, who=who: orders.fulfill_order(order.id, items=None, **who),
         )
 
@@ -385,7 +386,7 @@ def test_cancel_against_fulfill_has_one_winner(database):
 def test_cancelling_twice_at_once_gives_back_once(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
-    who = {"visible_to": buyer.id, "actor_id": buyer.id, "now": timezone.now()}
+    who = {"caller": User(buyer.id), "now": timezone.now()}
 
     results = all_at_once(*(lambda: orders.cancel_order(order.id, **who) for _ in range(8)))
 
@@ -400,15 +401,15 @@ def test_confirm_against_the_sweeper_ends_in_one_state(database):
         buyer, product = factories.user(), factories.product(stock=5)
         order = factories.order(buyer, (product.id, 5))
         let_the_hold_pass()
-        who = {"actor_id": buyer.id, "now": timezone.now()}
+        who = {"caller": System(buyer.id), "now": timezone.now()}
 
         all_at_once(
-            lambda order=order, who=who: orders.confirm_order(order.id, visible_to=None, payment_reference="", **who),
+            lambda order=order, who=who: orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who),
             lambda who=who: orders.expire_due(limit=10, now=who["now"]),
         )
 
         # Before the sweeper the hold is still good; after it the units are reserved afresh, since nobody took them.
-        assert orders.get_order(order.id, visible_to=None).status == "confirmed"
+        assert orders.get_order(order.id, caller=SYSTEM).status == "confirmed"
     assert fetch("SELECT DISTINCT on_hand, reserved, committed FROM inventory_stock") == [(5, 0, 5)]
     assert_books_are_right()
 
@@ -416,8 +417,8 @@ def test_confirm_against_the_sweeper_ends_in_one_state(database):
 def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
-    who = {"actor_id": buyer.id, "now": timezone.now()}
-    orders.confirm_order(order.id, visible_to=None, payment_reference="", **who)
+    who = {"caller": System(buyer.id), "now": timezone.now()}
+    orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
     orders.fulfill_order(order.id, items=None, **who)
     items = [inventory.Demand(product.id, 2)]
 
@@ -534,7 +535,7 @@ def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
 
     def checkout() -> orders.Order:
         wishes = [orders.Wish(product.id, 2, None)]
-        return orders.checkout(user_id=buyer.id, wishes=wishes, actor_id=buyer.id, now=timezone.now())
+        return orders.checkout(user_id=buyer.id, wishes=wishes, caller=User(buyer.id), now=timezone.now())
 
     results = all_at_once(*[checkout] * 8)
 

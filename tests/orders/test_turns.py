@@ -8,6 +8,7 @@ from django.utils import timezone
 from inventory import services as inventory
 from orders import services as orders
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, User
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
@@ -31,7 +32,7 @@ def waiting(client, order_id: str) -> list[int]:
 
 
 def set_apart(product, delta: int) -> None:
-    row = {"product_id": product.id, "warehouse": "MAIN", "note": "", "reference": "", "actor_id": None}
+    row = {"product_id": product.id, "warehouse": "MAIN", "note": "", "reference": "", "caller": SYSTEM}
     transactions.run(lambda: inventory.adjust(**row, delta=delta, reason="correction"))
 
 
@@ -90,7 +91,7 @@ def test_two_who_ship_at_once_leave_the_older_covered(staff, product):
     now, boss = timezone.now(), factories.user().id
 
     found = all_at_once(
-        *(lambda key=key: orders.fulfill_order(UUID(key), items=None, actor_id=boss, now=now) for key in others)
+        *(lambda key=key: orders.fulfill_order(UUID(key), items=None, caller=User(boss), now=now) for key in others)
     )
 
     assert sorted(type(result).__name__ for result in found) == ["Order", "StockPromised"]

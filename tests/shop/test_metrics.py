@@ -14,6 +14,7 @@ from inventory import services as inventory
 from orders import services as orders
 from shop import verification
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, System
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import environment, wait_until
@@ -58,7 +59,7 @@ def test_reservations_are_counted_by_what_became_of_them(told):
     buyer = factories.user()
     short = told("shop_shortages_total", sku=product.sku) or 0  # of a product that had this id in another test
     first, second = (factories.order(buyer, (product.id, 1)) for _ in range(2))
-    said = {"visible_to": None, "actor_id": buyer.id, "now": timezone.now()}
+    said = {"caller": System(buyer.id), "now": timezone.now()}
     transactions.run(lambda: orders.confirm_order(first.id, payment_reference="", **said))
     transactions.run(lambda: orders.cancel_order(second.id, **said))
     with pytest.raises(inventory.InsufficientStock):
@@ -81,7 +82,7 @@ def test_what_was_undone_is_not_counted(told):
 
 def _hold(product_id: int) -> None:
     demand, ttl = [inventory.Demand(product_id, 1)], timedelta(minutes=1)
-    inventory.reserve(reservation_id=new_id(), owner="tests", reference="", demand=demand, ttl=ttl, actor_id=None)
+    inventory.reserve(reservation_id=new_id(), owner="tests", reference="", demand=demand, ttl=ttl, caller=SYSTEM)
 
 
 def test_problems_requests_and_compare_and_sets_are_counted(told, staff):

@@ -19,6 +19,7 @@ from inventory.stock import warehouses
 from orders import services as orders
 from products import services as products
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM, System, User
 from tests import factories
 from tests.inventory.imports import loaded
 from tests.users.test_password_reset import NEW
@@ -71,11 +72,13 @@ class World:
             return ABSENT_UUID
         buyer = self.caller if whose == "own" and self.caller else self.other
         made = factories.order(buyer, (self.product.id, 2))
-        step = {"visible_to": None, "actor_id": buyer.id, "now": timezone.now()}
+        step = {"caller": System(buyer.id), "now": timezone.now()}
         if status in ("confirmed", "fulfilled"):
             transactions.run(lambda: orders.confirm_order(made.id, payment_reference="", **step))
         if status == "fulfilled":
-            transactions.run(lambda: orders.fulfill_order(made.id, items=None, actor_id=buyer.id, now=timezone.now()))
+            transactions.run(
+                lambda: orders.fulfill_order(made.id, items=None, caller=User(buyer.id), now=timezone.now())
+            )
         return made.id
 
     def user_id(self, whose: str) -> int:
@@ -98,7 +101,7 @@ class World:
     def promise(self, whose: str) -> UUID:
         held = self.hold(whose)
         if whose != "absent":
-            transactions.run(lambda: inventory.confirm(held, owner="api", actor_id=None))
+            transactions.run(lambda: inventory.confirm(held, owner="api", caller=SYSTEM))
         return held
 
     def import_id(self, whose: str) -> UUID:
@@ -281,7 +284,7 @@ def _leave(world: World) -> None:
 
 def _work_elsewhere(world: World) -> None:
     elsewhere = factories.warehouse(f"ELSEWHERE-{world.role}")
-    warehouses.set_scope(world.caller.id, warehouses=[elsewhere.code], actor_id=world.other.id)
+    warehouses.set_scope(world.caller.id, warehouses=[elsewhere.code], caller=User(world.other.id))
 
 
 KEEP_NOTHING = ("/users/me", "/inventory/allocations/preview")

@@ -11,6 +11,7 @@ from django.urls import path
 from inventory import services as inventory
 from shop import answers, urls
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 
@@ -197,9 +198,9 @@ def test_a_caller_may_catch_a_refusal_behind_a_savepoint(database):
     def work() -> str:
         try:
             with transaction.atomic():
-                inventory.release(new_id(), owner="test", actor_id=None)
+                inventory.release(new_id(), owner="test", caller=SYSTEM)
         except inventory.ReservationNotFound:
-            return inventory.get_item(product.id).sku
+            return inventory.get_item(product.id, caller=SYSTEM).sku
         raise AssertionError
 
     assert transactions.run(work) == product.sku

@@ -16,6 +16,7 @@ from django.utils import timezone
 from inventory import models as inventory_models
 from orders import services as orders
 from shop.toolkit import transactions
+from shop.toolkit.callers import System, User
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements
@@ -75,10 +76,10 @@ def order_in(world: World, size: int, status: str = "pending") -> str:
     made = factories.order(world.caller, *((line["product_id"], 1) for line in lines_of(world, size)))
     now = timezone.now()
     if status != "pending":
-        step = {"visible_to": None, "actor_id": world.caller.id, "now": now, "payment_reference": ""}
+        step = {"caller": System(world.caller.id), "now": now, "payment_reference": ""}
         transactions.run(lambda: orders.confirm_order(made.id, **step))
     if status == "fulfilled":
-        transactions.run(lambda: orders.fulfill_order(made.id, items=None, actor_id=world.caller.id, now=now))
+        transactions.run(lambda: orders.fulfill_order(made.id, items=None, caller=User(world.caller.id), now=now))
     return f"{V1}/orders/{made.id}"
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection, connections, transaction
 
 from inventory import services as inventory
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch
@@ -126,7 +127,7 @@ def test_a_reserve_that_nobody_would_repeat_says_so_at_once(database):
         reference="r",
         demand=[inventory.Demand(product.id, 1)],
         ttl=timedelta(minutes=1),
-        actor_id=None,
+        caller=SYSTEM,
     )
     said = r"inventory\.reserve .* Call it inside shop\.toolkit\.transactions\.run"
     with pytest.raises(AssertionError, match=said), transaction.atomic():

@@ -20,6 +20,7 @@ from inventory import services as inventory
 from inventory.imports import documents
 from shop import tasks, verification
 from shop.toolkit import jobs
+from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand, staged
@@ -54,7 +55,7 @@ def test_it_finishes_imports_expires_holds_and_clears_keys(database):
 
     call_command("work", "--once")
 
-    assert documents.get_import(document.id).status == "applied"
+    assert documents.get_import(document.id, caller=SYSTEM).status == "applied"
     assert on_hand(mug.id) == {"MAIN": 9}
     assert fetch("SELECT status FROM orders_order WHERE id = %s", order.id) == [("expired",)]
     assert fetch("SELECT count(*) FROM toolkit_idempotencykey") == [(0,)]
@@ -81,14 +82,14 @@ def test_the_job_of_a_killed_worker_is_done_by_another(database):
         wait_until(lambda: ("finish_import", "doing") in waiting(), seconds=20)
         process.kill()
         process.wait()
-    assert documents.get_import(document.id).status == "staged"
+    assert documents.get_import(document.id, caller=SYSTEM).status == "staged"
     # Its worker was heard of a moment ago: the minute that it takes to be given up has passed.
     fetch("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute' RETURNING 1")
 
     call_command("work", "--once")
     call_command("work", "--once")
 
-    assert documents.get_import(document.id).status == "applied"
+    assert documents.get_import(document.id, caller=SYSTEM).status == "applied"
 
 
 @pytest.mark.skipif(settings.POOLED_BY_TRANSACTION, reason="a pooler gives its timeouts to whoever holds the lock too")
@@ -107,7 +108,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_import_to_others(database):
 
     call_command("work", "--once")
 
-    assert documents.get_import(document.id).status == "applied"
+    assert documents.get_import(document.id, caller=SYSTEM).status == "applied"
 
 
 def test_it_ends_when_told_and_tells_what_it_counts(database):
@@ -148,7 +149,7 @@ def test_a_chore_of_a_killed_worker_that_waits_again_holds_up_no_rescue(database
     call_command("work", "--once")
     call_command("work", "--once")
 
-    assert documents.get_import(document.id).status == "applied"
+    assert documents.get_import(document.id, caller=SYSTEM).status == "applied"
     assert waiting() == []
 
 
@@ -214,6 +215,9 @@ def test_it_finishes_a_dry_run_that_nobody_else_did_and_writes_nothing(database)
 
     call_command("work", "--once")
 
-    assert (documents.get_import(document.id).status, documents.get_import(document.id).changed) == ("checked", 1)
+    assert (
+        documents.get_import(document.id, caller=SYSTEM).status,
+        documents.get_import(document.id, caller=SYSTEM).changed,
+    ) == ("checked", 1)
     assert on_hand(mug.id) == {"MAIN": 5}
     assert waiting() == []

@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from shop.toolkit.callers import User
 from tests import factories
 from tests.conftest import fetch
 from users import authentication, models
@@ -118,7 +119,7 @@ def test_an_account_that_is_switched_on_again_has_none_of_its_old_tokens(api):
     boss = factories.user(is_staff=True, is_superuser=True)
     for is_active in (False, True):
         users.set_access(
-            account.id, is_active=is_active, is_staff=True, is_superuser=False, groups=[], actor_id=boss.id
+            account.id, is_active=is_active, is_staff=True, is_superuser=False, groups=[], caller=User(boss.id)
         )
     assert browser.get("/admin/").status_code == 302
 

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from shop.toolkit import transactions
+from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import hashing, models, sql
@@ -129,7 +130,7 @@ def ensure_superuser(*, email: str, password: str) -> bool:
 
 @transaction.atomic(savepoint=False)
 def set_access(
-    user_id: int, *, is_active: bool, is_staff: bool, is_superuser: bool, groups: Collection[str], actor_id: int
+    user_id: int, *, is_active: bool, is_staff: bool, is_superuser: bool, groups: Collection[str], caller: Caller
 ) -> User:
     """Say whether an account may come in, whether it is staff or a superuser, and of which groups, by their names.
 
@@ -137,12 +138,12 @@ def set_access(
     UserNotFound, OwnAccess for the actor's own account, NotSuperuser unless the actor is a superuser at this moment:
     so whoever takes it from another stays one, and of two who take it from each other one is refused.
     """
-    if user_id == actor_id:
+    if user_id == caller.actor_id:
         raise OwnAccess
     superusers = Q(**_IS_SUPERUSER)
     locked = models.User.objects.select_for_update(no_key=True).filter(superusers | Q(pk=user_id)).order_by("pk")
     rows = {row.pk: row for row in locked}
-    if actor_id not in rows:
+    if caller.actor_id not in rows:
         raise NotSuperuser
     if user_id not in rows:
         raise UserNotFound(user_id)
@@ -167,10 +168,10 @@ def has_superuser() -> bool:
     return models.User.objects.filter(**_IS_SUPERUSER).exists()
 
 
-def get_user(user_id: int, *, visible_to: int | None = None) -> User:
-    """Return one user; with `visible_to`, only that user's own row exists. Raises UserNotFound."""
+def get_user(user_id: int, *, caller: Caller) -> User:
+    """Return one user. Others exist for staff alone who may view users. Raises UserNotFound."""
     user = models.User.objects.filter(pk=user_id).first()
-    if user is None or (visible_to is not None and user.pk != visible_to):
+    if user is None or (user.pk != caller.actor_id and not caller.may("users.view_user")):
         raise UserNotFound(user_id)
     return public(user)
 

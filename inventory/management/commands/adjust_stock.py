@@ -8,6 +8,7 @@ from inventory.stock import items, ledger
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
 from inventory.stock.vocabulary import MANUAL_REASONS
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.refusals import Refusal
 
 
@@ -56,7 +57,7 @@ class Command(BaseCommand):
                     reason=reason,
                     note=note,
                     reference="",
-                    actor_id=None,
+                    caller=SYSTEM,
                 )
             )
         except Refusal as refusal:

@@ -11,6 +11,7 @@ from inventory.imports import documents, staging
 from inventory.imports.vocabulary import Mode
 from inventory.management.imports import finish, report
 from shop.toolkit import commands, transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 from shop.toolkit.progress import progress
@@ -86,7 +87,7 @@ class Command(commands.FileCommand):
                 import_id=import_id,
                 path=path,
                 limits=staging.FileLimits(commands.MAX_BYTES, commands.MAX_LINES),
-                actor_id=None,
+                caller=SYSTEM,
                 on_rows=show,
             )
             try:

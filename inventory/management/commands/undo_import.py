@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 from inventory.imports import documents, steps
 from inventory.management.imports import finish, report
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.commands import FileCommand
 from shop.toolkit.ids import new_id
 from shop.toolkit.refusals import Refusal
@@ -28,13 +29,13 @@ class Command(FileCommand):
     def handle(self, *args: Any, import_id: UUID, **options: Any) -> None:
         try:
             begun = transactions.run(
-                partial(steps.undo_import, import_id, undo_id=new_id(), actor_id=None),
+                partial(steps.undo_import, import_id, undo_id=new_id(), caller=SYSTEM),
             )
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
         assert begun.undone_by is not None, "an undo that has begun has a document"
         finish(import_id)
-        undo = documents.get_import(begun.undone_by)
+        undo = documents.get_import(begun.undone_by, caller=SYSTEM)
         report(self, undo, Path(f"undo-{import_id}.errors.csv"))
         if undo.refused:
             raise CommandError(f"{undo.refused:,} of {undo.rows:,} rows could not be taken back.")

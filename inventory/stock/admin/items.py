@@ -20,6 +20,7 @@ from inventory.stock.scopes import Scope, within
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 from shop.toolkit.days import shown
 from shop.toolkit.pages import PageRequest
+from shop.toolkit.permissions import caller_of
 from shop.toolkit.refusals import InvalidCursor
 
 NEWEST, PAGE = 20, 100
@@ -42,13 +43,13 @@ class WarehouseFilter(admin.SimpleListFilter):
     title, parameter_name = "warehouse", "warehouse"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = models.Warehouse.objects.filter(within(scopes.scope_of(request.user.pk), "id"))
+        rows = models.Warehouse.objects.filter(within(scopes.scope_of(caller_of(request)), "id"))
         return list(rows.values_list("code", "code"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
         if not self.value():
             return queryset
-        stocks = _stocks(scopes.scope_of(request.user.pk))
+        stocks = _stocks(scopes.scope_of(caller_of(request)))
         return queryset.filter(Exists(stocks.filter(warehouse__code=self.value())))
 
 
@@ -61,7 +62,7 @@ class LevelFilter(admin.SimpleListFilter):
         return [("low", "Low"), ("out", "Out of stock"), ("overdue", "With overdue holds")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.Item]) -> QuerySet[models.Item]:
-        scope = scopes.scope_of(request.user.pk)
+        scope = scopes.scope_of(caller_of(request))
         available = _stocks(scope).alias(free=AVAILABLE)
         if self.value() == "low":
             return queryset.filter(Exists(available.filter(IS_LOW)))
@@ -71,7 +72,7 @@ class LevelFilter(admin.SimpleListFilter):
             sold = available.filter(free__gt=0, warehouse__is_active=True)
             return concerns.filter(~Exists(sold), is_active=True)
         if self.value() == "overdue":
-            return queryset.filter(pk__in=claims.overdue_products(visible_to=request.user.pk))
+            return queryset.filter(pk__in=claims.overdue_products(caller=caller_of(request)))
         return queryset
 
 
@@ -103,9 +104,9 @@ class MovementsPage(AdminPage, TemplateView):
     def _movements(self, cursor: str | None) -> Any:
         try:
             page = PageRequest(cursor=cursor, size=PAGE)
-            return history.list_movements(self.row.pk, page=page, visible_to=self.actor_id)
+            return history.list_movements(self.row.pk, page=page, caller=self.caller)
         except InvalidCursor:
-            return history.list_movements(self.row.pk, page=PageRequest(size=PAGE), visible_to=self.actor_id)
+            return history.list_movements(self.row.pk, page=PageRequest(size=PAGE), caller=self.caller)
 
 
 @admin.register(models.Item)
@@ -131,7 +132,7 @@ class ItemAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Item]:
         rows: QuerySet[models.Item] = super().get_queryset(request)
-        stocks = _stocks(scopes.scope_of(request.user.pk))
+        stocks = _stocks(scopes.scope_of(caller_of(request)))
         return rows.annotate(
             available_units=_total(stocks.filter(warehouse__is_active=True), AVAILABLE),
             on_hand_units=_total(stocks, "on_hand"),
@@ -139,13 +140,13 @@ class ItemAdmin(ReadOnlyAdmin):
         )
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        kwargs["extra_context"] = {"show_history": scopes.scope_of(request.user.pk) is None}
+        kwargs["extra_context"] = {"show_history": scopes.scope_of(caller_of(request)).everywhere}
         response: HttpResponse = super().change_view(request, *args, **kwargs)
         return response
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Show who did what; not to those who work in some warehouses only, since it tells of all."""
-        if scopes.scope_of(request.user.pk) is not None:
+        if not scopes.scope_of(caller_of(request)).everywhere:
             raise PermissionDenied
         response: HttpResponse = super().history_view(request, object_id, extra_context)
         return response
@@ -164,19 +165,19 @@ class ItemAdmin(ReadOnlyAdmin):
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return why the stock is available, who holds it, how it was over time, and what happened."""
-        viewer = request.user.pk
-        explanation = claims.explain(row.pk, visible_to=viewer)
+        viewer = caller_of(request)
+        explanation = claims.explain(row.pk, caller=viewer)
         linked = request.user.has_perm("inventory.view_reservation")
         shown = {
             "subtitle": f"{explanation.item.available} available",
             "stocks": _stock_table(explanation.item),
             "promises": _promise_table((*explanation.holds, *explanation.orders), linked=linked),
-            "history": _history(history.stock_history(row.pk, now=timezone.now(), visible_to=viewer)),
+            "history": _history(history.stock_history(row.pk, now=timezone.now(), caller=viewer)),
             "history_options": HISTORY_OPTIONS,
         }
         if not MovementsPage.allows(request.user):
             return shown
-        newest = history.list_movements(row.pk, page=PageRequest(size=NEWEST), visible_to=viewer)
+        newest = history.list_movements(row.pk, page=PageRequest(size=NEWEST), caller=viewer)
         all_movements = link("inventory_item_movements", row.pk, label="The whole ledger")
         return {**shown, "movements": _movements(newest.results), "all_movements": all_movements}
 

@@ -17,6 +17,7 @@ from inventory.stock.limits import MAX_NOTE, MAX_REFERENCE
 from inventory.stock.scopes import within
 from inventory.stock.vocabulary import MANUAL_REASONS
 from shop.toolkit.admin import ServicePage, actors
+from shop.toolkit.callers import User
 from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 from shop.toolkit.refusals import Refusal
@@ -29,9 +30,9 @@ class WarehouseField(forms.ChoiceField):
 
     widget = UnfoldAdminSelectWidget
 
-    def offer_to(self, user_id: int) -> None:
-        """Offer the warehouses of this user's scope; and none, where the field may be left empty."""
-        rows = models.Warehouse.objects.filter(within(scopes.scope_of(user_id), "id")).order_by("priority", "id")
+    def offer_to(self, caller: User) -> None:
+        """Offer the warehouses that the caller works in; and none, where the field may be left empty."""
+        rows = models.Warehouse.objects.filter(within(scopes.scope_of(caller), "id")).order_by("priority", "id")
         found = [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
         self.choices = found if self.required else [("", "as the file says"), *found]
 
@@ -43,7 +44,7 @@ class WarehousesPage(ServicePage):
         form = super().get_form(form_class)
         for field in form.fields.values():
             if isinstance(field, WarehouseField):
-                field.offer_to(self.actor_id)
+                field.offer_to(self.caller)
         return form
 
 
@@ -178,7 +179,7 @@ class ReceivePage(_StockPage):
 
     def act(self, given: dict[str, Any]) -> str:
         level = ledger.Level(given.pop("warehouse"), given.pop("quantity"))
-        ledger.receive(product_id=self.product_id, levels=[level], actor_id=self.actor_id, **given)
+        ledger.receive(product_id=self.product_id, levels=[level], caller=self.caller, **given)
         return f"Received {level.quantity} into {level.warehouse}."
 
 
@@ -187,7 +188,7 @@ class AdjustPage(_StockPage):
     slug, label, icon = "adjust", "Adjust", "exposure"
 
     def act(self, given: dict[str, Any]) -> str:
-        movement = ledger.adjust(product_id=self.product_id, actor_id=self.actor_id, **given)
+        movement = ledger.adjust(product_id=self.product_id, caller=self.caller, **given)
         return (
             f"Adjusted by {given['delta']:+} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
         )
@@ -199,7 +200,7 @@ class WriteOffPage(_StockPage):
 
     def act(self, given: dict[str, Any]) -> str:
         quantity = given.pop("quantity")
-        movement = ledger.adjust(product_id=self.product_id, delta=-quantity, actor_id=self.actor_id, **given)
+        movement = ledger.adjust(product_id=self.product_id, delta=-quantity, caller=self.caller, **given)
         return f"Wrote off {quantity} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
 
 
@@ -212,7 +213,7 @@ class _UnavailablePage(_StockPage):
         return {"reason": "damaged"}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        stocks = items.get_item(self.product_id, visible_to=self.actor_id).stocks
+        stocks = items.get_item(self.product_id, caller=self.caller).stocks
         levels = {
             "headers": ["warehouse", "on hand", "unavailable", "available"],
             "rows": [[stock.warehouse, stock.on_hand, stock.unavailable, stock.available] for stock in stocks],
@@ -227,7 +228,7 @@ class SetApartPage(_UnavailablePage):
     def act(self, given: dict[str, Any]) -> str:
         quantity, is_aside = given.pop("quantity"), given.pop("what") == "aside"
         delta = quantity if is_aside else -quantity
-        movement = ledger.set_apart(product_id=self.product_id, delta=delta, actor_id=self.actor_id, **given)
+        movement = ledger.set_apart(product_id=self.product_id, delta=delta, caller=self.caller, **given)
         done = f"{'Set aside' if is_aside else 'Put back'} {quantity} in {given['warehouse']} ({given['reason']})"
         return f"{done}: {movement.unavailable} of {movement.on_hand} on hand are unavailable."
 
@@ -237,7 +238,7 @@ class DiscardPage(_UnavailablePage):
     slug, label, icon = "discard", "Discard", "delete_forever"
 
     def act(self, given: dict[str, Any]) -> str:
-        movement = ledger.discard(product_id=self.product_id, actor_id=self.actor_id, **given)
+        movement = ledger.discard(product_id=self.product_id, caller=self.caller, **given)
         done = f"Discarded {given['quantity']} in {given['warehouse']} ({given['reason']})"
         return f"{done}: {movement.on_hand} on hand, {movement.unavailable} of them unavailable."
 
@@ -249,7 +250,7 @@ class TransferPage(_StockPage):
     def act(self, given: dict[str, Any]) -> str:
         quantity = given.pop("quantity")
         demand = [allocation.Demand(self.product_id, quantity)]
-        ledger.transfer(transfer_id=new_id(), items=demand, actor_id=self.actor_id, **given)
+        ledger.transfer(transfer_id=new_id(), items=demand, caller=self.caller, **given)
         return f"Moved {quantity} from {given['from_warehouse']} to {given['to_warehouse']}."
 
 
@@ -265,7 +266,7 @@ class SetPage(_StockPage):
     @cached_property
     def levels(self) -> dict[str, int]:
         """What is on hand by warehouse, where there is a stock row."""
-        stocks = items.get_item(self.product_id, visible_to=self.actor_id).stocks
+        stocks = items.get_item(self.product_id, caller=self.caller).stocks
         return {stock.warehouse: stock.on_hand for stock in stocks}
 
     def get_form(self, form_class: Any = None) -> Any:
@@ -276,14 +277,14 @@ class SetPage(_StockPage):
         return form
 
     def act(self, given: dict[str, Any]) -> str:
-        movement = ledger.set_on_hand(product_id=self.product_id, actor_id=self.actor_id, **given)
+        movement = ledger.set_on_hand(product_id=self.product_id, caller=self.caller, **given)
         return f"Set to {movement.on_hand} in {given['warehouse']} ({given['reason']}, {movement.on_hand_delta:+})."
 
     def explain(self, refusal: Refusal) -> str:
         if not isinstance(refusal, ledger.StaleQuantity):
             return super().explain(refusal)
         warehouse = self.request.POST["warehouse"]
-        last = history.last_change(self.product_id, warehouse=warehouse, visible_to=self.actor_id)
+        last = history.last_change(self.product_id, warehouse=warehouse, caller=self.caller)
         if last is None:
             return str(refusal)
         by = "".join(f" by {name}" for name in actors([last.actor_id]).values())

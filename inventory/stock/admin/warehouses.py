@@ -21,7 +21,9 @@ from unfold.widgets import (
 from inventory.stock import models, scopes, warehouses
 from inventory.stock.scopes import within
 from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
+from shop.toolkit.callers import User
 from shop.toolkit.converters import CODE
+from shop.toolkit.permissions import caller_of, user_of
 from shop.toolkit.refusals import Refusal
 
 
@@ -57,10 +59,10 @@ class NewWarehousePage(ListPage):
 
     @classmethod
     def allows(cls, user: Any) -> bool:
-        return super().allows(user) and scopes.scope_of(user.pk) is None
+        return super().allows(user) and scopes.scope_of(user_of(user)).everywhere
 
     def act(self, given: dict[str, Any]) -> str:
-        created = warehouses.create_warehouse(**given, actor_id=self.actor_id)
+        created = warehouses.create_warehouse(**given, caller=self.caller)
         self.made = models.Warehouse.objects.get(pk=created.id)
         return f"Created the warehouse {created.code}."
 
@@ -74,7 +76,7 @@ class ChangeWarehousePage(ServicePage):
         return {"name": self.row.name, "priority": self.row.priority, "is_active": self.row.is_active}
 
     def act(self, given: dict[str, Any]) -> str:
-        changed = warehouses.update_warehouse(self.row.code, **given, actor_id=self.actor_id)
+        changed = warehouses.update_warehouse(self.row.code, **given, caller=self.caller)
         state = "orders are served from it" if changed.is_active else "no orders are served from it"
         return f"Changed {changed.code}: {changed.name}, priority {changed.priority}, {state}."
 
@@ -88,7 +90,7 @@ class DeleteWarehousePage(ServicePage):
     slug, label, icon = "remove", "Delete", "delete"
 
     def act(self, given: dict[str, Any]) -> str:
-        warehouses.delete_warehouse(self.row.code, actor_id=self.actor_id)
+        warehouses.delete_warehouse(self.row.code, caller=self.caller)
         return f"Deleted the warehouse {self.row.code}."
 
     def done_at(self) -> str:
@@ -107,15 +109,15 @@ class WarehouseAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Warehouse]:
         rows: QuerySet[models.Warehouse] = super().get_queryset(request)
-        return rows.filter(within(scopes.scope_of(request.user.pk), "id"))
+        return rows.filter(within(scopes.scope_of(caller_of(request)), "id"))
 
 
 class MemberForm(forms.Form):
     member = forms.ChoiceField(label="Member of staff", widget=UnfoldAdminSelectWidget)
 
-    def __init__(self, *args: Any, reader: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, reader: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        staff = get_user_model().objects.filter(is_staff=True, is_active=True, is_superuser=False).exclude(pk=reader)
+        staff = get_user_model().objects.filter(is_staff=True, is_active=True, is_superuser=False).exclude(pk=reader.id)
         self.fields["member"].choices = [(str(row.pk), str(row)) for row in staff.order_by("email")]  # type: ignore[attr-defined]
 
 
@@ -147,7 +149,7 @@ class ScopePage(ListPage):
 
     @classmethod
     def allows(cls, user: Any) -> bool:
-        return super().allows(user) and scopes.scope_of(user.pk) is None
+        return super().allows(user) and scopes.scope_of(user_of(user)).everywhere
 
     @property
     def title(self) -> str:
@@ -155,7 +157,7 @@ class ScopePage(ListPage):
 
     @cached_property
     def member_form(self) -> MemberForm:
-        return MemberForm(self.request.GET if "member" in self.request.GET else None, reader=self.actor_id)
+        return MemberForm(self.request.GET if "member" in self.request.GET else None, reader=self.caller)
 
     @cached_property
     def member(self) -> Any:
@@ -188,7 +190,7 @@ class ScopePage(ListPage):
 
     def act(self, given: dict[str, Any]) -> str:
         self.made = self.member
-        warehouses.set_scope(self.member.pk, **given, actor_id=self.actor_id)
+        warehouses.set_scope(self.member.pk, **given, caller=self.caller)
         now, before = (", ".join(given[name]) or "all warehouses" for name in ("warehouses", "expected"))
         return f"{self.member} works in {now}; before in {before}."
 
@@ -217,8 +219,8 @@ class WarehouseScopeAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.WarehouseScope]:
         """Show those who work in some warehouses only where they do, and nobody else."""
         rows: QuerySet[models.WarehouseScope] = super().get_queryset(request)
-        reader = request.user.pk
-        return rows if reader is None or scopes.scope_of(reader) is None else rows.filter(user_id=reader)
+        reader = caller_of(request)
+        return rows if scopes.scope_of(reader).everywhere else rows.filter(user_id=reader.id)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return (*self.list_display, "change") if ScopePage.allows(request.user) else self.list_display

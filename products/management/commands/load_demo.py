@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 from inventory import services as inventory
 from products import services as products
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.pages import PageRequest
 
 # SKU, name, price in EUR, units in MAIN and in EAST
@@ -42,7 +43,7 @@ REORDER_POINTS = {"TOWEL": 5, "GIFT-BOX": 0}  # both are low
 
 
 def _load() -> None:
-    inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True, actor_id=None)
+    inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True, caller=SYSTEM)
     for sku, name, price, in_main, in_east in CATALOGUE:
         product = products.create_product(
             sku=sku,
@@ -53,8 +54,8 @@ def _load() -> None:
             initial_stock=[
                 inventory.Level(code, units) for code, units in (("MAIN", in_main), ("EAST", in_east)) if units
             ],
-            actor_id=None,
+            caller=SYSTEM,
         )
         if sku in REORDER_POINTS:
             point: inventory.PolicyChange = {"reorder_point": REORDER_POINTS[sku]}
-            inventory.set_policy(product_id=product.id, warehouse="MAIN", changes=point, actor_id=None)
+            inventory.set_policy(product_id=product.id, warehouse="MAIN", changes=point, caller=SYSTEM)

@@ -17,6 +17,7 @@ from django.db import OperationalError, connections
 from inventory import services as inventory
 from products import services as products
 from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from shop.toolkit.pages import PageRequest
 
@@ -88,7 +89,7 @@ class Command(BaseCommand):
 
 def _warehouse() -> str:
     """Return the first warehouse that sells."""
-    for warehouse in inventory.list_warehouses(page=PageRequest(size=200)).results:
+    for warehouse in inventory.list_warehouses(page=PageRequest(size=200), caller=SYSTEM).results:
         if warehouse.is_active:
             return warehouse.code
     raise CommandError("There is no active warehouse to sell from.")
@@ -107,7 +108,7 @@ def _create_unlisted(number: int, stock: int, warehouse: str) -> int:
         price=Decimal(1),
         currency=settings.DEFAULT_CURRENCY,
         initial_stock=[inventory.Level(warehouse, stock)],
-        actor_id=None,
+        caller=SYSTEM,
     )
     products.archive_product(product.id)
     return product.id
@@ -139,15 +140,15 @@ def _reserve(reservation_id: UUID, product_ids: Sequence[int]) -> None:
         reference=f"proof {reservation_id}",
         demand=[inventory.Demand(product_id, 1) for product_id in product_ids],
         ttl=timedelta(hours=1),
-        actor_id=None,
+        caller=SYSTEM,
     )
 
 
 def _clean_up(product_id: int, warehouse: str) -> None:
     """Release whatever holds the product's units, and write the units off."""
-    while holds := inventory.explain(product_id).holds:
+    while holds := inventory.explain(product_id, caller=SYSTEM).holds:
         for hold in holds:
-            transactions.run(partial(inventory.release, hold.reservation_id, owner=OWNER, actor_id=None))
+            transactions.run(partial(inventory.release, hold.reservation_id, owner=OWNER, caller=SYSTEM))
     transactions.run(partial(_write_off, product_id, warehouse))
 
 
@@ -155,9 +156,9 @@ def _write_off(product_id: int, warehouse: str) -> None:
     inventory.adjust(
         product_id=product_id,
         warehouse=warehouse,
-        delta=-inventory.get_item(product_id).on_hand,
+        delta=-inventory.get_item(product_id, caller=SYSTEM).on_hand,
         reason="correction",
         note="end of a proof",
         reference="",
-        actor_id=None,
+        caller=SYSTEM,
     )

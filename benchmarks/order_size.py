@@ -43,16 +43,16 @@ def sell(user_id: int, catalogue: list[int], lines: int) -> None:
     """Place and ship orders, each of the next products."""
     from django.utils import timezone
 
-    from orders import services as orders
+    from orders import checkout, lifecycle
     from shop.toolkit import transactions
 
     for number in range(ORDERS):
-        wishes = [orders.Wish(catalogue[(number + line) % PRODUCTS], 1, None) for line in range(lines)]
+        wishes = [checkout.Wish(catalogue[(number + line) % PRODUCTS], 1, None) for line in range(lines)]
 
-        def work(wishes: list[orders.Wish] = wishes) -> None:
+        def work(wishes: list[checkout.Wish] = wishes) -> None:
             now = timezone.now()
-            order = orders.place_order(user_id=user_id, wishes=wishes, caller=User(user_id), now=now)
-            orders.fulfill_order(order.id, items=None, caller=User(user_id), now=now)
+            order = lifecycle.place_order(user_id=user_id, wishes=wishes, caller=User(user_id), now=now)
+            lifecycle.fulfill_order(order.id, items=None, caller=User(user_id), now=now)
 
         transactions.run(work)
 

@@ -13,9 +13,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from inventory import services as inventory
-from orders import models
-from orders import services as orders
-from orders.services._reading import has_status, show_ended_holds
+from orders import lifecycle, listing, models
+from orders.listing import has_status, show_ended_holds
 from shop.toolkit import money
 from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button, link
 from shop.toolkit.days import shown
@@ -40,7 +39,9 @@ class UnitsForm(forms.Form):
 
     most_at_first = True
 
-    def __init__(self, *args: Any, order: orders.Order, room: Callable[[orders.OrderLine], int], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, order: listing.Order, room: Callable[[listing.OrderLine], int], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         units: dict[int, int] = {}
         names: dict[int, str] = {}
@@ -130,7 +131,7 @@ class ConfirmPage(_OrderPage):
     slug, label, icon = "confirm", "Confirm", "check"
 
     def act(self, given: dict[str, Any]) -> str:
-        order = orders.confirm_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
+        order = lifecycle.confirm_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
         if order.payment_reference != given["payment_reference"]:
             return f"It was confirmed before, with the payment reference {order.payment_reference}, which stays."
         return "Confirmed: its units are promised."
@@ -141,17 +142,17 @@ class CancelPage(_OrderPage):
     slug, label, icon = "cancel", "Cancel the order", "close"
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.cancel_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
+        lifecycle.cancel_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
         return "Cancelled: what was not shipped is free again."
 
 
 class _UnitsPage(_OrderPage):
-    def room(self, line: orders.OrderLine) -> int:
+    def room(self, line: listing.OrderLine) -> int:
         """Return how many units of a line the step may take."""
         raise NotImplementedError
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        order = orders.get_order(self.row.pk, caller=self.caller)
+        order = listing.get_order(self.row.pk, caller=self.caller)
         return {**super().get_form_kwargs(), "order": order, "room": self.room}
 
     def form_valid(self, form: UnitsForm) -> HttpResponse:
@@ -167,11 +168,11 @@ class FulfillPage(_UnitsPage):
         may_skip = self.request.user.has_perm("inventory.ship_out_of_turn")
         return {**super().get_form_kwargs(), "may_skip": may_skip}
 
-    def room(self, line: orders.OrderLine) -> int:
+    def room(self, line: listing.OrderLine) -> int:
         return line.quantity - line.fulfilled - line.cancelled
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.fulfill_order(
+        lifecycle.fulfill_order(
             self.row.pk,
             items=self.units,
             out_of_turn=given.get("out_of_turn", False),
@@ -185,11 +186,11 @@ class ReturnPage(_UnitsPage):
     form_class, states = ReturnForm, ("partially_fulfilled", "fulfilled", "cancelled")
     slug, label, icon = "take-back", "Take back", "undo"
 
-    def room(self, line: orders.OrderLine) -> int:
+    def room(self, line: listing.OrderLine) -> int:
         return line.fulfilled - line.returned
 
     def act(self, given: dict[str, Any]) -> str:
-        orders.return_items(
+        lifecycle.return_items(
             self.row.pk,
             items=self.units,
             resalable=given["resalable"],
@@ -212,8 +213,8 @@ class PickListPage(AdminPage, TemplateView):
         return row.status in FulfillPage.states
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        picks: dict[str, list[orders.Pick]] = {}
-        for pick in orders.pick_list(self.row.pk):
+        picks: dict[str, list[listing.Pick]] = {}
+        for pick in listing.pick_list(self.row.pk):
             picks.setdefault(pick.warehouse, []).append(pick)
         return super().get_context_data(order=self.row, picks=picks, printed_at=timezone.now(), **kwargs)
 
@@ -271,13 +272,13 @@ class OrderAdmin(ReadOnlyAdmin):
         return f"{money.to_minor_unit(row.total, row.currency)} {row.currency}"
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        return _detail(orders.get_order(row.pk, caller=caller_of(request)))
+        return _detail(listing.get_order(row.pk, caller=caller_of(request)))
 
 
-def _detail(order: orders.Order) -> dict[str, Any]:
+def _detail(order: listing.Order) -> dict[str, Any]:
     """Return what the page of an order shows: its lines, the pick list by warehouse, its history."""
     accounts = actors(event.actor_id for event in order.events)
-    picks = orders.pick_list(order.id)
+    picks = listing.pick_list(order.id)
     return {
         "lines": {
             "headers": ["SKU", "name", "ordered", "shipped", "waiting", "returned", "cancelled", "price", "total"],

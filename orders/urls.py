@@ -1,12 +1,12 @@
 from django.urls import path
 
-from orders import views
+from orders import http
 
 urlpatterns = [
-    path("orders", views.OrderListView.as_view()),
-    path("orders/<uuid:order_id>", views.OrderView.as_view()),
-    path("orders/<uuid:order_id>/confirm", views.OrderConfirmView.as_view()),
-    path("orders/<uuid:order_id>/cancel", views.OrderCancelView.as_view()),
-    path("orders/<uuid:order_id>/fulfill", views.OrderFulfillView.as_view()),
-    path("orders/<uuid:order_id>/return", views.OrderReturnView.as_view()),
+    path("orders", http.OrderListView.as_view()),
+    path("orders/<uuid:order_id>", http.OrderView.as_view()),
+    path("orders/<uuid:order_id>/confirm", http.OrderConfirmView.as_view()),
+    path("orders/<uuid:order_id>/cancel", http.OrderCancelView.as_view()),
+    path("orders/<uuid:order_id>/fulfill", http.OrderFulfillView.as_view()),
+    path("orders/<uuid:order_id>/return", http.OrderReturnView.as_view()),
 ]

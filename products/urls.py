@@ -1,8 +1,8 @@
 from django.urls import path
 
-from products import views
+from products import http
 
 urlpatterns = [
-    path("products", views.ProductListView.as_view()),
-    path("products/<id:product_id>", views.ProductView.as_view()),
+    path("products", http.ProductListView.as_view()),
+    path("products/<id:product_id>", http.ProductView.as_view()),
 ]

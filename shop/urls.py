@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from inventory.reservations.http import CheckStockView
 from inventory.stock.http import UpdateStockView
-from orders.views import CreateOrderView
+from orders.http import CreateOrderView
 from shop import health
 from shop.document import DocumentView
 from shop.metrics import metrics

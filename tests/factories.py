@@ -11,12 +11,14 @@ from django.utils import timezone
 
 from inventory import services as inventory
 from inventory.stock import warehouses
-from orders import services as orders
+from orders import checkout, listing
+from products import catalogue
 from products import services as products
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import conformance
+from users import accounts, sessions
 from users import models as user_models
 from users import services as users
 from users.authentication import token_pair
@@ -25,7 +27,7 @@ PASSWORD = "correct horse battery staple"
 _numbers = itertools.count(1)
 
 
-def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False, group: str = "") -> users.User:
+def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False, group: str = "") -> accounts.User:
     row = user_models.User.objects.create_user(
         email or f"user{next(_numbers)}@example.com", PASSWORD, is_staff=is_staff, is_superuser=is_superuser
     )
@@ -34,8 +36,8 @@ def user(*, email: str = "", is_staff: bool = False, is_superuser: bool = False,
     return users.get_user(row.pk, caller=SYSTEM)
 
 
-def access_token(account: users.User) -> str:
-    session = users.open_session(email=account.email, password=PASSWORD, address="127.0.0.1", now=timezone.now())
+def access_token(account: accounts.User) -> str:
+    session = sessions.open_session(email=account.email, password=PASSWORD, address="127.0.0.1", now=timezone.now())
     return token_pair(session)["access"]
 
 
@@ -56,7 +58,7 @@ class JsonClient(Client):
         return self.generic("PATCH", path, json.dumps(data).encode(), content_type, **extra)
 
 
-def client(account: users.User | None) -> JsonClient:
+def client(account: accounts.User | None) -> JsonClient:
     """A client with `account`'s token."""
     return JsonClient(headers={"authorization": f"Bearer {access_token(account)}"} if account else {})
 
@@ -69,7 +71,7 @@ def warehouse(code: str, *, priority: int = 100, is_active: bool = True) -> ware
 
 def product(
     *, sku: str = "", price: str = "9.90", currency: str = "EUR", stock: dict[str, int] | int = 0
-) -> products.Product:
+) -> catalogue.Product:
     levels = stock if isinstance(stock, dict) else {"MAIN": stock}
     number = next(_numbers)
     return transactions.run(
@@ -107,8 +109,8 @@ def confirmer() -> JsonClient:
     return client(account)
 
 
-def order(account: users.User, *lines: tuple[int, int]) -> orders.Order:
-    wishes = [orders.Wish(product_id, quantity, None) for product_id, quantity in lines]
+def order(account: accounts.User, *lines: tuple[int, int]) -> listing.Order:
+    wishes = [checkout.Wish(product_id, quantity, None) for product_id, quantity in lines]
     return transactions.run(
-        lambda: orders.checkout(user_id=account.id, wishes=wishes, caller=User(account.id), now=timezone.now())
+        lambda: checkout.checkout(user_id=account.id, wishes=wishes, caller=User(account.id), now=timezone.now())
     )

@@ -12,8 +12,7 @@ from unfold.widgets import (
 )
 
 from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button
-from users import models
-from users import services as users
+from users import accounts, models
 from users.forms import OwnPasswordForm
 
 admin.site.unregister(Group)  # what a group may do is in a migration
@@ -60,7 +59,7 @@ class AccessPage(ServicePage):
         return {**switches, "groups": names}
 
     def act(self, given: dict[str, Any]) -> str:
-        users.set_access(self.row.pk, caller=self.caller, **given)
+        accounts.set_access(self.row.pk, caller=self.caller, **given)
         staff = "staff" if given["is_staff"] else "no staff"
         who = "superuser" if given["is_superuser"] else staff
         groups = ", ".join(given["groups"]) or "no group"

@@ -17,8 +17,7 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError, TokenError
 
-from users import models, sql
-from users import services as users
+from users import models, sessions, sql
 
 INVALID = "The token is malformed, expired, revoked or not ours."
 ISSUER, AUDIENCE = "shop", "shop-api"
@@ -104,7 +103,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
-def token_pair(session: users.Session) -> dict[str, str]:
+def token_pair(session: sessions.Session) -> dict[str, str]:
     """Sign `{"access", "refresh"}` for a session."""
     access, refresh = AccessToken(), RefreshToken()
     access["sid"] = refresh["sid"] = str(session.id)

@@ -13,10 +13,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from shop.toolkit import transactions
 from shop.toolkit.addresses import client_address
-from users import models
-from users import services as users
+from users import accounts, attempts, changes, credentials, hashing, models
+from users.credentials import identify
 from users.hashing import MAX_PASSWORD
-from users.services._credentials import identify  # gives out a row, which must not leave this app
 
 
 class _ProvesWho(forms.Form):
@@ -47,14 +46,14 @@ class _ProvesWho(forms.Form):
             if transactions.sqlstate(error) not in transactions.BUSY:
                 raise
             raise forms.ValidationError("Too many sign in just now; try again.") from error
-        except users.TooManyAttempts as refusal:
+        except attempts.TooManyAttempts as refusal:
             self.retry_after = refusal.retry_after
             raise forms.ValidationError(str(refusal)) from refusal
-        except (users.HashingBusy, users.WeakPassword) as refusal:
+        except (hashing.HashingBusy, accounts.WeakPassword) as refusal:
             raise forms.ValidationError(str(refusal)) from refusal
-        except users.OtpRequired as refusal:
+        except credentials.OtpRequired as refusal:
             raise forms.ValidationError({"otp_code": "Enter the code of your authenticator app."}) from refusal
-        except users.InvalidCredentials as refusal:
+        except credentials.InvalidCredentials as refusal:
             raise wrong from refusal
 
 
@@ -100,14 +99,14 @@ class OwnPasswordForm(_ProvesWho, AdminOwnPasswordChangeForm):
 
     def _change(self, given: dict[str, Any]) -> None:
         # Here and not in `save`: what is refused is said on the form.
-        approval = users.approve_change(
+        approval = changes.approve_change(
             self.user.pk,
             current_password=given["old_password"],
             otp_code=given.get("otp_code", ""),
             address=self.address,
             password=given["new_password1"],
         )
-        transactions.run(lambda: users.update_profile(self.user.pk, approval=approval))
+        transactions.run(lambda: changes.update_profile(self.user.pk, approval=approval))
 
     def save(self, commit: bool = True) -> models.User:
         """Return the user as `clean` has left them, by whose new password the session goes on."""

@@ -14,7 +14,7 @@ from benchmarks import ROOT
 from inventory import services as inventory
 from inventory.counts import counting
 from inventory.stock import ledger, warehouses
-from orders import services as orders
+from orders import lifecycle
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
 from shop.toolkit.ids import new_id
@@ -394,7 +394,7 @@ def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, s
     buyer = factories.user(is_staff=True)
     order, pending = factories.order(buyer, (mug.id, 3)), factories.order(buyer, (mug.id, 1))
     transactions.run(
-        lambda: orders.confirm_order(order.id, caller=System(boss.id), payment_reference="", now=timezone.now())
+        lambda: lifecycle.confirm_order(order.id, caller=System(boss.id), payment_reference="", now=timezone.now())
     )
     hold = factories.reservation((mug.id, 1))
     places = dict(fetch("SELECT code, id FROM inventory_warehouse"))
@@ -484,9 +484,9 @@ def test_a_damaged_return_is_put_back_or_discarded(page):
     order = factories.order(factories.user(), (mug.id, 3))
     done = {"caller": System(factories.user().id), "now": timezone.now()}
     units = [inventory.Demand(mug.id, 3)]
-    transactions.run(lambda: orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **done))
-    transactions.run(lambda: orders.fulfill_order(order.id, items=units, **done))
-    transactions.run(lambda: orders.return_items(order.id, items=units, resalable=False, note="", **done))
+    transactions.run(lambda: lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **done))
+    transactions.run(lambda: lifecycle.fulfill_order(order.id, items=units, **done))
+    transactions.run(lambda: lifecycle.return_items(order.id, items=units, resalable=False, note="", **done))
     page.goto(f"/admin/inventory/item/{mug.id}/change/")
     page.get_by_role("link", name="Set aside or put back").click()
     assert page.get_by_role("row", name="MAIN 10 3 7").is_visible()

@@ -16,6 +16,7 @@ from tests import factories
 from tests.admin.test_stock_pages import GROUPS, signed_in
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads
+from users import accounts
 from users import models as user_models
 from users import services as users
 
@@ -144,8 +145,8 @@ def test_a_superuser_sees_who_is_one_and_gives_it_and_takes_it_from_others(datab
 def test_of_superusers_who_take_it_from_each_other_at_once_one_stays(database):
     """Both are let in before either is done: what counts is who is a superuser once the rows are locked."""
     for _ in range(5):
-        accounts = [factories.user(is_staff=True, is_superuser=True).id for _ in range(2)]
-        pairs = iter([accounts, accounts[::-1]])
+        ids = [factories.user(is_staff=True, is_superuser=True).id for _ in range(2)]
+        pairs = iter([ids, ids[::-1]])
         both = threading.Barrier(2)
 
         def take(pairs=pairs, both=both) -> str:
@@ -153,7 +154,7 @@ def test_of_superusers_who_take_it_from_each_other_at_once_one_stays(database):
             both.wait()
             try:
                 transactions.run(
-                    lambda: users.set_access(
+                    lambda: accounts.set_access(
                         other, is_active=True, is_staff=True, is_superuser=False, groups=[], caller=User(actor)
                     )
                 )
@@ -171,7 +172,9 @@ def test_who_could_not_come_in_is_no_superuser_who_takes_it_from_others(database
     boss, other = (factories.user(is_staff=True, is_superuser=True) for _ in range(2))
     user_models.User.objects.filter(pk=boss.id).update(**{left_out: False})
     with pytest.raises(users.NotSuperuser):
-        users.set_access(other.id, is_active=True, is_staff=True, is_superuser=False, groups=[], caller=User(boss.id))
+        accounts.set_access(
+            other.id, is_active=True, is_staff=True, is_superuser=False, groups=[], caller=User(boss.id)
+        )
 
 
 def test_there_is_a_way_back_when_no_superuser_is_left(database):

@@ -11,7 +11,7 @@ from tests.admin.browsing import PHONE, enter, faults_of, latency_of, member_of,
 from tests.conftest import environment, fetch
 from tests.inventory.imports import on_hand
 from users import models as user_models
-from users import services as users
+from users import second_factor
 
 pytestmark = browsing.MARKS
 
@@ -215,7 +215,7 @@ def test_who_may_not_count_any_more_is_told_so_and_loses_no_scan(shelf, manager)
 def test_where_a_second_factor_is_needed_scans_wait_for_it_too(browser, database):
     mug = factories.product(sku="MUG", stock=10)
     email = member_of("Inventory clerk")
-    codes = iter(users.renew_second_factor(email)[1])
+    codes = iter(second_factor.renew_second_factor(email)[1])
     with production_server(SECOND_FACTOR="on", DATABASE_URL=environment()["DATABASE_URL"]) as address:
         page = browser.new_context(viewport=PHONE, base_url=address).new_page()
         page.goto("/admin/inventory/count/open/")

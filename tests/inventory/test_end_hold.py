@@ -3,7 +3,7 @@ import pytest
 from inventory import services as inventory
 from inventory.reservations import expiry
 from inventory.stock import warehouses
-from orders import services as orders
+from orders import listing
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
@@ -40,7 +40,7 @@ def test_an_order_finds_its_hold_expired_and_may_be_confirmed_while_there_is_sto
 
     end(reservation_id, actor_id=factories.user(is_staff=True).id)
 
-    assert orders.get_order(order.id, caller=SYSTEM).status == "expired"
+    assert listing.get_order(order.id, caller=SYSTEM).status == "expired"
     assert_books_are_right()
     confirmed = factories.confirmer().post(f"/api/v1/orders/{order.id}/confirm")
     assert (confirmed.status_code, confirmed.json()["status"]) == (200, "confirmed")

@@ -16,13 +16,13 @@ from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand
 from tests.inventory.test_concurrency import assert_books_are_right
 from tests.inventory.test_items import set_stock
+from users import accounts
 from users import models as user_models
-from users import services as users
 
 ITEMS, IMPORTS, WAREHOUSES = "/api/v1/inventory/items", "/api/v1/inventory/imports", "/api/v1/inventory/warehouses"
 
 
-def manager(*warehouses: str) -> users.User:
+def manager(*warehouses: str) -> accounts.User:
     """A manager of stock who works in these warehouses."""
     account = factories.user(is_staff=True)
     user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Inventory manager"))

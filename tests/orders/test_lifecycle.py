@@ -5,7 +5,7 @@ import zoneinfo
 import pytest
 from django.utils import timezone
 
-from orders import services as orders
+from orders import lifecycle, listing
 from shop.toolkit.callers import SYSTEM, User
 from tests import factories
 from tests.conftest import counted_statements, fetch
@@ -47,8 +47,8 @@ def test_of_parallel_confirmations_the_first_counts(database):
         buyer = factories.user()
         order = factories.order(buyer, (factories.product(stock=10).id, 4))
 
-        def confirm(reference: str, order=order, buyer=buyer) -> orders.Order:
-            return orders.confirm_order(
+        def confirm(reference: str, order=order, buyer=buyer) -> listing.Order:
+            return lifecycle.confirm_order(
                 order.id, caller=User(buyer.id), payment_reference=reference, now=timezone.now()
             )
 
@@ -65,11 +65,11 @@ def test_confirm_against_cancel_leaves_order_and_stock_in_step(database):
         who = {"caller": User(buyer.id), "now": timezone.now()}
 
         all_at_once(
-            lambda order=order, who=who: orders.confirm_order(order.id, payment_reference="p", **who),
-            lambda order=order, who=who: orders.cancel_order(order.id, **who),
+            lambda order=order, who=who: lifecycle.confirm_order(order.id, payment_reference="p", **who),
+            lambda order=order, who=who: lifecycle.cancel_order(order.id, **who),
         )
 
-        assert orders.get_order(order.id, caller=SYSTEM).status == "cancelled"
+        assert listing.get_order(order.id, caller=SYSTEM).status == "cancelled"
     assert fetch("SELECT DISTINCT reserved, committed FROM inventory_stock") == [(0, 0)]
     assert_books_are_right()
 

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from inventory import services as inventory
+from orders import lifecycle, listing
 from orders import services as orders
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
@@ -368,15 +369,15 @@ def test_cancel_against_fulfill_has_one_winner(database):
         product = factories.product(stock=4)
         order = factories.order(buyer, (product.id, 4))
         who = {"caller": System(buyer.id), "now": timezone.now()}
-        orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
+        lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
 
         results = all_at_once(
-            lambda order=order, who=who: orders.cancel_order(order.id, caller=SYSTEM, **who),
-            lambda order=order, who=who: orders.fulfill_order(order.id, items=None, **who),
+            lambda order=order, who=who: lifecycle.cancel_order(order.id, caller=SYSTEM, **who),
+            lambda order=order, who=who: lifecycle.fulfill_order(order.id, items=None, **who),
         )
 
         assert Counter(type(result).__name__ for result in results) == {"Order": 1, "InvalidTransition": 1}
-        shipped = isinstance(results[1], orders.Order)
+        shipped = isinstance(results[1], listing.Order)
         assert fetch("SELECT on_hand, committed FROM inventory_stock WHERE product_id = %s", product.id) == [
             (0 if shipped else 4, 0)
         ]
@@ -388,7 +389,7 @@ def test_cancelling_twice_at_once_gives_back_once(database):
     order = factories.order(buyer, (product.id, 5))
     who = {"caller": User(buyer.id), "now": timezone.now()}
 
-    results = all_at_once(*(lambda: orders.cancel_order(order.id, **who) for _ in range(8)))
+    results = all_at_once(*(lambda: lifecycle.cancel_order(order.id, **who) for _ in range(8)))
 
     assert {result.status for result in results} == {"cancelled"}
     assert stock() == (5, 0, 0, 0)
@@ -404,12 +405,12 @@ def test_confirm_against_the_sweeper_ends_in_one_state(database):
         who = {"caller": System(buyer.id), "now": timezone.now()}
 
         all_at_once(
-            lambda order=order, who=who: orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who),
+            lambda order=order, who=who: lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who),
             lambda who=who: orders.expire_due(limit=10, now=who["now"]),
         )
 
         # Before the sweeper the hold is still good; after it the units are reserved afresh, since nobody took them.
-        assert orders.get_order(order.id, caller=SYSTEM).status == "confirmed"
+        assert listing.get_order(order.id, caller=SYSTEM).status == "confirmed"
     assert fetch("SELECT DISTINCT on_hand, reserved, committed FROM inventory_stock") == [(5, 0, 5)]
     assert_books_are_right()
 
@@ -418,12 +419,12 @@ def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
     who = {"caller": System(buyer.id), "now": timezone.now()}
-    orders.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
-    orders.fulfill_order(order.id, items=None, **who)
+    lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
+    lifecycle.fulfill_order(order.id, items=None, **who)
     items = [inventory.Demand(product.id, 2)]
 
     results = all_at_once(
-        *(lambda: orders.return_items(order.id, items=items, resalable=True, note="", **who) for _ in range(6))
+        *(lambda: lifecycle.return_items(order.id, items=items, resalable=True, note="", **who) for _ in range(6))
     )
 
     assert Counter(type(result).__name__ for result in results) == {"Order": 2, "ExceedsOpen": 4}
@@ -533,9 +534,9 @@ def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
     settings.MAX_HELD_UNITS_PER_USER = 5
     product, buyer = factories.product(stock=99), factories.user()
 
-    def checkout() -> orders.Order:
-        wishes = [orders.Wish(product.id, 2, None)]
-        return orders.checkout(user_id=buyer.id, wishes=wishes, caller=User(buyer.id), now=timezone.now())
+    def checkout() -> listing.Order:
+        wishes = [checkout.Wish(product.id, 2, None)]
+        return checkout.checkout(user_id=buyer.id, wishes=wishes, caller=User(buyer.id), now=timezone.now())
 
     results = all_at_once(*[checkout] * 8)
 

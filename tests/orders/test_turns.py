@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from inventory import services as inventory
-from orders import services as orders
+from orders import lifecycle, listing
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
 from tests import factories
@@ -91,7 +91,7 @@ def test_two_who_ship_at_once_leave_the_older_covered(staff, product):
     now, boss = timezone.now(), factories.user().id
 
     found = all_at_once(
-        *(lambda key=key: orders.fulfill_order(UUID(key), items=None, caller=User(boss), now=now) for key in others)
+        *(lambda key=key: lifecycle.fulfill_order(UUID(key), items=None, caller=User(boss), now=now) for key in others)
     )
 
     assert sorted(type(result).__name__ for result in found) == ["Order", "StockPromised"]
@@ -101,7 +101,7 @@ def test_two_who_ship_at_once_leave_the_older_covered(staff, product):
 def test_the_pick_list_says_what_is_there(staff, product):
     confirmed(staff, (product.id, 8))
     second = confirmed(staff, (product.id, 5))
-    (pick,) = orders.pick_list(UUID(second))
+    (pick,) = listing.pick_list(UUID(second))
 
     assert (pick.quantity, pick.ready) == (5, 2)
 

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from products import files, imports
 from products import services as products
 from shop.toolkit import transactions
 from shop.toolkit.pages import PageRequest
@@ -162,9 +163,9 @@ def test_statements_do_not_grow_with_the_file(folder):
 
 
 def test_a_product_that_somebody_creates_meanwhile_is_a_refusal(database):
-    row = products.Row(2, "MUG", "Mug", Decimal(5), None, None, None, is_tidied=False)
-    assert transactions.run(lambda: products.import_products([row], currency="EUR")) == products.Imported(new=1)
-    assert transactions.run(lambda: products.import_products([row], currency="EUR")) == products.Imported(unchanged=1)
+    row = files.Row(2, "MUG", "Mug", Decimal(5), None, None, None, is_tidied=False)
+    assert transactions.run(lambda: imports.import_products([row], currency="EUR")) == imports.Imported(new=1)
+    assert transactions.run(lambda: imports.import_products([row], currency="EUR")) == imports.Imported(unchanged=1)
     assert products.list_products(page=PageRequest(), with_archived=True).results[0].name == "Mug"
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import ROOT, production_server
 from inventory import services as inventory
-from orders import services as orders
+from orders import lifecycle
 from shop import verification
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System
@@ -60,8 +60,8 @@ def test_reservations_are_counted_by_what_became_of_them(told):
     short = told("shop_shortages_total", sku=product.sku) or 0  # of a product that had this id in another test
     first, second = (factories.order(buyer, (product.id, 1)) for _ in range(2))
     said = {"caller": System(buyer.id), "now": timezone.now()}
-    transactions.run(lambda: orders.confirm_order(first.id, payment_reference="", **said))
-    transactions.run(lambda: orders.cancel_order(second.id, **said))
+    transactions.run(lambda: lifecycle.confirm_order(first.id, payment_reference="", **said))
+    transactions.run(lambda: lifecycle.cancel_order(second.id, **said))
     with pytest.raises(inventory.InsufficientStock):
         factories.order(buyer, (product.id, 50))
 

@@ -16,13 +16,14 @@ from django.utils import timezone
 
 from inventory import services as inventory
 from inventory.stock import warehouses
-from orders import services as orders
+from orders import lifecycle
 from products import services as products
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
 from tests import factories
 from tests.inventory.imports import loaded
 from tests.users.test_password_reset import NEW
+from users import accounts, changes, resets
 from users import models as user_models
 from users import services as users
 
@@ -58,7 +59,7 @@ class World:
         self.other = factories.user()
         self.product = factories.product(stock=20)
 
-    def _caller(self) -> users.User | None:
+    def _caller(self) -> accounts.User | None:
         if self.role == "anonymous":
             return None
         account = factories.user(is_staff=self.role != "customer", is_superuser=self.role == "admin")
@@ -74,10 +75,10 @@ class World:
         made = factories.order(buyer, (self.product.id, 2))
         step = {"caller": System(buyer.id), "now": timezone.now()}
         if status in ("confirmed", "fulfilled"):
-            transactions.run(lambda: orders.confirm_order(made.id, payment_reference="", **step))
+            transactions.run(lambda: lifecycle.confirm_order(made.id, payment_reference="", **step))
         if status == "fulfilled":
             transactions.run(
-                lambda: orders.fulfill_order(made.id, items=None, caller=User(buyer.id), now=timezone.now())
+                lambda: lifecycle.fulfill_order(made.id, items=None, caller=User(buyer.id), now=timezone.now())
             )
         return made.id
 
@@ -121,14 +122,14 @@ class World:
         return Client().post("/api/v1/auth/token", login, content_type="application/json").json()["refresh"]
 
     def reset_token(self) -> str:
-        transactions.run(lambda: users.want_password_reset(email=self.other.email))
+        transactions.run(lambda: resets.want_password_reset(email=self.other.email))
         mails = iter(lambda: transactions.run(lambda: users.take_mail(now=timezone.now())), None)
         return next(mail.token for mail in mails if mail.address == self.other.email)
 
     def change_token(self) -> str:
         proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
-        approval = users.approve_change(self.other.id, email=f"{self.role}@example.org", **proof)
-        transactions.run(lambda: users.update_profile(self.other.id, approval=approval))
+        approval = changes.approve_change(self.other.id, email=f"{self.role}@example.org", **proof)
+        transactions.run(lambda: changes.update_profile(self.other.id, approval=approval))
         mails = iter(lambda: transactions.run(lambda: users.take_mail(now=timezone.now())), None)
         return next(mail.token for mail in mails if mail.address == f"{self.role}@example.org")
 

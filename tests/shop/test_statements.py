@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from inventory import models as inventory_models
-from orders import services as orders
+from orders import lifecycle
 from shop.toolkit import transactions
 from shop.toolkit.callers import System, User
 from shop.toolkit.ids import new_id
@@ -77,9 +77,9 @@ def order_in(world: World, size: int, status: str = "pending") -> str:
     now = timezone.now()
     if status != "pending":
         step = {"caller": System(world.caller.id), "now": now, "payment_reference": ""}
-        transactions.run(lambda: orders.confirm_order(made.id, **step))
+        transactions.run(lambda: lifecycle.confirm_order(made.id, **step))
     if status == "fulfilled":
-        transactions.run(lambda: orders.fulfill_order(made.id, items=None, caller=User(world.caller.id), now=now))
+        transactions.run(lambda: lifecycle.fulfill_order(made.id, items=None, caller=User(world.caller.id), now=now))
     return f"{V1}/orders/{made.id}"
 
 

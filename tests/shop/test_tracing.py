@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from benchmarks import ROOT, free_port, production_server
 from tests import factories
 from tests.conftest import environment, wait_until
-from users import services as users
+from users import resets
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_request_and_its_statements_are_in_the_callers_trace(database, collect
 
 def test_a_job_and_its_statements_are_a_trace_and_a_failure_is_seen(database, collector):
     endpoint, spans = collector
-    users.want_password_reset(email=factories.user().email)
+    resets.want_password_reset(email=factories.user().email)
     nobody = f"smtp://127.0.0.1:{free_port()}"
     given = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "EMAIL_URL": nobody}
     subprocess.run(

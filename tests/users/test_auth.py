@@ -13,8 +13,7 @@ from django.utils import timezone
 from shop.toolkit.callers import User
 from tests import factories
 from tests.conftest import fetch
-from users import authentication, models
-from users import services as users
+from users import accounts, authentication, models, sessions
 from users.authentication import RING, AccessToken, KeyRing, key_id
 
 ABSENT = "00000000-0000-7000-8000-000000000000"
@@ -118,7 +117,7 @@ def test_an_account_that_is_switched_on_again_has_none_of_its_old_tokens(api):
     assert browser.get("/admin/").status_code == 200
     boss = factories.user(is_staff=True, is_superuser=True)
     for is_active in (False, True):
-        users.set_access(
+        accounts.set_access(
             account.id, is_active=is_active, is_staff=True, is_superuser=False, groups=[], caller=User(boss.id)
         )
     assert browser.get("/admin/").status_code == 302
@@ -132,7 +131,7 @@ def test_ending_all_sessions_ends_access_and_refresh_tokens(api):
     account = factories.user()
     tokens = log_in(api, account)
 
-    users.end_all_sessions(account.id)
+    accounts.end_all_sessions(account.id)
 
     assert me(api, tokens["access"]).status_code == 401
     assert api.post("/api/v1/auth/token/refresh", {"refresh": tokens["refresh"]}).status_code == 401
@@ -257,7 +256,7 @@ FOREIGN = [
 @pytest.mark.parametrize("changed", FOREIGN)
 def test_a_token_that_is_not_quite_ours_is_a_401(api, changed):
     account = factories.user()
-    session = users.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
+    session = sessions.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
     good = {"sid": str(session.id), "stamp": session.token_stamp, "sub": str(account.id)}
     assert me(api, _foreign(**good)).status_code == 200
 

@@ -15,7 +15,7 @@ from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads
 from tests.users.test_second_factor import _on, code_of, enrolled  # noqa: F401  # a fixture
-from users import models
+from users import changes, models
 from users import services as users
 
 ME, TOKEN, CONFIRM = "/api/v1/users/me", "/api/v1/auth/token", "/api/v1/auth/email-change/confirm"
@@ -219,11 +219,11 @@ def test_nobody_sends_mails_without_end(her):
 
 def test_what_was_proved_by_a_password_that_is_no_longer_it_changes_nothing(database, anna):
     proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
-    approvals = [users.approve_change(anna.id, password=f"{NEW} {number}", **proof) for number in range(4)]
+    approvals = [changes.approve_change(anna.id, password=f"{NEW} {number}", **proof) for number in range(4)]
 
-    def apply(approval: users.Approval) -> bool:
+    def apply(approval: changes.Approval) -> bool:
         try:
-            transactions.run(lambda: users.update_profile(anna.id, approval=approval))
+            transactions.run(lambda: changes.update_profile(anna.id, approval=approval))
         except users.InvalidCredentials:
             return False
         return True
@@ -233,9 +233,9 @@ def test_what_was_proved_by_a_password_that_is_no_longer_it_changes_nothing(data
 
 
 def test_an_approval_is_for_one_account(database, anna):
-    approval = users.approve_change(anna.id, password=NEW, current_password=factories.PASSWORD, address="")
+    approval = changes.approve_change(anna.id, password=NEW, current_password=factories.PASSWORD, address="")
     with pytest.raises(users.InvalidCredentials):
-        transactions.run(lambda: users.update_profile(factories.user().id, approval=approval))
+        transactions.run(lambda: changes.update_profile(factories.user().id, approval=approval))
 
 
 def test_of_parallel_uses_of_one_token_one_gets_through(her):
@@ -243,7 +243,7 @@ def test_of_parallel_uses_of_one_token_one_gets_through(her):
 
     def use() -> bool:
         try:
-            transactions.run(lambda: users.confirm_email(token=token))
+            transactions.run(lambda: changes.confirm_email(token=token))
         except users.InvalidEmailToken:
             return False
         return True

@@ -15,7 +15,7 @@ from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads
-from users import models
+from users import models, resets
 from users import services as users
 
 RESET, CONFIRM = "/api/v1/auth/password-reset", "/api/v1/auth/password-reset/confirm"
@@ -167,8 +167,8 @@ def test_of_parallel_uses_of_one_token_one_gets_through(api):
 
     def use(number: int) -> str:
         try:
-            new = users.prepare_reset(token=token, password=f"{NEW} {number}")
-            transactions.run(lambda: users.reset_password(new))
+            new = resets.prepare_reset(token=token, password=f"{NEW} {number}")
+            transactions.run(lambda: resets.reset_password(new))
         except users.InvalidResetToken:
             return "refused"
         return "done"

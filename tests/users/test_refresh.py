@@ -15,6 +15,7 @@ from procrastinate.contrib.django import app
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads
+from users import accounts, sessions
 from users import services as users
 
 TOKEN, REFRESH = "/api/v1/auth/token", "/api/v1/auth/token/refresh"
@@ -102,16 +103,16 @@ def test_a_session_that_was_ended_gives_nothing_again(api):
 
     third = log_in(api, account)
     refreshed(api, third)
-    users.end_all_sessions(account.id)
+    accounts.end_all_sessions(account.id)
     assert refreshed(api, third).status_code == 401
 
 
 def test_threads_that_use_one_token_get_one_successor(database):
     account = factories.user()
-    session = users.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
+    session = sessions.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
 
-    def use() -> users.Session:
-        return users.continue_session(session.id, refresh_id=session.refresh_id, now=timezone.now())
+    def use() -> sessions.Session:
+        return sessions.continue_session(session.id, refresh_id=session.refresh_id, now=timezone.now())
 
     found = in_threads(use, times=8)
 
@@ -124,13 +125,13 @@ def test_of_threads_that_use_a_token_and_its_successor_the_family_ends_or_goes_o
     """Whichever comes first: the older token never gives anything once the newer was used."""
     account = factories.user()
     for _ in range(5):
-        first = users.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
-        second = users.continue_session(first.id, refresh_id=first.refresh_id, now=timezone.now())
+        first = sessions.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
+        second = sessions.continue_session(first.id, refresh_id=first.refresh_id, now=timezone.now())
         tokens = iter([first.refresh_id, second.refresh_id] * 3)
 
         def use(session=first, tokens=tokens) -> object:
             try:
-                return users.continue_session(session.id, refresh_id=next(tokens), now=timezone.now()).refresh_id
+                return sessions.continue_session(session.id, refresh_id=next(tokens), now=timezone.now()).refresh_id
             except users.SessionEnded:
                 return None
 

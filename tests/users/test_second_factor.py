@@ -17,7 +17,7 @@ from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads
-from users import models
+from users import models, sessions
 from users import services as users
 from users.codes import digest_of
 
@@ -194,7 +194,7 @@ def test_of_parallel_uses_of_one_paper_code_one_gets_through(boss):
         given = {"email": boss.email, "password": factories.PASSWORD, "otp_code": paper[0]}
         while True:
             try:
-                users.open_session(**given, address="", now=timezone.now())
+                sessions.open_session(**given, address="", now=timezone.now())
             except users.HashingBusy:
                 continue
             except users.InvalidCredentials:

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error, connection
 from django.utils import timezone
 
-from orders import services as orders
+from orders import lifecycle
 from shop.toolkit import transactions
 
 BATCH = 100
@@ -52,6 +52,6 @@ class Command(BaseCommand):
 
 def _expire_all() -> int:
     total = 0
-    while expired := transactions.run(lambda: orders.expire_due(limit=BATCH, now=timezone.now())):
+    while expired := transactions.run(lambda: lifecycle.expire_due(limit=BATCH, now=timezone.now())):
         total += expired
     return total

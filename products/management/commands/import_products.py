@@ -10,10 +10,11 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from products import services as products
+from products import files, imports
 from shop.toolkit import commands, transactions
 from shop.toolkit.progress import progress
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.sheets import RefusedRow
 
 AT_ONCE = 1000
 
@@ -41,7 +42,7 @@ class Command(commands.FileCommand):
         errors_path = commands.errors_path(options["errors"], options["file"])
         with commands.on_disk(options["file"]) as path:
             mapping = commands.mapping(options["mapping"])
-            file = products.ProductFile(path, commands.MAX_BYTES, options["currency"], mapping)
+            file = files.ProductFile(path, commands.MAX_BYTES, options["currency"], mapping)
             try:
                 refused = self._read(file, commands.file_name(options["file"]), errors_path)
                 if refused and options["on_error"] == "abort":
@@ -54,16 +55,16 @@ class Command(commands.FileCommand):
         self.stdout.write(f"  {'refused':<10}{refused:>12,}")
         self.stdout.write("Dry run: nothing was written." if options["dry_run"] else "Done.")
 
-    def _read(self, file: products.ProductFile, name: str, errors_path: Path) -> int:
+    def _read(self, file: files.ProductFile, name: str, errors_path: Path) -> int:
         """Look at every row before any is written; keep the refused ones in a file, and return how many."""
         refused, count, tidied = [], 0, 0
-        with products.read_catalogue(file) as catalogue:
+        with files.read_catalogue(file) as catalogue:
             self.stdout.write(f"{name}: {catalogue.understood_as}")
             with progress("Reading", total=None, stream=sys.stderr) as show:
                 for count, (cells, row) in enumerate(catalogue.rows, start=1):  # the last is the total
-                    if isinstance(row, products.RefusedRow):
+                    if isinstance(row, RefusedRow):
                         refused.append((cells, row))
-                    tidied += isinstance(row, products.Row) and row.is_tidied
+                    tidied += isinstance(row, files.Row) and row.is_tidied
                     show(count)
         self.stdout.write(f"{count:,} rows")
         if tidied:
@@ -74,21 +75,21 @@ class Command(commands.FileCommand):
             )
         return len(refused)
 
-    def _write(self, file: products.ProductFile, *, dry_run: bool) -> products.Imported:
-        done = products.Imported()
+    def _write(self, file: files.ProductFile, *, dry_run: bool) -> imports.Imported:
+        done = imports.Imported()
         with (
-            products.read_catalogue(file) as catalogue,
+            files.read_catalogue(file) as catalogue,
             progress("Writing", total=None, stream=sys.stderr) as show,
         ):
-            rows = (row for _, row in catalogue.rows if isinstance(row, products.Row))
+            rows = (row for _, row in catalogue.rows if isinstance(row, files.Row))
             while batch := list(islice(rows, AT_ONCE)):
-                write = partial(products.import_products, batch, currency=file.currency)
+                write = partial(imports.import_products, batch, currency=file.currency)
                 done += _would_be(write) if dry_run else transactions.run(write)
                 show(done.new + done.changed + done.unchanged)
         return done
 
 
-def _would_be(write: Callable[[], products.Imported]) -> products.Imported:
+def _would_be(write: Callable[[], imports.Imported]) -> imports.Imported:
     with transaction.atomic(durable=True):
         done = write()
         transaction.set_rollback(True)

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from inventory import services as inventory
-from products import services as products
+from products import catalogue
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.pages import PageRequest
@@ -32,7 +32,7 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if products.list_products(page=PageRequest(size=1), with_archived=True).results:
+        if catalogue.list_products(page=PageRequest(size=1), with_archived=True).results:
             self.stdout.write("There are products already; nothing was loaded.")
             return
         transactions.run(_load)
@@ -45,7 +45,7 @@ REORDER_POINTS = {"TOWEL": 5, "GIFT-BOX": 0}  # both are low
 def _load() -> None:
     inventory.create_warehouse(code="EAST", name="East warehouse", priority=200, is_active=True, caller=SYSTEM)
     for sku, name, price, in_main, in_east in CATALOGUE:
-        product = products.create_product(
+        product = catalogue.create_product(
             sku=sku,
             name=name,
             description="",

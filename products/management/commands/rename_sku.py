@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from products import services as products
+from products import catalogue
 from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
 
@@ -22,8 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, product_id: int, sku: str, **options: Any) -> None:
         try:
-            renamed = transactions.run(lambda: products.update_product(product_id, sku=sku))
-        except products.ProductNotFound as refusal:
+            renamed = transactions.run(lambda: catalogue.update_product(product_id, sku=sku))
+        except catalogue.ProductNotFound as refusal:
             raise CommandError(f"There is no product {product_id}.") from refusal
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal

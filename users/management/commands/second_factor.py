@@ -6,7 +6,7 @@ import segno
 from django.core.management.base import BaseCommand, CommandError
 
 from shop.toolkit import transactions
-from users import services as users
+from users import accounts, second_factor
 
 
 class Command(BaseCommand):
@@ -22,8 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            address, codes = transactions.run(lambda: users.renew_second_factor(options["email"]))
-        except users.UserNotFound as refusal:
+            address, codes = transactions.run(lambda: second_factor.renew_second_factor(options["email"]))
+        except accounts.UserNotFound as refusal:
             raise CommandError(str(refusal)) from refusal
         picture = io.StringIO()
         segno.make(address).terminal(out=picture, compact=True)

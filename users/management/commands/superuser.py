@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from shop.toolkit import transactions
-from users import services as users
+from users import accounts
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            transactions.run(lambda: users.make_superuser(options["email"]))
-        except users.UserNotFound as refusal:
+            transactions.run(lambda: accounts.make_superuser(options["email"]))
+        except accounts.UserNotFound as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{options['email']} is a superuser now.")

@@ -1,6 +1,9 @@
+"""A buyer's wishes become an order, with its stock held."""
+
 import base64
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -10,23 +13,65 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._facts import (
-    HoldLimitReached,
-    MixedCurrencies,
-    Order,
-    OrderEvent,
-    OrderLine,
-    PriceChange,
-    PriceChanged,
-    Wish,
-)
-from orders.services._reading import OWNER, PENDING, shares_of, take_shares
+from orders.listing import OWNER, PENDING, Order, OrderEvent, OrderLine, shares_of, take_shares
 from products import services as products
 from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.days import day_of
 from shop.toolkit.ids import first_id_at, new_id
 from shop.toolkit.logs import tell_at_commit
+from shop.toolkit.refusals import Refusal
 from users import services as users
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A line that a buyer asks for. `unit_price` is the price they saw, None when they do not say."""
+
+    product_id: int
+    quantity: int
+    unit_price: Decimal | None
+
+
+@dataclass(frozen=True)
+class PriceChange:
+    """A product costs `actual` where the buyer expected `expected`; None when it is no longer on sale."""
+
+    product_id: int
+    expected: Decimal
+    actual: Decimal | None
+    currency: str
+
+
+class PriceChanged(Refusal):
+    """The buyer saw other prices than those in force: `price_changes` names them, `shortages` all that is short."""
+
+    def __init__(self, price_changes: Sequence[PriceChange], shortages: Sequence[inventory.Shortage]) -> None:
+        self.price_changes = list(price_changes)
+        self.shortages = list(shortages)
+        gone = any(change.actual is None for change in self.price_changes)
+        super().__init__(
+            "Some products are no longer on sale at the price of this order."
+            if gone
+            else "Prices have changed since they were shown."
+        )
+
+
+class MixedCurrencies(Refusal):
+    """The products of one order have different currencies."""
+
+    def __init__(self, currencies: set[str]) -> None:
+        super().__init__(f"One order has one currency; these products have {', '.join(sorted(currencies))}.")
+
+
+class HoldLimitReached(Refusal):
+    """One user would have more units in unpaid orders than one may."""
+
+    def __init__(self, *, limit: int, held: int, asked: int) -> None:
+        self.limit, self.held = limit, held
+        super().__init__(
+            f"One customer may have {limit:,} unpaid units. {held:,} are in unpaid orders, and this one has {asked:,}."
+        )
+
 
 logger = logging.getLogger(__name__)
 

@@ -6,14 +6,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
 from inventory import services as inventory
-from products import services as products
-from products.serializers import (
-    CreatedProductShape,
-    NewProductShape,
-    ProductChangeShape,
-    ProductListQuery,
-    ProductShape,
-)
+from products import catalogue
+from products.shapes import CreatedProductShape, NewProductShape, ProductChangeShape, ProductListQuery, ProductShape
 from shop.toolkit.permissions import caller_of, is_staff_with, require, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
@@ -28,7 +22,7 @@ class ProductListView(ApiView):
     @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape)))
     def get(self, request: Request) -> HttpResponse:
         """List products: those on sale; with the permission to view products, archived ones too."""
-        page = products.list_products(**self.parameters, with_archived=is_staff_with(request, VIEW_ARCHIVED))
+        page = catalogue.list_products(**self.parameters, with_archived=is_staff_with(request, VIEW_ARCHIVED))
         return self.page(page, ProductShape)
 
     @extend_schema(
@@ -42,7 +36,7 @@ class ProductListView(ApiView):
             require(request, "inventory.change_stock", "You may not change stock. Leave initial_stock out.")
         given["initial_stock"] = [inventory.Level(**level) for level in given["initial_stock"]]
         return self.command(
-            lambda: products.create_product(**given, caller=caller_of(request)),
+            lambda: catalogue.create_product(**given, caller=caller_of(request)),
             shape=CreatedProductShape,
             status=201,
             may_see=lambda kept: _see_stock(request, kept.get("inventory")),
@@ -60,19 +54,19 @@ class ProductView(ApiView):
     def get(self, request: Request, product_id: int) -> HttpResponse:
         """Show one product."""
         return self.answer(
-            products.get_product(product_id, with_archived=is_staff_with(request, VIEW_ARCHIVED)), ProductShape
+            catalogue.get_product(product_id, with_archived=is_staff_with(request, VIEW_ARCHIVED)), ProductShape
         )
 
     @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, "product_not_found", "sku_exists"))
     def patch(self, request: Request, product_id: int) -> HttpResponse:
         """Change a product. Orders keep the name and price that their buyers saw."""
         given = self.body(ProductChangeShape)
-        return self.command(lambda: products.update_product(product_id, **given), shape=ProductShape)
+        return self.command(lambda: catalogue.update_product(product_id, **given), shape=ProductShape)
 
     @extend_schema(responses=answers(204, None, "product_not_found"))
     def delete(self, request: Request, product_id: int) -> HttpResponse:
         """Archive a product: it is no longer sold, and nothing is lost."""
-        return self.command(lambda: products.archive_product(product_id))
+        return self.command(lambda: catalogue.archive_product(product_id))
 
 
 def _see_stock(request: Request, item: Any) -> None:

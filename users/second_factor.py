@@ -4,9 +4,9 @@ from django.db import transaction
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from users import models
+from users.accounts import UserNotFound, end_all_sessions
 from users.codes import digest_of, random_code
 from users.emails import lookup_spelling
-from users.services._accounts import UserNotFound, end_all_sessions
 
 RECOVERY_CODES = 10
 

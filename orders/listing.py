@@ -1,18 +1,102 @@
+"""Orders, as they are read."""
+
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from inventory import services as inventory
 from orders import models
-from orders.services._facts import Order, OrderEvent, OrderLine, OrderNotFound, Pick, Share
 from shop.toolkit import money
 from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.ids import first_id_at
 from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.refusals import Refusal
 from users import services as users
+
+
+@dataclass(frozen=True)
+class Share:
+    """Units of an order line that come from one warehouse."""
+
+    warehouse: str
+    quantity: int
+
+
+@dataclass(frozen=True)
+class OrderLine:
+    """One line as ordered, and what became of its units.
+
+    `waiting` are promised and not there yet, or there for older promises; of orders that are not confirmed, none are.
+    """
+
+    product_id: int
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Decimal
+    total_price: Decimal
+    fulfilled: int
+    returned: int
+    cancelled: int
+    waiting: int
+    allocations: list[Share]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Units of a product that are still to be fetched from a warehouse; `ready` of them are there for this order."""
+
+    warehouse: str
+    sku: str
+    name: str
+    quantity: int
+    ready: int
+
+    @property
+    def waiting(self) -> int:
+        """Units that are not there yet, or there for older promises."""
+        return self.quantity - self.ready
+
+
+@dataclass(frozen=True)
+class OrderEvent:
+    """One step in the life of an order."""
+
+    event: str
+    actor_id: int | None
+    reason: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order with its lines as they were asked for, and its history. `expires_at` is None unless it is pending."""
+
+    id: UUID
+    number: str
+    user_id: int
+    status: str
+    currency: str
+    total: Decimal
+    expires_at: datetime | None
+    payment_reference: str
+    items: list[OrderLine]
+    events: list[OrderEvent]
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderNotFound(Refusal):
+    """No order of the one who asks has this id."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"There is no order {order_id}.")
+
 
 OWNER = "orders"  # of the reservations that orders make
 VIEW, CHANGE, CONFIRM = "orders.view_order", "orders.change_order", "orders.confirm_order"

@@ -11,10 +11,10 @@ from django.utils.crypto import constant_time_compare
 from shop.toolkit.rates import Rate
 from shop.toolkit.refusals import Refusal
 from users import hashing, models, sql
-from users.services._accounts import User, UserNotFound, canonical_email, judge_password, public, save
-from users.services._attempts import attempts_key, count_attempt
-from users.services._credentials import InvalidCredentials, identify
-from users.services._mails import read_change_token
+from users.accounts import User, UserNotFound, canonical_email, judge_password, public, save
+from users.attempts import attempts_key, count_attempt
+from users.credentials import InvalidCredentials, identify
+from users.mails import read_change_token
 
 # Each sends a mail to an address that need not be the user's.
 EMAIL_CHANGES = Rate(5, timedelta(hours=1))

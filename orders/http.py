@@ -10,8 +10,8 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 
 from inventory import services as inventory
-from orders import services as orders
-from orders.serializers import (
+from orders import checkout, lifecycle, listing
+from orders.shapes import (
     CancelShape,
     CheckoutShape,
     ConfirmShape,
@@ -44,16 +44,16 @@ class OrderListView(ApiView):
     @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape)))
     def get(self, request: Request) -> HttpResponse:
         """List one's own orders, newest first; with the permission to view orders, everybody's."""
-        return self.page(orders.list_orders(**self.parameters, caller=caller_of(request)), OrderShape)
+        return self.page(listing.list_orders(**self.parameters, caller=caller_of(request)), OrderShape)
 
     @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
         """Check out: hold the stock of every line, or of none."""
         given = self.body(CheckoutShape)
         buyer_id = _buyer_id(request, given.get("user_id"))
-        wishes = [orders.Wish(**line) for line in given["items"]]
+        wishes = [checkout.Wish(**line) for line in given["items"]]
         return self.command(
-            lambda: orders.checkout(user_id=buyer_id, wishes=wishes, caller=caller_of(request), now=timezone.now()),
+            lambda: checkout.checkout(user_id=buyer_id, wishes=wishes, caller=caller_of(request), now=timezone.now()),
             shape=OrderShape,
             status=201,
         )
@@ -89,8 +89,8 @@ class CreateOrderView(ApiView):
         """
         given = self.body(PlacedOrderShape)
         buyer_id = _buyer_id(request, given["user_id"])
-        wishes = [orders.Wish(line["product_id"], line["quantity"], line["unit_price"]) for line in given["items"]]
-        place = orders.place_order if may_confirm(request) else orders.checkout
+        wishes = [checkout.Wish(line["product_id"], line["quantity"], line["unit_price"]) for line in given["items"]]
+        place = lifecycle.place_order if may_confirm(request) else checkout.checkout
         return self.command(
             lambda: place(user_id=buyer_id, wishes=wishes, caller=caller_of(request), now=timezone.now()),
             shape=OrderShape,
@@ -104,7 +104,7 @@ class OrderView(ApiView):
     @extend_schema(responses=answers(200, OrderShape, "order_not_found"))
     def get(self, request: Request, order_id: UUID) -> HttpResponse:
         """Show one order."""
-        return self.answer(orders.get_order(order_id, caller=caller_of(request)), OrderShape)
+        return self.answer(listing.get_order(order_id, caller=caller_of(request)), OrderShape)
 
 
 class OrderConfirmView(ApiView):
@@ -134,14 +134,14 @@ class OrderConfirmView(ApiView):
         if given["payment_reference"] and not everybody:
             raise PermissionDenied("Only the shop says that an order is paid. Leave the payment reference out.")
         return self.command(
-            lambda: orders.confirm_order(
+            lambda: lifecycle.confirm_order(
                 order_id,
                 caller=caller_of(request),
                 now=timezone.now(),
                 **given,
             ),
             shape=OrderShape,
-            may_see=lambda kept: orders.get_order(order_id, caller=caller_of(request), permission=orders.CONFIRM),
+            may_see=lambda kept: listing.get_order(order_id, caller=caller_of(request), permission=listing.CONFIRM),
         )
 
 
@@ -153,9 +153,9 @@ class OrderCancelView(ApiView):
         """Cancel all that is not shipped and give its stock back. An expired order is cancelled by staff only."""
         given = self.body(CancelShape)
         return self.command(
-            lambda: orders.cancel_order(order_id, caller=caller_of(request), now=timezone.now(), **given),
+            lambda: lifecycle.cancel_order(order_id, caller=caller_of(request), now=timezone.now(), **given),
             shape=OrderShape,
-            may_see=lambda kept: orders.get_order(order_id, caller=caller_of(request), permission=orders.CHANGE),
+            may_see=lambda kept: listing.get_order(order_id, caller=caller_of(request), permission=listing.CHANGE),
         )
 
 
@@ -181,7 +181,7 @@ class OrderFulfillView(ApiView):
             require(request, "inventory.ship_out_of_turn", "You may not ship before older promises.")
         items = _units(given) if "items" in given else None
         return self.command(
-            lambda: orders.fulfill_order(
+            lambda: lifecycle.fulfill_order(
                 order_id,
                 items=items,
                 out_of_turn=given["out_of_turn"],
@@ -201,7 +201,7 @@ class OrderReturnView(ApiView):
         given = self.body(ReturnShape)
         given["items"] = _units(given)
         return self.command(
-            lambda: orders.return_items(order_id, **given, caller=caller_of(request), now=timezone.now()),
+            lambda: lifecycle.return_items(order_id, **given, caller=caller_of(request), now=timezone.now()),
             shape=OrderShape,
         )
 

@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 
 from shop.toolkit.refusals import Refusal
 from users import models, sql
+from users.accounts import judge_password
+from users.attempts import attempts_key
 from users.emails import lookup_spelling
-from users.services._accounts import judge_password
-from users.services._attempts import attempts_key
 
 PAUSE = timedelta(minutes=5)  # between two mails to one account
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from shop.toolkit import transactions
 from shop.toolkit.refusals import Refusal
 from users import models, sql
-from users.services._credentials import identify
+from users.credentials import identify
 
 SESSION_LIFETIME = timedelta(days=14)
 REPEAT = timedelta(seconds=10)

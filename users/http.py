@@ -10,9 +10,9 @@ from shop.toolkit.addresses import client_address
 from shop.toolkit.permissions import caller_of, staff_with
 from shop.toolkit.schema import answers, paged
 from shop.toolkit.views import ApiView
-from users import services as users
+from users import accounts, changes, resets, sessions
 from users.authentication import read_refresh_token, token_pair
-from users.serializers import (
+from users.shapes import (
     AcceptedShape,
     CredentialsShape,
     EmailConfirmShape,
@@ -39,7 +39,7 @@ class TokenView(ApiView):
         """Log in with email and password; staff, where they need a second factor, with its code as well."""
         given = self.body(CredentialsShape)
         # Not in a transaction of its own: a failed attempt must stay counted although the answer is a refusal.
-        session = users.open_session(**given, address=client_address(request), now=timezone.now())
+        session = sessions.open_session(**given, address=client_address(request), now=timezone.now())
         return self.answer(token_pair(session), TokenPairShape)
 
 
@@ -53,7 +53,7 @@ class TokenRefreshView(ApiView):
         """Use a refresh token up and get the next pair."""
         session_id, refresh_id = read_refresh_token(self.body(RefreshShape)["refresh"])
         # Not in a transaction of its own: the end of a stolen session must stay although the answer is a refusal.
-        session = users.continue_session(session_id, refresh_id=refresh_id, now=timezone.now())
+        session = sessions.continue_session(session_id, refresh_id=refresh_id, now=timezone.now())
         return self.answer(token_pair(session), TokenPairShape)
 
 
@@ -66,7 +66,7 @@ class LogoutView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """End the session that a refresh token belongs to."""
         session_id, _ = read_refresh_token(self.body(RefreshShape)["refresh"])
-        users.end_session(session_id, now=timezone.now())
+        sessions.end_session(session_id, now=timezone.now())
         return self.nothing()
 
 
@@ -80,7 +80,7 @@ class PasswordResetView(ApiView):
         given = self.body(PasswordResetShape)
 
         def note() -> dict[str, Any]:
-            users.want_password_reset(**given)
+            resets.want_password_reset(**given)
             return {"detail": "If there is an account with this address, a mail is on its way."}
 
         return self.command(note, shape=AcceptedShape, status=202)
@@ -94,7 +94,7 @@ class PasswordResetConfirmView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Set a new password by the token from a mail. Every token of the user ends with the old one."""
         given = self.body(NewPasswordShape)
-        return self.prepared_command(lambda: users.prepare_reset(**given), users.reset_password)
+        return self.prepared_command(lambda: resets.prepare_reset(**given), resets.reset_password)
 
 
 class EmailConfirmView(ApiView):
@@ -105,7 +105,7 @@ class EmailConfirmView(ApiView):
     def post(self, request: Request) -> HttpResponse:
         """Give an account its new email by the token from the mail that was sent to it."""
         given = self.body(EmailConfirmShape)
-        return self.command(lambda: users.confirm_email(**given))
+        return self.command(lambda: changes.confirm_email(**given))
 
 
 class UserListView(ApiView):
@@ -115,7 +115,7 @@ class UserListView(ApiView):
     @extend_schema(parameters=[UserListQuery], responses=answers(200, paged(UserShape)))
     def get(self, request: Request) -> HttpResponse:
         """List users."""
-        return self.page(users.list_users(**self.parameters), UserShape)
+        return self.page(accounts.list_users(**self.parameters), UserShape)
 
     @extend_schema(request=RegistrationShape, responses=answers(201, UserShape, "email_exists", "busy"))
     def post(self, request: Request) -> HttpResponse:
@@ -123,7 +123,10 @@ class UserListView(ApiView):
         given = self.body(RegistrationShape)
         address = client_address(request)
         return self.prepared_command(
-            lambda: users.prepare_registration(**given, address=address), users.register, shape=UserShape, status=201
+            lambda: accounts.prepare_registration(**given, address=address),
+            accounts.register,
+            shape=UserShape,
+            status=201,
         )
 
 
@@ -133,7 +136,7 @@ class MeView(ApiView):
     @extend_schema(responses=answers(200, UserShape))
     def get(self, request: Request) -> HttpResponse:
         """Show one's own profile."""
-        return self.answer(users.get_user(caller_of(request).id, caller=caller_of(request)), UserShape)
+        return self.answer(accounts.get_user(caller_of(request).id, caller=caller_of(request)), UserShape)
 
     @extend_schema(
         request=ProfileChangeShape, responses=answers(200, UserShape, "invalid_credentials", "otp_required", "busy")
@@ -147,11 +150,11 @@ class MeView(ApiView):
         given, user_id = self.body(ProfileChangeShape), caller_of(request).id
         name = given.pop("name", None)
         if not given.keys() & {"email", "password"}:
-            return self.command(lambda: users.update_profile(user_id, name=name), shape=UserShape)
+            return self.command(lambda: changes.update_profile(user_id, name=name), shape=UserShape)
         address = client_address(request)
         return self.prepared_command(
-            lambda: users.approve_change(user_id, **given, address=address),
-            lambda approval: users.update_profile(user_id, name=name, approval=approval),
+            lambda: changes.approve_change(user_id, **given, address=address),
+            lambda approval: changes.update_profile(user_id, name=name, approval=approval),
             shape=UserShape,
         )
 
@@ -162,4 +165,4 @@ class UserView(ApiView):
     @extend_schema(responses=answers(200, UserShape, "user_not_found"))
     def get(self, request: Request, user_id: int) -> HttpResponse:
         """Show one user: oneself, or with the permission to view users, anybody."""
-        return self.answer(users.get_user(user_id, caller=caller_of(request)), UserShape)
+        return self.answer(accounts.get_user(user_id, caller=caller_of(request)), UserShape)

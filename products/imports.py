@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from inventory import services as inventory
 from products import models
-from products.services._catalogue import PriceNotPayable, SkuExists
-from products.services._files import Row
+from products.catalogue import PriceNotPayable, SkuExists
+from products.files import Row
 from shop.toolkit import money, transactions
 from shop.toolkit.skus import sku_key
 

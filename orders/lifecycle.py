@@ -10,23 +10,35 @@ from django.db import transaction
 
 from inventory import services as inventory
 from orders import models, sql
-from orders.services._checkout import checkout, held_from
-from orders.services._facts import (
-    HoldLimitReached,
-    InvalidTransition,
+from orders.checkout import HoldLimitReached, PriceChange, PriceChanged, Wish, checkout, held_from
+from orders.listing import (
+    CHANGE,
+    CONFIRM,
+    OWNER,
     Order,
     OrderNotFound,
-    PriceChange,
-    PriceChanged,
-    Wish,
+    events_of,
+    lines_of,
+    order_of,
+    orders_of,
+    visible,
 )
-from orders.services._reading import CHANGE, CONFIRM, OWNER, events_of, lines_of, order_of, orders_of, visible
 from products import services as products
 from shop.toolkit import money
 from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.ids import new_id
 from shop.toolkit.logs import tell_at_commit
+from shop.toolkit.refusals import Refusal
 from users import services as users
+
+
+class InvalidTransition(Refusal):
+    """The order is in a status from which this step does not lead on."""
+
+    def __init__(self, current_status: str) -> None:
+        self.current_status = current_status
+        super().__init__(f"The order is {current_status}.")
+
 
 PENDING, EXPIRED, CONFIRMED = models.Status.PENDING, models.Status.EXPIRED, models.Status.CONFIRMED
 PARTLY, FULFILLED, CANCELLED = models.Status.PARTIALLY_FULFILLED, models.Status.FULFILLED, models.Status.CANCELLED

@@ -12,8 +12,8 @@ from shop.toolkit import transactions
 from shop.toolkit.rates import Rate
 from shop.toolkit.refusals import Refusal
 from users import hashing, models, sql
+from users.attempts import attempts_key, count_attempt, take_back
 from users.emails import lookup_spelling
-from users.services._attempts import attempts_key, count_attempt, take_back
 
 # Behind one address there may be a whole office.
 ACCOUNTS_BEHIND_AN_ADDRESS = 10

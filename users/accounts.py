@@ -17,8 +17,8 @@ from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import hashing, models, sql
+from users.attempts import attempts_key, count_attempt, take_back
 from users.emails import canonical, lookup_spelling
-from users.services._attempts import attempts_key, count_attempt, take_back
 
 # Who gets into the admin with all rights.
 _IS_SUPERUSER = {"is_superuser": True, "is_staff": True, "is_active": True}

@@ -2,8 +2,8 @@ from django.conf import settings
 from rest_framework import serializers
 
 from inventory import services as inventory
+from products.catalogue import ORDERINGS
 from products.models import MAX_DESCRIPTION, MAX_NAME
-from products.services import ORDERINGS
 from shop.toolkit.shapes import Amount, CurrencyCode, Flag, PageQuery, Shape, StrictInteger, Text, Time, many
 from shop.toolkit.skus import MAX_SKU
 

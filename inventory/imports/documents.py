@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from inventory.imports import models, sql_staging
-from inventory.imports.vocabulary import UNFINISHED, ImportStatus
+from inventory.imports.vocabulary import ImportStatus
 from inventory.stock import models as stock_models
 from inventory.stock.scopes import scope_of
 from shop.toolkit.callers import SYSTEM, Caller
@@ -145,7 +145,7 @@ def list_imports(*, page: PageRequest, caller: Caller) -> Page[StockImport]:
 
 def unfinished_imports() -> list[UUID]:
     """Return the imports and dry runs that wait to be advanced, oldest first."""
-    rows = models.StockImport.objects.filter(status__in=UNFINISHED, undoes__isnull=True)
+    rows = models.StockImport.objects.filter(status__in=ImportStatus.UNFINISHED, undoes__isnull=True)
     return list(rows.order_by("created_at").values_list("pk", flat=True))
 
 
@@ -228,7 +228,7 @@ def _found(row: models.StockImport | None, import_id: UUID) -> models.StockImpor
 
 def fact(row: models.StockImport, *, with_refused_rows: bool = True) -> StockImport:
     undone_by = getattr(row, "undone_by", None)
-    is_finished = row.status not in UNFINISHED
+    is_finished = row.status not in ImportStatus.UNFINISHED
     return StockImport(
         id=row.pk,
         status=str(row.status),

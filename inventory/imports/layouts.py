@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from inventory.imports.vocabulary import Mode
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE
-from inventory.stock.vocabulary import MANUAL_REASONS
+from inventory.stock.vocabulary import Reason
 from shop.toolkit import shopify, skus
 from shop.toolkit.sheets import InvalidNumber, Layout, Sheet, UnreadableFile, by_mapping, by_name, folded, units
 
@@ -158,8 +158,8 @@ class _RowReader:
 
     def _read_texts(self, cells: list[str]) -> tuple[str, str, str]:
         reason, reference, note = ("" if place is None else " ".join(cells[place].split()) for place in self._texts)
-        if reason and reason not in MANUAL_REASONS:
-            raise _Fault("reason", f"a reason is one of {', '.join(MANUAL_REASONS)}")
+        if reason and reason not in Reason.MANUAL:
+            raise _Fault("reason", f"a reason is one of {', '.join(Reason.MANUAL)}")
         if len(reference) > MAX_REFERENCE:
             raise _Fault("reference", f"a reference has at most {MAX_REFERENCE} characters")
         if len(note) > MAX_NOTE:

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from inventory.imports.vocabulary import LOADED, UNFINISHED, ImportStatus, Mode
+from inventory.imports.vocabulary import ImportStatus, Mode
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE
 from shop.toolkit.days import day_of
 from shop.toolkit.ids import new_id
@@ -47,14 +47,14 @@ class StockImport(models.Model):
             models.CheckConstraint(condition=Q(status__in=ImportStatus.values), name="inventory_import_status_known"),
             models.CheckConstraint(condition=Q(mode__in=Mode.values), name="inventory_import_mode_known"),
             models.CheckConstraint(
-                condition=Q(finished_at__isnull=True, status__in=UNFINISHED)
-                | Q(finished_at__isnull=False) & ~Q(status__in=UNFINISHED),
+                condition=Q(finished_at__isnull=True, status__in=ImportStatus.UNFINISHED)
+                | Q(finished_at__isnull=False) & ~Q(status__in=ImportStatus.UNFINISHED),
                 name="inventory_import_ends_once",
             ),
             # Nobody loads a file twice by mistake, not even at the same moment.
             models.UniqueConstraint(
                 fields=["file_hash"],
-                condition=Q(again=False, is_dry_run=False, undoes__isnull=True) & Q(status__in=LOADED),
+                condition=Q(again=False, is_dry_run=False, undoes__isnull=True) & Q(status__in=ImportStatus.LOADED),
                 name="inventory_import_once",
             ),
         )

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from inventory.imports import models, sql_staging
 from inventory.imports.documents import AlreadyImported, StockImport, fact, seen_by
 from inventory.imports.layouts import Row, read_rows, recognize
-from inventory.imports.vocabulary import LOADED, ImportStatus
+from inventory.imports.vocabulary import ImportStatus
 from inventory.stock import models as stock_models
 from inventory.stock.limits import MAX_NOTE
 from inventory.stock.scopes import Scope, scope_of, within
@@ -156,7 +156,7 @@ def refuse_twin(file_hash: str, *, again: bool, caller: Caller) -> None:
         return
     seen = models.StockImport.objects.filter(seen_by(caller))
     twins = seen.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
-    if twin := twins.filter(status__in=LOADED).order_by("created_at").first():
+    if twin := twins.filter(status__in=ImportStatus.LOADED).order_by("created_at").first():
         raise AlreadyImported(twin.pk, twin.status)
 
 

@@ -1,5 +1,7 @@
 """The words for what an import does, and how far it is."""
 
+from enum import nonmember
+
 from django.db import models
 
 
@@ -24,7 +26,6 @@ class ImportStatus(models.TextChoices):
     ABORTED = "aborted"
     UNDONE = "undone"
 
-
-UNFINISHED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.ABORTING, ImportStatus.UNDOING)
-# Whose file is in the books, or on its way there.
-LOADED = (ImportStatus.STAGED, ImportStatus.APPLYING, ImportStatus.APPLIED)
+    UNFINISHED = nonmember((STAGED, APPLYING, ABORTING, UNDOING))
+    # Their file is in the ledger, or on its way there.
+    LOADED = nonmember((STAGED, APPLYING, APPLIED))

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from inventory.imports import models as imports_models
 from inventory.imports.documents import seen_by
-from inventory.imports.vocabulary import UNFINISHED
+from inventory.imports.vocabulary import ImportStatus
 from inventory.insights import sql
 from inventory.insights.sql import Mover, Places
 from inventory.stock import models as stock_models
@@ -55,7 +55,7 @@ class Sales:
 def stock_health(*, caller: Caller) -> Health:
     """Return what of the stock needs somebody; with `visible_to`, in the warehouses of that user's scope."""
     low, out, overdue = sql.health(_places(caller))
-    begun = imports_models.StockImport.objects.filter(seen_by(caller), status__in=UNFINISHED)
+    begun = imports_models.StockImport.objects.filter(seen_by(caller), status__in=ImportStatus.UNFINISHED)
     stale = begun.filter(created_at__lt=timezone.now() - STALE).count()
     return Health(low, out, overdue, stale)
 
@@ -65,7 +65,7 @@ def stock_figures() -> StockFigures:
     holds, overdue, oldest = sql.holds()
     applied = imports_models.StockImport.objects.filter(is_dry_run=False)
     rows = applied.aggregate(**{outcome: Sum(outcome, default=0) for outcome in OUTCOMES})
-    unfinished = imports_models.StockImport.objects.filter(status__in=UNFINISHED).count()
+    unfinished = imports_models.StockImport.objects.filter(status__in=ImportStatus.UNFINISHED).count()
     return StockFigures(holds, overdue, oldest, rows, unfinished)
 
 

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from inventory.stock.limits import MAX_REFERENCE
-from inventory.stock.vocabulary import OPEN_STATES, State
+from inventory.stock.vocabulary import State
 from shop.toolkit.ids import new_id
 
 
@@ -26,12 +26,12 @@ class Reservation(models.Model):
         constraints = (
             models.CheckConstraint(condition=Q(state__in=State.values), name="inventory_reservation_state_known"),
             models.CheckConstraint(
-                condition=Q(ended_at__isnull=True, state__in=OPEN_STATES)
-                | Q(ended_at__isnull=False) & ~Q(state__in=OPEN_STATES),
+                condition=Q(ended_at__isnull=True, state__in=State.OPEN)
+                | Q(ended_at__isnull=False) & ~Q(state__in=State.OPEN),
                 name="inventory_reservation_ends_once",
             ),
             models.UniqueConstraint(
-                fields=["reference"], condition=Q(state__in=OPEN_STATES), name="inventory_reservation_open_once"
+                fields=["reference"], condition=Q(state__in=State.OPEN), name="inventory_reservation_open_once"
             ),
         )
         indexes = (

@@ -5,7 +5,7 @@ from rest_framework import serializers
 
 from inventory.stock import items
 from inventory.stock.limits import MAX_LEVEL, MAX_LINES
-from inventory.stock.vocabulary import MANUAL_REASONS, Kind
+from inventory.stock.vocabulary import Kind, Reason
 from shop.toolkit.converters import CODE
 from shop.toolkit.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Time, Units, many
 
@@ -114,7 +114,7 @@ class AdjustmentShape(Shape):
     expected_on_hand = LevelField(
         required=False, allow_null=True, help_text="With `set`; null opts out, and is logged."
     )
-    reason = serializers.ChoiceField(choices=MANUAL_REASONS, default="correction")
+    reason = serializers.ChoiceField(choices=Reason.MANUAL, default="correction")
     note = Text(max_length=500, allow_blank=True, default="")
     reference = Text(max_length=100, allow_blank=True, default="")
 

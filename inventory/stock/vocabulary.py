@@ -1,5 +1,7 @@
 """The words for what happens to stock: kinds of movements, reasons, states of a reservation."""
 
+from enum import nonmember
+
 from django.db import models
 
 
@@ -33,14 +35,8 @@ class Reason(models.TextChoices):
     TRANSFER = "transfer"
     SALE = "sale"
 
-
-# Those that people give, by the API, on the screens, by commands and in files; the others come with what is done.
-MANUAL_REASONS: list[str] = [
-    reason.value
-    for reason in (
-        Reason.RECEIVED, Reason.DAMAGED, Reason.LOST, Reason.FOUND, Reason.CORRECTION, Reason.RETURN, Reason.COUNT
-    )
-]  # fmt: skip
+    # What people may give, by the API, on the screens, by commands and in files. The others come with what is done.
+    MANUAL = nonmember((RECEIVED, DAMAGED, LOST, FOUND, CORRECTION, RETURN, COUNT))
 
 
 class State(models.TextChoices):
@@ -52,5 +48,4 @@ class State(models.TextChoices):
     RELEASED = "released"
     EXPIRED = "expired"
 
-
-OPEN_STATES = (State.HELD, State.CONFIRMED)
+    OPEN = nonmember((HELD, CONFIRMED))

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inventory.stock import items, ledger
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
-from inventory.stock.vocabulary import MANUAL_REASONS
+from inventory.stock.vocabulary import Reason
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.refusals import Refusal
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--on-hand", type=int, metavar="UNITS", help="units to add, negative to take off")
         what.add_argument("--unavailable", type=int, metavar="UNITS", help="units to set aside, negative to put back")
-        parser.add_argument("--reason", choices=MANUAL_REASONS, default="correction")
+        parser.add_argument("--reason", choices=Reason.MANUAL, default="correction")
         parser.add_argument("--note", default="", help="why; it stands in the ledger")
 
     def handle(

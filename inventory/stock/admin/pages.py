@@ -15,7 +15,7 @@ from unfold.widgets import (
 from inventory.stock import allocation, claims, history, items, ledger, models, scopes
 from inventory.stock.limits import MAX_NOTE, MAX_REFERENCE
 from inventory.stock.scopes import within
-from inventory.stock.vocabulary import MANUAL_REASONS
+from inventory.stock.vocabulary import Reason
 from shop.toolkit.admin import ServicePage, actors
 from shop.toolkit.callers import User
 from shop.toolkit.days import shown
@@ -55,7 +55,7 @@ def _units_field(label: str, lowest: int, **options: Any) -> forms.IntegerField:
 
 
 def _reason_field(initial: str) -> forms.ChoiceField:
-    choices = [(reason, reason) for reason in MANUAL_REASONS]
+    choices = [(reason, reason) for reason in Reason.MANUAL]
     return forms.ChoiceField(label="Reason", choices=choices, initial=initial, widget=UnfoldAdminSelectWidget)
 
 

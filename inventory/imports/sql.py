@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import connection
 
 from inventory.imports.sql_staging import parsed
+from inventory.stock.levels import free_sql
 from inventory.stock.sql import is_correction
 
 # Units that the merge will find free, since it ends such holds before it takes units off the rows.
@@ -52,7 +53,7 @@ def _judged(
                COALESCE(s.reserved::bigint + s.committed, 0) - {overdue} AS promised
      ) n
      CROSS JOIN LATERAL (
-        SELECT n.on_hand, GREATEST(0, n.on_hand - n.unavailable - n.promised) AS free,
+        SELECT n.on_hand, {free_sql("n")} AS free,
                CASE %(mode)s WHEN 'set' THEN r.quantity - n.on_hand
                              WHEN 'count' THEN r.quantity - COALESCE(r.expected_on_hand, n.on_hand)
                              ELSE r.quantity END AS delta

@@ -3,18 +3,18 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from inventory.stock.levels import available_sql, is_low_sql, is_shown_sql
+
 # `places` are the warehouses that are looked at, `active` those of them that orders are served from: looking these up
 # for each stock row, and joining the items before the rows are summed, would take half as long again.
-HEALTH = """
+HEALTH = f"""
 SELECT count(*) FILTER (WHERE stock.is_low), count(*) FILTER (WHERE COALESCE(stock.units, 0) = 0)
   FROM inventory_item i LEFT JOIN (
-    SELECT product_id, bool_or(is_active AND free <= reorder_point) AS is_low,
-           sum(free) FILTER (WHERE is_active) AS units FROM (
-        SELECT product_id, reorder_point, warehouse_id = ANY(%(active)s) AS is_active,
-               GREATEST(0, on_hand - unavailable - safety_stock - reserved - committed) AS free
-          FROM inventory_stock
-         WHERE (%(everywhere)s OR warehouse_id = ANY(%(places)s))
-           AND (is_listed OR on_hand + reserved + committed + unavailable > 0)
+    SELECT product_id, bool_or(is_active AND {is_low_sql("levels.units", "levels")}) AS is_low,
+           sum(units) FILTER (WHERE is_active) AS units FROM (
+        SELECT product_id, reorder_point, warehouse_id = ANY(%(active)s) AS is_active, {available_sql("s")} AS units
+          FROM inventory_stock s
+         WHERE (%(everywhere)s OR warehouse_id = ANY(%(places)s)) AND {is_shown_sql("s", "s")}
     ) levels GROUP BY product_id
   ) stock USING (product_id)
  WHERE i.is_active AND (%(everywhere)s OR stock.product_id IS NOT NULL)
@@ -95,15 +95,15 @@ class Mover(NamedTuple):
 
 # Both lists at once: the sums over sales and stock, which they share, are what takes the time. Names are looked up for
 # the few that are listed, of ten times as many as are wanted, since some of those may be off sale.
-MOVERS = """
+MOVERS = f"""
 WITH sold AS (
     SELECT product_id, sum(-on_hand_delta) AS units FROM inventory_movement
      WHERE kind = 'ship' AND created_at >= now() - %(days)s * interval '1 day'
        AND (%(everywhere)s OR warehouse_id = ANY(%(places)s))
      GROUP BY product_id
 ), free AS (
-    SELECT product_id, sum(GREATEST(0, on_hand - unavailable - safety_stock - reserved - committed)) AS units
-      FROM inventory_stock WHERE warehouse_id = ANY(%(active)s) GROUP BY product_id
+    SELECT product_id, sum({available_sql("s")}) AS units
+      FROM inventory_stock s WHERE warehouse_id = ANY(%(active)s) GROUP BY product_id
 ), mover AS MATERIALIZED (
     SELECT product_id, sold.units AS sold, COALESCE(free.units, 0) AS available,
            COALESCE(free.units, 0) * %(days)s / sold.units::float AS days_of_cover

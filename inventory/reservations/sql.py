@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from inventory.stock.levels import Key
+from inventory.stock.levels import Key, sellable_sql
 from inventory.stock.sql import Line
 from inventory.stock.sql_claims import Consumer
 from shop.toolkit.statements import array, prepared
@@ -93,8 +93,8 @@ TURN = "(COALESCE({0}.confirmed_at, {0}.created_at), {0}.id)"
 # Nearly everywhere all that is promised is there, and no other promise is looked at.
 READY = f"""
        CASE WHEN r.state <> 'confirmed' THEN 0
-            WHEN s.committed <= s.on_hand - s.unavailable THEN l.open
-            ELSE GREATEST(0, LEAST(l.open, s.on_hand - s.unavailable - COALESCE((
+            WHEN s.committed <= {sellable_sql("s")} THEN l.open
+            ELSE GREATEST(0, LEAST(l.open, {sellable_sql("s")} - COALESCE((
                  SELECT sum(before.open) FROM inventory_reservationline before
                    JOIN inventory_reservation older ON older.id = before.reservation_id AND older.state = 'confirmed'
                   WHERE before.product_id = l.product_id AND before.warehouse_id = l.warehouse_id AND before.open > 0

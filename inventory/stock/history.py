@@ -9,7 +9,7 @@ from django.db.models import Min
 
 from inventory.stock import models, sql_history
 from inventory.stock.items import Item, ItemNotFound, Stock, is_on_sale, item_of, item_with_removed
-from inventory.stock.levels import is_low
+from inventory.stock.levels import available, is_low
 from inventory.stock.scopes import scope_of, within
 from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -58,16 +58,16 @@ def item_as_of(product_id: int, at: datetime, *, caller: Caller) -> Item:
 
 
 def _stock_then(stock: Stock, row: sql_history.MovementRow, *, is_on_sale: bool) -> Stock:
-    free = row.on_hand - row.unavailable - stock.safety_stock - row.reserved - row.committed
-    available = max(0, free) if stock.is_active else 0
+    units = available(row.on_hand, row.unavailable, stock.safety_stock, row.reserved, row.committed)
+    units = units if stock.is_active else 0
     return replace(
         stock,
         on_hand=row.on_hand,
         reserved=row.reserved,
         committed=row.committed,
         unavailable=row.unavailable,
-        available=available,
-        low_stock=is_low(stock.reorder_point, available, is_sold=is_on_sale and stock.is_active),
+        available=units,
+        low_stock=is_low(stock.reorder_point, units, is_sold=is_on_sale and stock.is_active),
     )
 
 

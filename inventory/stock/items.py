@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from inventory.stock import models
-from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN, is_low
+from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN, available, is_low
 from inventory.stock.scopes import Scope, scope_of, within
 from shop.toolkit.callers import Caller
 from shop.toolkit.pages import Page, PageRequest, page_of
@@ -170,7 +170,8 @@ def item_of(labels: models.Item | Item, stocks: list[Stock]) -> Item:
 
 
 def _stock(row: models.Stock, *, is_on_sale: bool) -> Stock:
-    available = row.available if row.warehouse.is_active else 0
+    units = available(row.on_hand, row.unavailable, row.safety_stock, row.reserved, row.committed)
+    units = units if row.warehouse.is_active else 0
     return Stock(
         product_id=row.product_id,
         warehouse=row.warehouse.code,
@@ -179,9 +180,9 @@ def _stock(row: models.Stock, *, is_on_sale: bool) -> Stock:
         committed=row.committed,
         unavailable=row.unavailable,
         safety_stock=row.safety_stock,
-        available=available,
+        available=units,
         reorder_point=row.reorder_point,
         backorder_limit=row.backorder_limit,
-        low_stock=is_low(row.reorder_point, available, is_sold=is_on_sale and row.warehouse.is_active),
+        low_stock=is_low(row.reorder_point, units, is_sold=is_on_sale and row.warehouse.is_active),
         is_active=row.warehouse.is_active,
     )

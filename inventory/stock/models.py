@@ -118,11 +118,6 @@ class Stock(models.Model):
     def __str__(self) -> str:
         return f"{self.product_id} in {self.warehouse_id}"
 
-    @property
-    def available(self) -> int:
-        """The same as AVAILABLE, of a row that has been read."""
-        return max(0, self.on_hand - self.unavailable - self.safety_stock - self.reserved - self.committed)
-
 
 def _before(quantity: str) -> models.GeneratedField:
     return models.GeneratedField(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from inventory.stock.levels import Key
+from inventory.stock.levels import Key, sellable
 from inventory.stock.sql import Line
 from shop.toolkit.statements import prepared
 
@@ -112,7 +112,8 @@ class ClaimedLine(NamedTuple):
     @property
     def sellable(self) -> int:
         """Units in the warehouse that are not set aside."""
-        return self.on_hand - self.unavailable
+        units: int = sellable(self.on_hand, self.unavailable)
+        return units
 
 
 LOCK_LINES = """

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from inventory.stock.levels import is_shown_sql
+
 
 class MovementRow(NamedTuple):
     """The balances of one stock row after some movement."""
@@ -18,7 +20,7 @@ class MovementRow(NamedTuple):
 
 
 # One probe of the index for each warehouse, however long its history.
-AS_OF = """
+AS_OF = f"""
 SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
   FROM inventory_stock s
  CROSS JOIN LATERAL (
@@ -27,7 +29,7 @@ SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
      ORDER BY m.created_at DESC, m.seq DESC LIMIT 1
  ) m
  WHERE s.product_id = %s
-   AND (s.is_listed OR m.on_hand + m.reserved + m.committed + m.unavailable > 0)
+   AND {is_shown_sql("s", "m")}
 """
 
 

@@ -22,11 +22,11 @@ from users import models as user_models
 ITEMS, IMPORTS, WAREHOUSES = "/api/v1/inventory/items", "/api/v1/inventory/imports", "/api/v1/inventory/warehouses"
 
 
-def manager(*warehouses: str) -> accounts.User:
+def manager(*codes: str) -> accounts.User:
     """A manager of stock who works in these warehouses."""
     account = factories.user(is_staff=True)
     user_models.User.objects.get(pk=account.id).groups.set(Group.objects.filter(name="Inventory manager"))
-    transactions.run(lambda: warehouses.set_scope(account.id, warehouses=warehouses, caller=User(0)))
+    transactions.run(lambda: warehouses.set_scope(account.id, warehouses=codes, caller=User(0)))
     return account
 
 

@@ -369,10 +369,10 @@ def test_cancel_against_fulfill_has_one_winner(database):
         product = factories.product(stock=4)
         order = factories.order(buyer, (product.id, 4))
         who = {"caller": System(buyer.id), "now": timezone.now()}
-        lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
+        lifecycle.confirm_order(order.id, payment_reference="", **who)
 
         results = all_at_once(
-            lambda order=order, who=who: lifecycle.cancel_order(order.id, caller=SYSTEM, **who),
+            lambda order=order, who=who: lifecycle.cancel_order(order.id, **who),
             lambda order=order, who=who: lifecycle.fulfill_order(order.id, items=None, **who),
         )
 
@@ -405,7 +405,7 @@ def test_confirm_against_the_sweeper_ends_in_one_state(database):
         who = {"caller": System(buyer.id), "now": timezone.now()}
 
         all_at_once(
-            lambda order=order, who=who: lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who),
+            lambda order=order, who=who: lifecycle.confirm_order(order.id, payment_reference="", **who),
             lambda who=who: orders.expire_due(limit=10, now=who["now"]),
         )
 
@@ -419,7 +419,7 @@ def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
     who = {"caller": System(buyer.id), "now": timezone.now()}
-    lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **who)
+    lifecycle.confirm_order(order.id, payment_reference="", **who)
     lifecycle.fulfill_order(order.id, items=None, **who)
     items = [inventory.Demand(product.id, 2)]
 

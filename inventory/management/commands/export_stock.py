@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from inventory.imports import export
+from shop.toolkit.callers import SYSTEM
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.sheets import FORMATS
 
@@ -38,7 +39,7 @@ class Command(BaseCommand):
             with TemporaryDirectory(prefix=".export-", dir=folder) as made_in:
                 path = Path(made_in) / "file"
                 filters = {name: options[name] for name in ("warehouse", "low_stock", "search")}
-                count = export.export_stock(path, kind=kind, **filters)
+                count = export.export_stock(path, kind=kind, **filters, caller=SYSTEM)
                 if options["file"] == "-":
                     with path.open("rb") as file:
                         shutil.copyfileobj(file, sys.stdout.buffer)

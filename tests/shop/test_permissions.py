@@ -78,7 +78,7 @@ class World:
             transactions.run(lambda: lifecycle.confirm_order(made.id, payment_reference="", **step))
         if status == "fulfilled":
             transactions.run(
-                lambda: lifecycle.fulfill_order(made.id, items=None, caller=User(buyer.id), now=timezone.now())
+                lambda: lifecycle.fulfill_order(made.id, items=None, caller=System(buyer.id), now=timezone.now())
             )
         return made.id
 

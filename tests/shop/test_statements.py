@@ -16,7 +16,7 @@ from django.utils import timezone
 from inventory import models as inventory_models
 from orders import lifecycle
 from shop.toolkit import transactions
-from shop.toolkit.callers import System, User
+from shop.toolkit.callers import System
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements
@@ -79,7 +79,7 @@ def order_in(world: World, size: int, status: str = "pending") -> str:
         step = {"caller": System(world.caller.id), "now": now, "payment_reference": ""}
         transactions.run(lambda: lifecycle.confirm_order(made.id, **step))
     if status == "fulfilled":
-        transactions.run(lambda: lifecycle.fulfill_order(made.id, items=None, caller=User(world.caller.id), now=now))
+        transactions.run(lambda: lifecycle.fulfill_order(made.id, items=None, caller=System(world.caller.id), now=now))
     return f"{V1}/orders/{made.id}"
 
 

@@ -51,11 +51,11 @@ RING = KeyRing([settings.JWT_SIGNING_KEY, *settings.JWT_PREVIOUS_KEYS])
 
 
 class AccessToken(tokens.AccessToken):
-    _token_backend = RING
+    token_backend = RING
 
 
 class RefreshToken(tokens.RefreshToken):
-    _token_backend = RING
+    token_backend = RING
 
 
 # A token that was well signed stays so, and is shown for minutes; what may change is judged with every request.

@@ -199,7 +199,7 @@ def test_a_key_that_was_replaced_is_read_until_it_is_taken_away(api, monkeypatch
     def use(*keys: str) -> None:
         ring = KeyRing(list(keys))
         for kind in (authentication.AccessToken, authentication.RefreshToken):
-            monkeypatch.setattr(kind, "_token_backend", ring)
+            monkeypatch.setattr(kind, "token_backend", ring)
         authentication.claims_of.cache_clear()  # other keys come with another process
 
     use(new, first)

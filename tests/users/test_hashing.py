@@ -12,7 +12,7 @@ from django.test import Client
 from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import fetch
-from users import hashing
+from users import accounts, hashing
 from users import services as users
 
 pytestmark = pytest.mark.argon2
@@ -128,7 +128,7 @@ def test_of_many_threads_one_hashes_at_a_time(database, monkeypatch):
 
     monkeypatch.setattr(hashing.Argon2PasswordHasher, "encode", watched)
     with ThreadPoolExecutor(8) as pool:
-        found = [one.result() for one in [pool.submit(_hashed, factories.users.User(1, "a", "", False, False, None))
+        found = [one.result() for one in [pool.submit(_hashed, accounts.User(1, "a", "", False, False, None))
                                           for _ in range(40)]]  # fmt: skip
     assert "hashed" in found
     assert max(most) == 1

@@ -14,7 +14,6 @@ from procrastinate.exceptions import AlreadyEnqueued
 from prometheus_client import start_http_server
 
 from shop import tasks
-from shop.toolkit.postgresql.connection import QueueConnection
 
 AT_ONCE = 3  # jobs; an import and a look at all books may take long, and the other chores are not held up by them
 STOP_SECONDS = 3
@@ -83,6 +82,4 @@ def _make_room() -> None:
 
 def _connector() -> PsycopgConnector:
     """Return the connections of the queue itself, by which jobs are taken and ended; it listens on one more."""
-    return PsycopgConnector(
-        kwargs=connector_params(), connection_class=QueueConnection, min_size=1, max_size=AT_ONCE + 1, timeout=5
-    )
+    return PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=AT_ONCE + 1, timeout=5)

@@ -1,4 +1,4 @@
-"""Where the code leans on what a library does not document: listed in docs/architecture.md, with the version it holds for."""
+"""Where the code leans on what a library does not document: listed in docs/architecture.md, each with a version."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 
 def private_parts(tree: ast.AST) -> set[str]:
-    """Return the private modules and names of libraries that are imported, and the private methods that are called up."""
+    """Return the private names of libraries that are imported, and the private methods of a class above."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] not in PRODUCT:

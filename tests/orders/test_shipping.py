@@ -7,12 +7,12 @@ from unittest.mock import ANY
 
 import pytest
 from django.contrib.auth.models import Group, Permission
-from django.core.management import call_command
 from django.utils import timezone
 
 from inventory import services as inventory
 from orders import lifecycle, listing
 from orders import services as orders
+from shop import tasks
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
 from tests import factories
@@ -151,7 +151,7 @@ def test_an_order_expires_with_its_hold(staff):
     buyer_cancels = step(factories.client(buyer), order.id, "cancel")
     assert (buyer_cancels.status_code, buyer_cancels.json()["current_status"]) == (409, "expired")
 
-    call_command("expire_reservations", verbosity=0)
+    tasks.expire_holds()
     assert dict(fetch("SELECT id, status FROM orders_order")) == {order.id: "expired", other.id: "pending"}
     assert staff.get("/api/v1/orders?status=expired").json()["results"][0]["id"] == str(order.id)
     assert_books_are_right()
@@ -163,7 +163,7 @@ def test_a_late_confirmation_reserves_afresh(staff, swept):
     order = factories.order(factories.user(), (product.id, 3))
     let_the_hold_pass()
     if swept:
-        call_command("expire_reservations", verbosity=0)
+        tasks.expire_holds()
     else:
         factories.order(factories.user(), (product.id, 1))
         factories.order(factories.user(), (product.id, 1))
@@ -207,7 +207,7 @@ def test_a_late_confirmation_is_bounded_in_time(staff, swept):
     passed(in_time.id, 23.9)
     passed(too_late.id, 24.1)
     if swept:
-        call_command("expire_reservations", verbosity=0)
+        tasks.expire_holds()
 
     assert step(staff, in_time.id, "confirm").status_code == 200
     refused = step(staff, too_late.id, "confirm")
@@ -227,7 +227,7 @@ def test_a_late_confirmation_is_not_an_option_on_an_old_price(staff, swept):
     staff.patch(f"/api/v1/products/{changed.id}", {"price": "2.50"})
     passed(order.id, 1)
     if swept:
-        call_command("expire_reservations", verbosity=0)
+        tasks.expire_holds()
 
     refused = step(staff, order.id, "confirm")
 
@@ -289,7 +289,7 @@ def test_staff_cancel_an_expired_order_and_nobody_confirms_it_then(staff):
     first = fetch("SELECT o.id FROM orders_order o JOIN inventory_reservation r ON r.id = o.reservation_id"
                   " WHERE r.state = 'expired'")[0][0]  # fmt: skip
     assert step(staff, first, "cancel").json()["status"] == "cancelled"
-    call_command("expire_reservations", verbosity=0)
+    tasks.expire_holds()
     for order_id in (shown.id, swept.id):
         cancelled = step(staff, order_id, "cancel")
         assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
@@ -330,7 +330,7 @@ def test_a_filter_by_status_is_by_what_the_order_itself_says(staff):
     passed(overdue.id, 1)
     swept = factories.order(buyer, (product.id, 1))
     passed(swept.id, 2)
-    call_command("expire_reservations", verbosity=0)
+    tasks.expire_holds()
     again = factories.order(buyer, (product.id, 1))
     passed(again.id, 1)
     transactions.run(lambda: inventory.expire_due(limit=10))
@@ -521,7 +521,7 @@ def test_late_confirms_without_a_payment_do_not_pass_the_limit(settings, databas
     for _ in range(2):
         placed.append(factories.order(buyer, (product.id, 4)).id)
         time.sleep(1.1)
-    call_command("expire_reservations", verbosity=0)
+    tasks.expire_holds()
 
     assert client.post(f"/api/v1/orders/{placed[0]}/confirm").status_code == 200
     refused = client.post(f"/api/v1/orders/{placed[1]}/confirm")

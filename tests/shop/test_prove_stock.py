@@ -1,4 +1,4 @@
-"""`manage.py prove_stock` and `expire_reservations`."""
+"""`manage.py prove_stock`."""
 
 import re
 from io import StringIO
@@ -50,23 +50,3 @@ def test_a_shop_that_oversells_is_not_proved(durable, monkeypatch):
     with pytest.raises(CommandError, match=re.escape(verdict)):
         prove(buyers=20, stock=5)
     assert fetch("SELECT sum(on_hand + reserved) FROM inventory_stock") == [(0,)]
-
-
-def test_expire_reservations_ends_what_is_due():
-    product = factories.product(stock=250)
-    for _ in range(3):
-        factories.reservation((product.id, 1))
-    fetch("UPDATE inventory_reservation SET expires_at = now() - interval '1 s' WHERE true RETURNING 1")
-    factories.reservation((product.id, 1))
-    out = StringIO()
-
-    call_command("expire_reservations", stdout=out)
-
-    assert out.getvalue() == "3 reservations expired\n"
-    assert fetch("SELECT reserved FROM inventory_stock") == [(1,)]
-
-
-@pytest.mark.parametrize("every", ["30", "0s", "1d", "soon"])
-def test_a_pause_that_is_none_is_told(every):
-    with pytest.raises(CommandError, match="is no duration; write 30s, 5m or 1h"):
-        call_command("expire_reservations", "--every", every)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
 from inventory import services as inventory
-from orders import lifecycle, listing
+from orders import checkout, lifecycle, listing
 from orders import services as orders
 from shop import tasks
 from shop.toolkit import transactions
@@ -534,11 +534,11 @@ def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
     settings.MAX_HELD_UNITS_PER_USER = 5
     product, buyer = factories.product(stock=99), factories.user()
 
-    def checkout() -> listing.Order:
+    def buy() -> listing.Order:
         wishes = [checkout.Wish(product.id, 2, None)]
         return checkout.checkout(user_id=buyer.id, wishes=wishes, caller=User(buyer.id), now=timezone.now())
 
-    results = all_at_once(*[checkout] * 8)
+    results = all_at_once(*[buy] * 8)
 
     assert Counter(type(result).__name__ for result in results) == {"Order": 2, "HoldLimitReached": 6}
 

@@ -25,7 +25,7 @@ import psutil
 import psycopg
 
 from benchmarks import ROOT, free_port
-from shop import embedded
+from shop.local import embedded
 from tests.image.container import Container, Image, Store
 from tests.image.tour import FROM_PROXY, HOST, STAFF, Tour
 

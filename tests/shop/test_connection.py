@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
 
-from shop import embedded
+from shop.local import embedded
 from shop.toolkit import transactions
 from shop.toolkit.postgresql import connection as connections
 from shop.toolkit.postgresql.connection import KeepingConnection, QueueConnection

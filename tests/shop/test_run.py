@@ -21,7 +21,7 @@ import pytest
 from django.conf import settings
 
 from benchmarks import free_port
-from shop import embedded
+from shop.local import embedded
 from tests.conftest import database_url, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,9 +2,13 @@
 """The operators' command line. Without DATABASE_URL every command works on the embedded PostgreSQL in `.data/`."""
 
 import os
-import signal
 import sys
-from importlib import import_module
+
+try:
+    import signal
+    from importlib import import_module
+except KeyboardInterrupt:
+    sys.exit(130)
 
 # What runs the shop on a developer's machine; the image does not contain it.
 LOCAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shop", "local")

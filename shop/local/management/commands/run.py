@@ -49,7 +49,7 @@ class Command(BaseCommand):
             banner = _banner(port)
             _close_pool()
             supervisor.serve(port, banner=banner, stdout=self.stdout, stderr=self.stderr)
-        self.stdout.write("Stopped.")
+        self.stdout.write("The server has stopped.")
 
     def _ensure_staff_user(self) -> None:
         """Create the staff user where there is none, and print the password at once if it had to be made up."""

@@ -137,8 +137,8 @@ clean: ## remove the virtual environment and caches; the data folder stays
 
 install:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) shop/install.py requirements.txt
+	@$(PYTHON) -m shop.local.install requirements.txt
 
 install-dev:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) shop/install.py requirements-dev.txt
+	@$(PYTHON) -m shop.local.install requirements-dev.txt

@@ -1,44 +1,40 @@
 #!/usr/bin/env python
-"""The operators' door. Without DATABASE_URL every command works on the embedded PostgreSQL in `.data/`."""
+"""The operators' command line. Without DATABASE_URL every command works on the embedded PostgreSQL in `.data/`."""
 
 import os
-import signal
 import sys
 
-import django
-from django.core.management import execute_from_command_line
+try:
+    import signal
+    from importlib import import_module
+except KeyboardInterrupt:
+    sys.exit(130)
 
-from shop import embedded
-
-ENDINGS = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+# What runs the shop on a developer's machine; the image does not contain it.
+LOCAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shop", "local")
 
 
 def main() -> None:
+    # Until everything is imported, SIGINT ends the process at once: a KeyboardInterrupt in the middle of an import
+    # prints a traceback, becomes another error, or is swallowed. A SIGINT that is ignored (by a script's background
+    # job) stays ignored.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
-    if os.environ.get("DATABASE_URL"):
-        execute_from_command_line(sys.argv)
-        return
-    # An exception instead of an end at once: the embedded database is stopped on the way out.
-    for number in ENDINGS - {signal.SIGINT}:
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    # Imported by name and here, not above: the line before has to come first, and the image lacks one of the two.
+    if os.environ.get("DATABASE_URL") or not os.path.isdir(LOCAL):
+        execute = import_module("django.core.management").execute_from_command_line
+    else:
+        local = import_module("shop.local.command_line")
+        local.prepare()
+        execute = local.execute
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with embedded.environment(embedded.DATA_FOLDER):
-            _import_undisturbed()
-            execute_from_command_line(sys.argv)
-    except embedded.EmbeddedError as problem:
-        sys.exit(f"{problem}")
+        execute(sys.argv)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-
-
-def _import_undisturbed() -> None:
-    """Import everything, and hear of signals afterwards: what is raised in the midst of a class comes out as another
-    error, with a traceback."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-    try:
-        django.setup()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from urllib.parse import unquote
 import httpx
 import psutil
 
-from shop import embedded, serving
+from shop import serving
+from shop.local import embedded
 
 ROOT = serving.ROOT
 

@@ -24,7 +24,7 @@ import psutil
 from benchmarks import ROOT, end_of, free_port, migrated_server, production_server, running, server_arguments, workers
 from benchmarks.catalogue import Scale, fill
 from benchmarks.statements import pgbench, reserve
-from shop import embedded
+from shop.local import embedded
 
 ACCOUNT = {"email": "buyer@example.com", "password": "nine lives of a cat"}
 LOAD = Path(__file__).parent / "load"

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import server_arguments
-from shop import embedded
+from shop.local import embedded
 
 
 def reserve(product: str) -> str:

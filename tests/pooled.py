@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import psycopg
 
 from benchmarks import ROOT, free_port
-from shop import embedded
+from shop.local import embedded
 
 # As docs/operations.md shows it, but for who may come.
 CONFIGURATION = """

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shop import embedded
+from shop.local import embedded
 
 _servers = ExitStack()
 

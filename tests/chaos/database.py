@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from shop import embedded
+from shop.local import embedded
 
 # Its log is on a disk of its own where that can be had, small enough to be filled at once; every segment is made anew,
 # so that a full disk is noticed.

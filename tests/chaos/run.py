@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks import ROOT
-from shop import embedded
+from shop.local import embedded
 from tests.chaos import journal
 from tests.chaos.clients import Config
 from tests.chaos.database import database

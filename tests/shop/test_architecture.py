@@ -112,6 +112,11 @@ PLANTED = {
     "a model imports a verb": ("products/models.py", "from products import catalogue", "Layers inside an app"),
     "a module without a place": ("orders/helpers.py", "x = 1", "Layers inside an app"),
     "a module of shop without a place": ("shop/utils.py", "x = 1", "Every module of shop has its place"),
+    "production imports what the image does not contain": (
+        "shop/management/commands/serve.py",
+        "from shop.local import embedded",
+        "Every module of shop has its place",
+    ),
     "another app's models": (
         "orders/checkout.py",
         "from inventory import models as stock",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from benchmarks import ROOT
@@ -20,34 +21,65 @@ OURS = {name: service for name, service in COMPOSE["services"].items() if "build
 WORKFLOWS = {path.stem: path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")}
 
 
-def let_in() -> list[str]:
+def image_rules() -> tuple[list[str], list[str]]:
+    """Return what .dockerignore lets into the image, and what it takes out of that again."""
     everything, *rules = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")
     ]
     assert everything == "*"
-    return [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+    let_in = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+    return let_in, rules[len(let_in) :]
 
 
 def test_every_app_of_ours_is_let_in_and_nothing_that_production_does_not_run():
     top = {app.partition(".")[0] for app in settings.INSTALLED_APPS}
     ours = {name for name in top if (ROOT / name).is_dir()}
-    assert set(let_in()) == ours | {"LICENSE", "manage.py", "requirements.txt"}
+    let_in, left_out = image_rules()
+    assert set(let_in) == ours | {"LICENSE", "manage.py", "requirements.txt"}
+    assert left_out == ["shop/local", "**/__pycache__"]
 
 
-def test_what_is_let_in_runs_on_its_own(tmp_path):
-    """Without tests, benchmarks and docs beside it: no module of production leans on those."""
-    for name in let_in():
+@pytest.fixture(scope="module")
+def image_files(tmp_path_factory) -> Path:
+    """The files of the image, without what tests, benchmarks and a developer's machine need beside them."""
+    folder = tmp_path_factory.mktemp("image")
+    let_in, left_out = image_rules()
+    for name in let_in:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
-        "SECRET_KEY": os.environ["SECRET_KEY"],
-    }
-    done = subprocess.run(
-        [sys.executable, "manage.py", "check"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        copy(ROOT / name, folder / name)
+    for rule in left_out:
+        for path in [*folder.glob(rule)]:
+            shutil.rmtree(path)
+    assert not (folder / "shop" / "local").exists()
+    return folder
+
+
+def manage(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    named = {"PATH": os.environ["PATH"], "SECRET_KEY": os.environ["SECRET_KEY"], **environment}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments], cwd=folder, env=named, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+
+
+NOWHERE = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none"}
+
+
+def test_the_image_runs_on_its_own(image_files):
+    for command in (("check",), ("serve", "--help"), ("work", "--help"), ("migrate", "--help")):
+        done = manage(image_files, *command, **NOWHERE)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_image_has_no_command_that_starts_a_database(image_files):
+    assert " run\n" not in manage(image_files, "help", **NOWHERE).stdout
+    assert " run\n" in manage(ROOT, "help", **NOWHERE).stdout
+    assert manage(image_files, "run", **NOWHERE).stderr.startswith("Unknown command: 'run'")
+
+
+def test_the_image_without_a_database_says_what_it_needs(image_files):
+    done = manage(image_files, "check")
+    assert done.returncode == 1
+    assert done.stderr == "DATABASE_URL is not set. Set it to postgres://user:password@host:5432/name.\n"
 
 
 # They are not a container's to be given: pages that show secrets, and what `make run` alone makes.

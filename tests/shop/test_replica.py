@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from benchmarks import ROOT, await_answer, free_port, production_server, psql, running, server_arguments
-from shop import embedded, serving
+from shop import serving
+from shop.local import embedded
 from tests.conftest import wait_until
 from tests.shop.test_metrics import TOKEN, sample
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
@@ -29,7 +29,9 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-DATA_FOLDER = Path(__file__).resolve().parent.parent / ".data"
+from shop.local.steps import step
+
+DATA_FOLDER = Path(__file__).resolve().parents[2] / ".data"
 DATABASE = "shop"
 SUPERUSER = "postgres"
 SYSTEM_USER = "embedded_postgres"  # what root drops to: PostgreSQL refuses to run as root
@@ -53,23 +55,27 @@ class EmbeddedError(Exception):
     """The embedded server cannot be used; the message tells the operator why and what would help."""
 
 
-@contextmanager
-def environment(folder: Path) -> Iterator[None]:
-    """Run the body with DATABASE_URL and generated keys in the environment, on the server of `folder`.
+def set_environment(folder: Path) -> None:
+    """Put the URL of the server on `folder`, and generated keys, into the environment; the server need not run yet.
 
     It is for one's own machine, so without HTTPS, and with logs for people. What the environment already names is
     kept. Raises EmbeddedError.
     """
+    with _own(folder):
+        os.environ["DATABASE_URL"] = Cluster(folder / "postgres").url
+        for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "METRICS_TOKEN"):
+            os.environ.setdefault(name, _kept_secret(folder / name.lower()))
+    os.environ.setdefault("HTTPS", "off")
+    os.environ.setdefault("LOG_FORMAT", "line")
+
+
+@contextmanager
+def own_server(folder: Path) -> Iterator[None]:
+    """Have the server on `folder` run while the body does, with memory for a large shop. Raises EmbeddedError."""
     # With a million products, a checkout of 20 lines is 1.15 times as fast with 1 GB as with PostgreSQL's own 128 MB
     # (docs/performance.md); what is not used is not taken.
     buffers = min(psutil.virtual_memory().total // 4, 1 << 30)
-    with server(folder, settings={"shared_buffers": f"{buffers >> 20}MB"}) as url:
-        os.environ["DATABASE_URL"] = url
-        os.environ.setdefault("SECRET_KEY", _kept_secret(folder / "secret_key"))
-        os.environ.setdefault("JWT_SIGNING_KEY", _kept_secret(folder / "jwt_signing_key"))
-        os.environ.setdefault("METRICS_TOKEN", _kept_secret(folder / "metrics_token"))
-        os.environ.setdefault("HTTPS", "off")
-        os.environ.setdefault("LOG_FORMAT", "line")
+    with server(folder, settings={"shared_buffers": f"{buffers >> 20}MB"}):
         yield
 
 
@@ -93,12 +99,9 @@ def throwaway() -> Iterator[str]:
 @contextmanager
 def server(folder: Path, *, settings: Mapping[str, str] = {}) -> Iterator[str]:
     """Yield the database URL of the server on `folder`; start it if it is down, stop it if nobody else uses it."""
-    try:
-        folder.mkdir(exist_ok=True)
+    with _own(folder):
         gate = _open_lock(folder / "gate.lock")
         in_use = _open_lock(folder / "in_use.lock")
-    except PermissionError as error:
-        raise EmbeddedError(f"The data folder {folder} belongs to another user ({error}).") from error
     cluster = Cluster(folder / "postgres", settings=settings)
     with gate, in_use:
         try:
@@ -132,16 +135,26 @@ def _written_pid(folder: Path) -> str:
         return ""
 
 
+@contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """Make the folder, and say it plainly when the body may not use it."""
+    try:
+        folder.mkdir(exist_ok=True)
+        yield
+    except PermissionError as error:
+        raise EmbeddedError(f"The data folder {folder} belongs to another user ({error}).") from error
+
+
 def _kept_secret(path: Path) -> str:
     """Return the secret in `path`; make one on first use, readable by its owner alone."""
-    try:
-        # O_EXCL: of two first starts at once, one writes and the other reads.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secret := secrets.token_urlsafe(50))
-    return secret
+    if not path.exists():
+        # A link appears at once with all that is in it, and of two first starts only the first makes one: nobody reads
+        # half a secret, and none is left by a process that was stopped here.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as file, suppress(FileExistsError):
+            file.write(secrets.token_urlsafe(50))
+            file.flush()
+            os.link(file.name, path)
+    return path.read_text().strip()
 
 
 def _open_lock(path: Path) -> IO[bytes]:
@@ -207,17 +220,20 @@ class Cluster:
         return f"postgres://{SUPERUSER}@{quote(str(self.sockets), safe='')}/{DATABASE}"
 
     def ensure_running(self) -> None:
-        if not self._postmaster():
-            if not self.data.exists():
+        if not self.data.exists():
+            with step(f"Making the database in {self.data}", done=f"Made the database in {self.data}"):
                 self._create()
-            self._clear_stale_pid()
-            self._start()
-        # Whoever started it may have been killed before this.
-        self._ensure_database()
+        with step("Starting PostgreSQL"):
+            if not self._postmaster():
+                self._clear_stale_pid()
+                self._start()
+            # Whoever started it may have been killed before this.
+            self._ensure_database()
 
     def stop(self) -> None:
         if self._postmaster():
-            self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_SECONDS))
+            with step("Stopping PostgreSQL"):
+                self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_SECONDS))
 
     def _create(self) -> None:
         # Beside its place, so that an initdb which is killed half-way leaves nothing that looks like a database.

@@ -1,10 +1,13 @@
 """The schema, the docs page, the admin, and that the pages of docs/ and the code say the same."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command, get_commands
@@ -120,11 +123,18 @@ def test_safe_defaults():
     assert settings.JWT_SIGNING_KEY != settings.SECRET_KEY
 
 
-def test_the_errors_page_names_every_code_and_no_other():
+def documented_codes() -> dict[str, int]:
+    """Return each code of the page on errors with its status."""
     page = (ROOT / "docs" / "errors.md").read_text()
-    listed = {
-        code for row in re.findall(r"^\| \d{3} \| ([^|]+)", page, re.MULTILINE) for code in re.findall("`(.+?)`", row)
+    return {
+        code: int(status)
+        for status, row in re.findall(r"^\| (\d{3}) \| ([^|]+)", page, re.MULTILINE)
+        for code in re.findall("`(.+?)`", row)
     }
+
+
+def test_the_errors_page_names_every_code_and_no_other():
+    listed = documented_codes().keys()
     source = "".join((ROOT / "shop" / name).read_text() for name in ("answers.py", "health.py", "toolkit/problems.py"))
     used = {answer.code for answer in answers.REFUSALS.values()} | {code for code, _ in answers.FRAMEWORK.values()}
     used |= set(re.findall(r'problem\(\s*\d{3}, "([a-z_]+)"', source))
@@ -217,3 +227,39 @@ def test_the_page_of_endpoints_says_who_may_as_the_matrix_does():
         else:
             expected = ", ".join(group for role, group in GROUPS.items() if role in may)
         assert said[name] == expected, name
+
+
+def _members(value: Any, key: str) -> Iterator[Any]:
+    """Yield each value that stands under a key, at any depth."""
+    if isinstance(value, dict):
+        yield from (value[key],) if key in value else ()
+        for inner in value.values():
+            yield from _members(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _members(inner, key)
+
+
+def _names(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names(inner)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "integrating").glob("*.md")), ids=lambda page: page.stem)
+def test_an_example_for_integrators_has_names_paths_and_codes_that_the_document_has(page):
+    text = page.read_text()
+    document = conformance.document()
+    known = {name for found in _members(document["components"], "properties") for name in found}
+    codes = documented_codes()
+    for example in (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)):
+        assert set(_names(example)) <= known
+        if "code" in example:
+            assert codes[example["code"]] == example["status"]
+    assert set(re.findall(r"\b(?:40[0-9]|409|422|429|503) `([a-z_]+)`", text)) <= {*codes, "shop_unavailable"}
+    paths = {re.sub(r"\{\w+\}", "{}", path.removeprefix("/api/v1")) for path in document["paths"]}
+    named = re.findall(r"`(?:GET|POST|PATCH|DELETE) (/[\w/{}.]+)", text)
+    called = re.findall(r"https://[\w.]+/api/v1(/[\w/$.]+)", text)
+    asked = {re.sub(r"\{\w+\}|\$[A-Z]+|(?<=/items/)\d+", "{}", path) for path in [*named, *called]}
+    assert asked <= paths

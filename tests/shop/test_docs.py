@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command, get_commands
 
+from inventory.models import State
+from orders.models import Status
 from shop import answers, settings
 from tests import conformance, factories
 from tests.shop.test_permissions import GROUPS, ROLES, ROWS
@@ -263,3 +266,29 @@ def test_an_example_for_integrators_has_names_paths_and_codes_that_the_document_
     called = re.findall(r"https://[\w.]+/api/v1(/[\w/$.]+)", text)
     asked = {re.sub(r"\{\w+\}|\$[A-Z]+|(?<=/items/)\d+", "{}", path) for path in [*named, *called]}
     assert asked <= paths
+
+
+def pictures(page: str, kind: str) -> list[str]:
+    """Return a page's Mermaid diagrams of a kind."""
+    text = (ROOT / "docs" / page).read_text()
+    return [body for found, body in re.findall(r"```mermaid\n(\w+)[^\n]*\n(.*?)```", text, re.DOTALL) if found == kind]
+
+
+@pytest.mark.parametrize(("page", "states"), [("orders.md", Status), ("stock.md", State)])
+def test_a_picture_of_states_has_every_state_and_no_other(page, states):
+    (picture,) = pictures(page, "stateDiagram")
+    steps = re.findall(r"^ +(\S+) --> (\S+?)(?::|$)", picture, re.MULTILINE)
+    assert {state for step in steps for state in step} - {"[*]"} == set(states.values)
+
+
+def test_the_pictures_of_tables_have_every_table_and_columns_that_are_there():
+    ours = {model._meta.db_table: model for app in ("inventory", "orders", "products", "users", "shop", "toolkit")
+            for model in apps.get_app_config(app).get_models()}  # fmt: skip
+    text = (ROOT / "docs" / "tables.md").read_text()
+    drawn = [found for picture in pictures("tables.md", "erDiagram") for found in re.findall(
+        r"^    (\w+) \{\n(.*?)^    \}", picture, re.MULTILINE | re.DOTALL)]  # fmt: skip
+    assert len(drawn) > 10
+    for table, body in drawn:
+        columns = {field.column for field in ours[table]._meta.concrete_fields}
+        assert {line.split()[1] for line in body.splitlines()} <= columns, table
+    assert [table for table in ours if table not in text] == []

@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.core.management import call_command, get_commands
+from django.utils import timezone
 
 from inventory.models import State
+from inventory.services import Demand
+from orders import services as orders
 from orders.models import Status
 from shop import answers, settings
 from tests import conformance, factories
 from tests.shop.test_permissions import GROUPS, ROLES, ROWS
+from users.models import User
 
 SECRET_KEY = "of-these-tests-and-long-enough-for-them"
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,3 +297,102 @@ def test_the_pictures_of_tables_have_every_table_and_columns_that_are_there():
         columns = {field.column for field in ours[table]._meta.concrete_fields}
         assert {line.split()[1] for line in body.splitlines()} <= columns, table
     assert [table for table in ours if table not in text] == []
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of code of a guide that are in a language."""
+    text = (ROOT / "docs" / "integrating" / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+class Reader:
+    """Somebody who pastes the commands of a guide, with tokens, ids and an order of their own."""
+
+    def __init__(self, server: str, folder: Path, products: dict[int, int]) -> None:
+        self.server, self.folder, self.products = server, folder, products
+        self.customer = factories.user()
+        erp = factories.user(is_staff=True, group="Inventory manager")
+        for group in ("Catalogue manager", "Order desk"):
+            User.objects.get(pk=erp.id).groups.add(Group.objects.get(name=group))
+        accounts = {"CUSTOMER": self.customer, "PAYMENTS": factories.user(group="Payments"), "ERP": erp}
+        self.variables = {name: factories.access_token(account) for name, account in accounts.items()}
+
+    def paste(self, command: str) -> Any:
+        """Run a command as it stands, but for the address and the products; return what it answers."""
+        command = re.sub(r'(?<="product_id":)\d+|(?<=/items/)\d+', lambda found: str(self.own(int(found[0]))), command)
+        command = command.replace("https://shop.example", self.server).replace("curl ", "curl -sS ")
+        environment = {**os.environ, **self.variables}
+        done = subprocess.run(
+            ["bash", "-euc", command], cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def own(self, product_id: int) -> int:
+        return self.products.get(product_id, product_id)
+
+    def sees(self, documented: str, answer: Any) -> None:
+        """Hold an answer against what the guide shows of it; keys, moments and the place in the ledger differ."""
+        self._compare(json.loads(documented), answer)
+
+    def _compare(self, shown: Any, found: Any) -> None:
+        if isinstance(shown, list):
+            assert len(shown) == len(found)
+            for one, other in zip(shown, found, strict=True):
+                self._compare(one, other)
+        elif isinstance(shown, dict):
+            for name, value in shown.items():
+                if name == "product_id":
+                    assert found[name] == self.own(value)
+                elif name in ("id", "number", "seq", "actor_id") or (name.endswith("_at") and value):
+                    assert found[name]
+                else:
+                    self._compare(value, found[name])
+        else:
+            assert shown == found
+
+
+@pytest.fixture
+def reader(server, tmp_path) -> Reader:
+    mug = factories.product(sku="MUG-BLUE", price="9.90", stock=48)
+    white, none = factories.product(sku="MUG-WHITE", price="8.90", stock=30), factories.product(stock=0)
+    return Reader(server, tmp_path, {1: mug.id, 2: white.id, 12: none.id, 999: none.id + 1000})
+
+
+def test_the_guide_to_checkout_works_as_pasted(reader):
+    check, checkout, confirm, cancel, take_back = blocks("checkout.md", "sh")
+    checked, placed, _, confirmed, _ = blocks("checkout.md", "json")
+
+    reader.sees(checked.replace("59", "48"), reader.paste(check))
+    order = reader.paste(checkout)
+    reader.sees(placed, order)
+    reader.variables["ORDER"] = order["id"]
+    reader.sees(confirmed, reader.paste(confirm))
+    orders.fulfill_order(order["id"], items=[Demand(reader.own(1), 1)], actor_id=reader.customer.id, now=timezone.now())
+    assert reader.paste(cancel)["status"] == "cancelled"
+    assert reader.paste(take_back)["items"][0]["returned"] == 1
+
+
+def test_the_guide_to_an_erp_works_as_pasted(reader):
+    create, receive, load, reserve, ship = blocks("erp.md", "sh")
+    created, received, _, loaded, reserved, shipped = blocks("erp.md", "json")
+    (file,) = blocks("erp.md", "csv")
+
+    reader.sees(created, reader.paste(create))
+    reader.sees(received, reader.paste(receive))
+    (reader.folder / "levels.csv").write_text(file)
+    reader.sees(loaded, reader.paste(load))
+    reader.sees(reserved, reader.paste(reserve))
+    order = factories.order(reader.customer, (reader.own(1), 2))
+    orders.confirm_order(
+        order.id, visible_to=None, actor_id=reader.customer.id, payment_reference="", now=timezone.now()
+    )
+    reader.variables["ORDER"] = str(order.id)
+    reader.sees(shipped, reader.paste(ship))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "SECURITY.md"])
+def test_a_page_at_the_top_links_to_what_is_there(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -4,6 +4,7 @@ from products.catalogue import (
     InvalidSku,
     Offer,
     PriceNotPayable,
+    Product,
     ProductNotFound,
     SkuExists,
     archive_product,

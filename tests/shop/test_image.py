@@ -87,7 +87,7 @@ NOT_SHIPPED = {"DEBUG", "PORT", "DJANGO_SUPERUSER_EMAIL", "DJANGO_SUPERUSER_PASS
 
 
 def test_compose_passes_on_every_setting_and_nothing_else():
-    rows = re.findall(r"^\| (`[A-Z_`, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`[A-Z_`, ]+) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
     known = {name for row in rows for name in re.findall("`([A-Z_]+)`", row)}
     for name, service in OURS.items():
         assert set(service["environment"]) == known - NOT_SHIPPED, name
@@ -156,7 +156,8 @@ def test_the_workflows_run_no_action_that_can_be_exchanged_under_its_name():
 def test_the_oldest_python_and_postgresql_that_are_promised_are_tested():
     matrix = yaml.safe_load(WORKFLOWS["ci"])["jobs"]["tests"]["strategy"]["matrix"]
     (python,) = re.findall(r'requires-python = ">=(.+)"', (ROOT / "pyproject.toml").read_text())
-    postgres = re.findall(r"PostgreSQL (\d+) or newer", (ROOT / "README.md").read_text())
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    postgres = [version for page in pages for version in re.findall(r"PostgreSQL (\d+) or newer", page.read_text())]
     assert python in matrix["python"]
     assert postgres
     assert set(postgres) <= set(matrix["postgres"])

@@ -29,7 +29,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHOPIFY = sorted(DATA.glob("shopify-products-*.csv"))
 RETAIL = DATA / "online-retail-7k.csv"
 
-pytestmark = pytest.mark.skipif(not RETAIL.exists(), reason="the real files are not there")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not RETAIL.exists(), reason="the real files are not there")]
 
 
 @pytest.fixture

@@ -140,6 +140,7 @@ def test_a_superuser_sees_who_is_one_and_gives_it_and_takes_it_from_others(datab
     assert superusers() == [root.email]
 
 
+@pytest.mark.alone
 def test_of_superusers_who_take_it_from_each_other_at_once_one_stays(database):
     """Both are let in before either is done: what counts is who is a superuser once the rows are locked."""
     for _ in range(5):

@@ -120,6 +120,7 @@ def test_of_two_who_say_it_at_once_the_second_is_told_what_changed(mug):
     assert inventory.scope_codes(id_of(clerk)) == ["WEST"]
 
 
+@pytest.mark.alone
 def test_of_scopes_that_are_set_in_parallel_one_is_set(mug):
     """None of the rows is there yet that both would have to lock."""
     member, codes = factories.user(is_staff=True), iter(["MAIN", "EAST", "WEST"])

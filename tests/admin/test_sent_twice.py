@@ -127,6 +127,7 @@ def slugs_of_pages() -> set[str]:
     return found
 
 
+@pytest.mark.alone
 def test_two_that_come_at_once_are_one(root, mug):
     path = f"{ITEMS}{mug.id}/receive/"
     given = {"form_key": key_in(root.get(path)), "warehouse": "MAIN", "quantity": 5}
@@ -143,6 +144,7 @@ def test_two_that_come_at_once_are_one(root, mug):
     assert on_hand(mug.id) == {"MAIN": 15}
 
 
+@pytest.mark.alone
 def test_a_form_whose_first_sending_is_still_at_work_says_so(root, mug):
     path = f"{ITEMS}{mug.id}/receive/"
     given = {"form_key": key_in(root.get(path)), "warehouse": "MAIN", "quantity": 5}

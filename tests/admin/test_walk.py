@@ -33,6 +33,7 @@ def test_every_link_leads_somewhere(shop, group):
     assert ("item" in lists) == (group not in ("Payments", "")), lists
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_link_leads_somewhere_for_who_works_in_one_warehouse(shop, group):
     client = signed_in(group)

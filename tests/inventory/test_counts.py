@@ -228,6 +228,7 @@ def test_a_correction_is_told_also_where_nothing_differed(database):
     assert on_hand(mug.id) == {"MAIN": 8}
 
 
+@pytest.mark.alone
 def test_an_addition_sees_a_correction_that_is_under_way(database):
     mug = factories.product(stock=10)
     count_id = opened()
@@ -249,6 +250,7 @@ def test_an_addition_sees_a_correction_that_is_under_way(database):
     assert isinstance(refused, inventory.RecountNeeded)
 
 
+@pytest.mark.alone
 def test_scans_at_once_count_each(database):
     mug = factories.product(stock=3)
     count_id = opened()
@@ -364,6 +366,7 @@ def test_a_count_is_abandoned_and_posts_nothing_more(database):
         transactions.run(lambda: inventory.abandon_count(other, actor_id=None))
 
 
+@pytest.mark.alone
 def test_two_who_close_at_once_post_once(database):
     mug = factories.product(stock=10)
     count_id = opened()

@@ -173,6 +173,7 @@ def test_a_dry_run_counts_overdue_holds_as_free_and_ends_none(database):
     assert inventory.get_reservation(hold.id).state == "held"
 
 
+@pytest.mark.alone
 def test_who_takes_units_while_others_buy_and_holds_run_out_meets_no_deadlock(database):
     products = [factories.product(stock=500).id for _ in range(6)]
     factories.warehouse("EAST", priority=200)

@@ -41,6 +41,7 @@ def test_confirming_twice_is_harmless(database):
     assert stock() == (10, 0, 4)
 
 
+@pytest.mark.alone
 def test_of_parallel_confirmations_the_first_counts(database):
     for _ in range(5):
         buyer = factories.user()
@@ -57,6 +58,7 @@ def test_of_parallel_confirmations_the_first_counts(database):
         assert {result.payment_reference for result in results} == {kept}
 
 
+@pytest.mark.alone
 def test_confirm_against_cancel_leaves_order_and_stock_in_step(database):
     for _ in range(20):
         buyer = factories.user()

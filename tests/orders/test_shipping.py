@@ -361,6 +361,7 @@ def test_prices_and_shortages_come_in_one_answer(customer):
     assert fetch("SELECT count(*) FROM orders_order") == [(0,)]
 
 
+@pytest.mark.alone
 def test_cancel_against_fulfill_has_one_winner(database):
     for _ in range(15):
         buyer = factories.user()
@@ -382,6 +383,7 @@ def test_cancel_against_fulfill_has_one_winner(database):
     assert_books_are_right()
 
 
+@pytest.mark.alone
 def test_cancelling_twice_at_once_gives_back_once(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
@@ -395,6 +397,7 @@ def test_cancelling_twice_at_once_gives_back_once(database):
     assert fetch("SELECT count(*) FROM orders_orderevent WHERE event = 'cancelled'") == [(1,)]
 
 
+@pytest.mark.alone
 def test_confirm_against_the_sweeper_ends_in_one_state(database):
     for _ in range(15):
         buyer, product = factories.user(), factories.product(stock=5)
@@ -413,6 +416,7 @@ def test_confirm_against_the_sweeper_ends_in_one_state(database):
     assert_books_are_right()
 
 
+@pytest.mark.alone
 def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
@@ -528,6 +532,7 @@ def test_late_confirms_without_a_payment_do_not_pass_the_limit(settings, databas
     assert paid.status_code == 200
 
 
+@pytest.mark.alone
 def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
     settings.MAX_HELD_UNITS_PER_USER = 5
     product, buyer = factories.product(stock=99), factories.user()

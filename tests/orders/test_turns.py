@@ -84,6 +84,7 @@ def test_what_is_there_for_all_asks_for_no_turn(staff):
     assert step(staff, second, "fulfill").status_code == 200
 
 
+@pytest.mark.alone
 def test_two_who_ship_at_once_leave_the_older_covered(staff, product):
     oldest = confirmed(staff, (product.id, 6))
     others = [confirmed(staff, (product.id, 4)) for _ in range(2)]

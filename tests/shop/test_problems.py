@@ -113,6 +113,7 @@ def test_a_head_request_is_answered_like_a_get(api):
     assert (response.status_code, response.content) == (200, b"")
 
 
+@pytest.mark.alone
 def test_a_lock_that_cannot_be_had_is_a_503_to_try_again(customer):
     product = factories.product(stock=5)
     locked, done = threading.Event(), threading.Event()

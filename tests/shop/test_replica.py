@@ -128,6 +128,7 @@ def test_a_replica_that_is_far_behind_is_not_shown(pair):
         wait_until(lambda: lag() == 0, seconds=5)
 
 
+@pytest.mark.long
 def test_a_replica_that_is_gone_leaves_the_primary(pair):
     primary, replica = pair
     nowhere = replica.replace("/shop", "/gone")
@@ -140,6 +141,7 @@ def test_a_replica_that_is_gone_leaves_the_primary(pair):
     assert sum(answer.elapsed.total_seconds() > 1 for answer in answers) <= 2
 
 
+@pytest.mark.long
 def test_without_a_primary_the_replica_is_shown_and_nobody_waits_for_long(pair):
     primary, replica = pair
     nowhere = primary.replace("/shop", "/gone")

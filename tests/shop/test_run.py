@@ -242,6 +242,7 @@ def test_it_comes_up_whatever_hosts_are_allowed_and_whatever_proxy_is_set(house)
     running.stop()
 
 
+@pytest.mark.long
 def test_a_first_start_that_was_killed_is_done_over(house):
     data = house / ".data"
     shutil.rmtree(data, ignore_errors=True)
@@ -260,7 +261,7 @@ def test_a_first_start_that_was_killed_is_done_over(house):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize("delay", [0.3, 2])
+@pytest.mark.parametrize("delay", [pytest.param(0.3, marks=pytest.mark.long), 2])
 def test_a_signal_at_any_time_stops_everything(house, number, delay):
     running = Running(house, free_port())
     time.sleep(delay)

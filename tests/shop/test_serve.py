@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import httpx
 import psutil
 import psycopg
+import pytest
 from django.db import transaction
 
 from benchmarks import ROOT, await_answer, free_port, running
@@ -47,6 +48,7 @@ def test_a_worker_that_has_not_begun_yet_ends_at_once(database):
         assert process.wait(5) == 0
 
 
+@pytest.mark.alone
 def test_what_was_begun_is_answered_after_sigterm_and_the_server_ends(database):
     product = factories.product(stock=5)
     token = factories.access_token(factories.user())

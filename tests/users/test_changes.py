@@ -217,6 +217,7 @@ def test_nobody_sends_mails_without_end(her):
     assert statuses == [200] * 5 + [429]
 
 
+@pytest.mark.alone
 def test_what_was_proved_by_a_password_that_is_no_longer_it_changes_nothing(database, anna):
     proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
     approvals = [users.approve_change(anna.id, password=f"{NEW} {number}", **proof) for number in range(4)]
@@ -238,6 +239,7 @@ def test_an_approval_is_for_one_account(database, anna):
         transactions.run(lambda: users.update_profile(factories.user().id, approval=approval))
 
 
+@pytest.mark.alone
 def test_of_parallel_uses_of_one_token_one_gets_through(her):
     token = asked(her, "new@example.com")
 

@@ -95,6 +95,7 @@ def test_the_staffs_pages_say_so(api):
     assert browser.post("/admin/password_change/", form).headers["location"] == "/admin/password_change/done/"
 
 
+@pytest.mark.alone
 def test_nobody_waits_for_the_turn(api):
     account = factories.user()
     with somebody_hashing(), ThreadPoolExecutor(4) as pool:
@@ -114,6 +115,7 @@ def _hashed(account) -> str:
     return "hashed"
 
 
+@pytest.mark.alone
 def test_of_many_threads_one_hashes_at_a_time(database, monkeypatch):
     inside, most = [], []
     encode = hashing.Argon2PasswordHasher.encode

@@ -154,6 +154,7 @@ def test_it_is_given_up_at_last(api, settings):
     assert fetch("SELECT tries FROM users_mail") == [(6,)]
 
 
+@pytest.mark.alone
 def test_two_workers_send_it_once(api):
     api.post(RESET, {"email": factories.user().email})
     now = timezone.now()
@@ -161,6 +162,7 @@ def test_two_workers_send_it_once(api):
     assert len([mail for mail in taken if mail is not None]) == 1
 
 
+@pytest.mark.alone
 def test_of_parallel_uses_of_one_token_one_gets_through(api):
     account = factories.user()
     token = asked(api, account.email)

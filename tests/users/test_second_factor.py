@@ -186,6 +186,7 @@ def test_paper_codes_are_kept_as_hashes_of_one_device(api, boss):
     assert api.post(TOKEN, {**login, "otp_code": paper[0].upper()}).status_code == 200
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("_on")
 def test_of_parallel_uses_of_one_paper_code_one_gets_through(boss):
     _, paper = enrolled(boss.email)

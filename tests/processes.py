@@ -1,0 +1,49 @@
+"""A pytest plugin, named in pyproject.toml, for the processes that tests start.
+
+SIGINT reaches them however the tests were started, and none outlives a test that failed.
+"""
+
+import gc
+import signal
+import subprocess
+from contextlib import suppress
+
+import psutil
+import pytest
+
+
+def pytest_configure() -> None:
+    # A script that starts the tests in its background has SIGINT ignored for them, and every process inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+    """Kill what a failed test has left running, before its fixtures are torn down: they may wait for its locks."""
+    report: pytest.TestReport = yield
+    if report.when == "call" and report.failed:
+        _kill(f"{item.nodeid} (call)")
+    return report
+
+
+def _kill(started_in: str) -> None:
+    # pytest names the test that runs in the environment, which all of its processes inherit, orphans too.
+    left = [
+        process for process in psutil.process_iter() if _environment(process).get("PYTEST_CURRENT_TEST") == started_in
+    ]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
+    killed = {process.pid for process in left}
+    for found in gc.get_objects():
+        # Else it warns, in whichever test runs when it is collected, of a process that nobody waited for.
+        if isinstance(found, subprocess.Popen) and found.pid in killed:
+            found.wait()
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    with suppress(psutil.Error):
+        return process.environ()
+    return {}

@@ -110,3 +110,9 @@ def order(account: users.User, *lines: tuple[int, int]) -> orders.Order:
     return transactions.run(
         lambda: orders.checkout(user_id=account.id, wishes=wishes, actor_id=account.id, now=timezone.now())
     )
+
+
+def sell(product_id: int, units: int) -> None:
+    transactions.run(
+        lambda: inventory.sell(product_id=product_id, quantity=units, note="", reference="", actor_id=None)
+    )

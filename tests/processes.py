@@ -35,12 +35,12 @@ def _kill(started_in: str) -> None:
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=10)
     killed = {process.pid for process in left}
     for found in gc.get_objects():
         # Else it warns, in whichever test runs when it is collected, of a process that nobody waited for.
         if isinstance(found, subprocess.Popen) and found.pid in killed:
             found.wait()
+    psutil.wait_procs(left, timeout=10)
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

@@ -18,7 +18,7 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin import browsing
 from tests.admin.browsing import DESKTOP, PHONE, faults_of, latency_of, member_of, open_count, scan, sign_in
-from tests.admin.test_sent_twice import slugs_of_pages
+from tests.admin.form_pages import slugs_of_pages
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand
 

@@ -12,7 +12,7 @@ from django.test import Client
 
 from shop.toolkit import transactions
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads
 from users import models as user_models

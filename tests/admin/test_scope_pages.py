@@ -12,7 +12,7 @@ from inventory import services as inventory
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, ITEMS, signed_in, upload
+from tests.admin.staff_client import GROUPS, ITEMS, signed_in, upload
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads, on_hand
 from users import models as user_models

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from inventory import services as inventory
 from shop.toolkit import form_keys
-from shop.toolkit.admin import ServicePage
 from shop.toolkit.ids import new_id
 from tests import factories
-from tests.admin.test_stock_pages import IMPORTS, ITEMS, StaffClient, signed_in
+from tests.admin.form_pages import slugs_of_pages
+from tests.admin.staff_client import IMPORTS, ITEMS, StaffClient, signed_in
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads, on_hand
 from users import models as user_models
@@ -114,17 +114,6 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
         "approve",
         "undo",
     }
-
-
-def slugs_of_pages() -> set[str]:
-    """Return the ends of the addresses of all pages with a form."""
-    found, left = set(), [ServicePage]
-    while left:
-        page = left.pop()
-        left += page.__subclasses__()
-        if "slug" in vars(page):
-            found.add(page.slug)
-    return found
 
 
 @pytest.mark.alone

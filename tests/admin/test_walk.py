@@ -7,7 +7,7 @@ import pytest
 
 from inventory import services as inventory
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.admin.staff_client import GROUPS, signed_in
 from tests.inventory.imports import loaded
 
 LINK = re.compile(r'<a\b[^>]*?\bhref="(/admin/[^"#]*)"', re.DOTALL)

@@ -2,78 +2,24 @@
 
 import random
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import timedelta
-from uuid import UUID
+from collections.abc import Callable
 
 import pytest
 from django.db import connections
 
 from inventory import services as inventory
-from shop import verification
 from shop.toolkit import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch
+from tests.racing import all_at_once, deadlocks, kinds, reserve
+from tests.stock_rows import assert_books_are_right, overdue
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.alone]
 
 
-def all_at_once(*works: Callable[[], object]) -> list[object]:
-    """Run each of `works` in a transaction and a thread of its own; return their results, or the refusals they met."""
-    barrier = threading.Barrier(len(works))
-    results: list[object] = [None] * len(works)
-
-    def run(place: int, work: Callable[[], object]) -> None:
-        barrier.wait()
-        try:
-            results[place] = transactions.run(work)
-        except Exception as error:
-            results[place] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def kinds(results: Sequence[object]) -> Counter[str]:
-    return Counter(type(result).__name__ for result in results)
-
-
-def reserve(*demand: tuple[int, int], reference: str = "") -> Callable[[], inventory.Reservation]:
-    reservation_id = new_id()
-    return lambda: inventory.reserve(
-        reservation_id=reservation_id,
-        owner="test",
-        reference=reference or str(reservation_id),
-        demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
-        ttl=timedelta(minutes=15),
-        actor_id=None,
-    )
-
-
 def stock() -> tuple:
     return fetch("SELECT on_hand, reserved, committed FROM inventory_stock ORDER BY product_id, warehouse_id")[0]
-
-
-def deadlocks() -> int:
-    fetch("SELECT pg_stat_force_next_flush()")
-    return fetch("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0][0]
-
-
-def assert_books_are_right() -> None:
-    assert {name for name, finding in verification.checks() if finding} <= {"guard_settings"}
-
-
-def overdue(*reservation_ids: UUID) -> None:
-    past = "expires_at = clock_timestamp() - interval '1 second'"
-    fetch(f"UPDATE inventory_reservation SET {past} WHERE id = ANY(%s) RETURNING 1", list(reservation_ids))
 
 
 def test_fifty_buyers_of_the_last_unit():

@@ -12,7 +12,8 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import loaded, on_hand
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, overdue
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right, overdue
 
 
 def opened(warehouse: str = "MAIN"):

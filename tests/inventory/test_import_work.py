@@ -17,9 +17,9 @@ from shop import settings
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import fetch
+from tests.factories import sell
 from tests.inventory.imports import finished, loaded, staged, undone
-from tests.inventory.test_concurrency import assert_books_are_right
-from tests.inventory.test_imports import sell
+from tests.stock_rows import assert_books_are_right
 
 # Thousands of rows, and plans that were made for few: a new shop has neither.
 pytestmark = pytest.mark.usefixtures("new_tables")

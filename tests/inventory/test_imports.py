@@ -25,6 +25,7 @@ from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
 from tests import factories
 from tests.conftest import counted_statements, environment, fetch
+from tests.factories import sell
 from tests.inventory.imports import (
     LIMITS,
     errors,
@@ -37,19 +38,13 @@ from tests.inventory.imports import (
     staged_within,
     undone,
 )
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(_imports, "CHUNK_ROWS", 3)
     monkeypatch.setattr(_staging, "STAGED_AT_ONCE", 2)
-
-
-def sell(product_id: int, units: int) -> None:
-    transactions.run(
-        lambda: inventory.sell(product_id=product_id, quantity=units, note="", reference="", actor_id=None)
-    )
 
 
 def movements_of(document: inventory.StockImport) -> list[tuple]:

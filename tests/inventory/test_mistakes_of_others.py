@@ -5,7 +5,8 @@ import pytest
 from inventory import services as inventory
 from tests import factories
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, kinds, overdue, reserve
+from tests.racing import all_at_once, kinds, reserve
+from tests.stock_rows import assert_books_are_right, overdue
 
 pytestmark = pytest.mark.usefixtures("database")
 

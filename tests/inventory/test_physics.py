@@ -14,7 +14,8 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import empty_tables, fetch
 from tests.inventory.imports import errors, loaded, on_hand, undone
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, deadlocks, overdue
+from tests.racing import all_at_once, deadlocks
+from tests.stock_rows import assert_books_are_right, overdue
 
 WHY = {"note": "", "reference": "", "actor_id": None}
 ITEMS = "/api/v1/inventory/items/"

@@ -8,7 +8,8 @@ from django.utils import timezone
 from orders import services as orders
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right
 
 
 def stock() -> tuple[int, int, int]:

@@ -15,24 +15,14 @@ from orders import services as orders
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
+from tests.orders.steps import confirmed, step
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right
 from users import models as user_models
 
 
 def stock() -> tuple:
     return fetch("SELECT on_hand, reserved, committed, unavailable FROM inventory_stock ORDER BY product_id")[0]
-
-
-def confirmed(client, *lines: tuple[int, int]) -> str:
-    items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
-    order_id = client.post("/api/v1/orders", {"items": items}).json()["id"]
-    assert factories.confirmer().post(f"/api/v1/orders/{order_id}/confirm").status_code == 200
-    return order_id
-
-
-def step(client, order_id: str, what: str, *lines: tuple[int, int], **more):
-    items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
-    return client.post(f"/api/v1/orders/{order_id}/{what}", {"items": items, **more} if items else {})
 
 
 def let_the_hold_pass() -> None:

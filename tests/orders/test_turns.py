@@ -10,9 +10,9 @@ from orders import services as orders
 from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
-from tests.inventory.test_items import set_stock
-from tests.orders.test_shipping import confirmed, step
+from tests.orders.steps import confirmed, step
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right, set_stock
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from benchmarks import ROOT, await_answer, free_port, production_server, psql, running, server_arguments
 from shop import embedded, serving
 from tests.conftest import wait_until
-from tests.shop.test_metrics import TOKEN, sample
+from tests.shop.metric_samples import TOKEN, sample
 
 DIRECT = {"DATABASE_POOLER": "none"}
 STAFF = {"email": "admin@example.com", "password": "nine lives of a cat"}

@@ -20,7 +20,7 @@ from shop.toolkit.concurrency import limit_concurrency
 from tests import factories
 from tests.conftest import fetch, wait_until
 from tests.drills import proxy
-from tests.shop.test_serve import served
+from tests.shop.serve_command import served
 from tests.slow_clients import LARGE_FILE, POST, slow_clients, slowest, unverified
 
 BOUND_SECONDS = 3.0  # a busy machine is slow too; who waits for a slow client waits for much longer

@@ -14,7 +14,7 @@ from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads
-from tests.users.test_second_factor import _on, code_of, enrolled  # noqa: F401  # a fixture
+from tests.users.second_factor import enrolled
 from users import models
 from users import services as users
 

@@ -12,6 +12,7 @@ from django.test import Client
 from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import fetch
+from tests.users.reset_mails import asked
 from users import hashing
 from users import services as users
 
@@ -53,7 +54,7 @@ def registration(number: int = 0) -> dict[str, str]:
 def test_every_door_that_hashes_answers_503_and_counts_nothing(api):
     account = factories.user(is_staff=True)
     mine = factories.client(account)
-    reset = _reset_token(api, account)
+    reset = asked(api, account.email)
     doors = {
         "log in": lambda: api.post(TOKEN, {"email": account.email, "password": factories.PASSWORD}),
         "guess": lambda: api.post(TOKEN, {"email": account.email, "password": "wrong"}),
@@ -72,12 +73,6 @@ def test_every_door_that_hashes_answers_503_and_counts_nothing(api):
     assert {name: knock().status_code for name, knock in doors.items()} == {
         "log in": 200, "guess": 401, "unknown": 401, "register": 201, "change": 200,
     }  # fmt: skip
-
-
-def _reset_token(api, account) -> str:
-    from tests.users.test_password_reset import asked  # noqa: PLC0415  # that module's fixtures are not ours
-
-    return asked(api, account.email)
 
 
 def test_the_staffs_pages_say_so(api):
@@ -212,7 +207,7 @@ def test_nothing_of_the_database_is_held_while_a_password_is_hashed(api, monkeyp
     from django.db import connection  # noqa: PLC0415
 
     account = factories.user()
-    mine, reset = factories.client(account), _reset_token(api, account)
+    mine, reset = factories.client(account), asked(api, account.email)
     seen = []
     encode = hashing.OneAtATime.encode
 
@@ -223,7 +218,7 @@ def test_nothing_of_the_database_is_held_while_a_password_is_hashed(api, monkeyp
     monkeypatch.setattr(hashing.OneAtATime, "encode", watched)
     api.post(USERS, registration(), headers={"idempotency-key": "k"})
     mine.patch(ME, {"password": NEW, "current_password": factories.PASSWORD})
-    api.post("/api/v1/auth/password-reset/confirm", {"token": _reset_token(api, factories.user()), "password": NEW})
+    api.post("/api/v1/auth/password-reset/confirm", {"token": asked(api, factories.user().email), "password": NEW})
     api.post(TOKEN, {"email": "nobody@example.com", "password": "x"})
     assert reset
     assert len(seen) == 5  # and once for the account that was made meanwhile

@@ -1,6 +1,5 @@
 """POST /auth/password-reset and /auth/password-reset/confirm, and the mail between them."""
 
-import re
 from smtplib import SMTPRecipientsRefused
 
 import pytest
@@ -15,22 +14,9 @@ from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads
+from tests.users.reset_mails import CONFIRM, NEW, RESET, asked
 from users import models
 from users import services as users
-
-RESET, CONFIRM = "/api/v1/auth/password-reset", "/api/v1/auth/password-reset/confirm"
-NEW = "a quite different phrase"
-
-
-def token_of(message) -> str:
-    return re.search(r"token is (\S+)", message.body)[1]
-
-
-def asked(api, email: str) -> str:
-    """Ask for a mail, let the worker send it, and return its token."""
-    api.post(RESET, {"email": email})
-    tasks.send_mails()
-    return token_of(mail.outbox[-1])
 
 
 def test_a_mail_brings_a_token_that_sets_a_new_password_once(api):

@@ -4,15 +4,20 @@ SIGINT reaches them however the tests were started, and none outlives a test tha
 """
 
 import gc
+import os
 import signal
 import subprocess
 from contextlib import suppress
+from uuid import uuid4
 
 import psutil
 import pytest
 
+RUN = "SHOP_TESTS_RUN"
+
 
 def pytest_configure() -> None:
+    os.environ[RUN] = uuid4().hex  # others may run the same tests on this machine
     # A script that starts the tests in its background has SIGINT ignored for them, and every process inherits that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -29,16 +34,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _kill(started_in: str) -> None:
     # pytest names the test that runs in the environment, which all of its processes inherit, orphans too.
-    left = [
-        process for process in psutil.process_iter() if _environment(process).get("PYTEST_CURRENT_TEST") == started_in
-    ]
+    wanted = {RUN: os.environ[RUN], "PYTEST_CURRENT_TEST": started_in}
+    left = [process for process in psutil.process_iter() if wanted.items() <= _environment(process).items()]
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     killed = {process.pid for process in left}
     for found in gc.get_objects():
         # Else it warns, in whichever test runs when it is collected, of a process that nobody waited for.
-        if isinstance(found, subprocess.Popen) and found.pid in killed:
+        if issubclass(type(found), subprocess.Popen) and found.pid in killed:  # not `isinstance`: proxies may be dead
             found.wait()
     psutil.wait_procs(left, timeout=10)
 

@@ -26,6 +26,7 @@ def test_what_a_failed_test_started_is_killed_and_what_others_started_is_not():
     theirs = {**os.environ, "PYTEST_CURRENT_TEST": "tests/test_x.py::test_failed (setup)"}
     left = subprocess.Popen(ENDLESS, env=ours, start_new_session=True)
     other = subprocess.Popen(ENDLESS, env=theirs, start_new_session=True)
+    anothers = subprocess.Popen(ENDLESS, env={**ours, processes.RUN: "another"}, start_new_session=True)
     try:
         (child,) = children_of(left)
 
@@ -33,11 +34,13 @@ def test_what_a_failed_test_started_is_killed_and_what_others_started_is_not():
 
         assert left.returncode == -signal.SIGKILL  # waited for, so that nobody is warned of it later
         assert not child.is_running()
-        assert other.poll() is None
-        assert len(children_of(other)) == 1
+        for one in (other, anothers):
+            assert one.poll() is None
+            assert len(children_of(one)) == 1
     finally:
-        os.killpg(other.pid, signal.SIGKILL)
-        other.wait()
+        for one in (other, anothers):
+            os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
 
 
 def children_of(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:

@@ -1,9 +1,11 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore drill-slow bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login bench-register bench-house image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test test-all fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore drill-slow bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login bench-register bench-house image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Of the tests: each process has a PostgreSQL of its own; on DATABASE_URL's server there is one.
+PROCESSES := $(if $(DATABASE_URL),,-n 2 --dist worksteal)
 YARDSTICK ?= ../shared/bench/idiomatic.sh
 # The first interpreter on the path that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -15,10 +17,13 @@ help: ## list the commands
 run: install ## start the shop on 127.0.0.1:$PORT (8000), on an embedded PostgreSQL unless DATABASE_URL is set
 	@exec $(BIN)/python manage.py run
 
-test: install-dev ## run the tests in two processes, each on a throw-away PostgreSQL (or in one, on DATABASE_URL's server)
-	@exec $(BIN)/python -m pytest $(if $(DATABASE_URL),,-n 2 --dist loadfile)
+test: install-dev ## run the tests but the long ones; or what ARGS=tests/orders/test_turns.py::test_... names
+	@exec $(BIN)/python -m pytest $(or $(ARGS),$(PROCESSES) -m "not long")
 
-test-pooled: install-dev ## run the tests through PgBouncer in transaction mode (needs pgbouncer). ARGS=tests/orders
+test-all: install-dev ## run the long tests too: the long state machine, the kill test, every page in a browser, the clients
+	@exec $(BIN)/python -m pytest $(PROCESSES) $(ARGS)
+
+test-pooled: install-dev ## run the tests but the long ones through PgBouncer in transaction mode (needs pgbouncer). ARGS=tests/orders
 	@exec $(BIN)/python -m tests.pooled $(ARGS)
 
 fuzz: install-dev ## let the stock state machine run for long, on new examples each time

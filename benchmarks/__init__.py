@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote
@@ -63,8 +63,16 @@ def running(
     try:
         yield process
     finally:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # it is stuck; its workers would go on without it
+            for one in (psutil.Process(process.pid), *family):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+            process.wait()
+            raise
 
 
 @contextmanager

@@ -47,3 +47,14 @@ def _validator(path: str, method: str, status: str, kind: str) -> jsonschema.Dra
     schema = document()["paths"][path][method]["responses"][status]["content"][kind]["schema"]
     whole = {**schema, "components": document()["components"]}
     return jsonschema.Draft202012Validator(whole, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+
+
+def problem_of(response: HttpResponse, status: int, code: str) -> dict[str, Any]:
+    """Return the problem that an answer must be."""
+    assert response.status_code == status, response.content
+    assert response.headers["content-type"] == PROBLEM, response.headers
+    problem: dict[str, Any] = json.loads(response.content)
+    assert {"type", "title", "status", "detail", "code"} <= set(problem), problem
+    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"urn:problem:{code}"), problem
+    assert problem["detail"], problem
+    return problem

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import hypothesis
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext, setup_databases, teardown_databases
 
 from benchmarks import production_server
@@ -23,11 +23,39 @@ hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=20_000)
 
 
+# One statement for each table, planned once for each connection: most tests work on one connection all the time.
+EMPTY_TABLES = """
+CREATE OR REPLACE FUNCTION empty_tables(grown_bytes bigint) RETURNS void LANGUAGE plpgsql
+SET session_replication_role = replica  -- the ledger refuses to be emptied, and there is no order among foreign keys
+AS $$
+BEGIN
+    LOCK TABLE {tables};  -- whatever is still at work for the last test ends first
+    IF (SELECT max(pg_relation_size(name)) FROM unnest('{{{tables}}}'::regclass[]) name) >= grown_bytes THEN
+        TRUNCATE {tables};
+    ELSE
+        {deletions}
+    END IF;
+    PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences
+        WHERE last_value IS NOT NULL AND sequencename <> ALL ('{{{sequences}}}');
+    INSERT INTO inventory_warehouse (code, name, priority, is_active) VALUES ('MAIN', 'Main warehouse', 100, true);
+END
+$$
+"""
+
+
 @pytest.fixture(scope="session")
 def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
     # Not pytest-django's own fixtures: those undo each test by a rollback, or by a TRUNCATE that the ledger refuses.
     with django_db_blocker.unblock():
         created = setup_databases(verbosity=0, interactive=False)
+        with connection.cursor() as cursor:
+            tables = [name for name in connection.introspection.table_names(cursor) if name not in KEPT]
+            statement = EMPTY_TABLES.format(
+                tables=", ".join(tables),
+                deletions=" ".join(f"DELETE FROM {name};" for name in tables),
+                sequences=", ".join(f"{name}_id_seq" for name in KEPT),
+            )
+            cursor.execute(statement)
         yield
         if not settings.POOLED_BY_TRANSACTION:  # a pooler keeps its connections; that server is thrown away
             teardown_databases(created, verbosity=0)
@@ -35,9 +63,12 @@ def _database(django_test_environment, django_db_blocker) -> Iterator[None]:
 
 @pytest.fixture
 def database(_database) -> Iterator[None]:
-    """A migrated database with nothing in it but the warehouse MAIN."""
+    """A migrated database with nothing in it but the warehouse MAIN.
+
+    The connection stays open from test to test: a new one reads the catalogue anew, which costs more than most tests.
+    """
     yield
-    connection.close()
+    connection.close_if_unusable_or_obsolete()
     empty_tables()
 
 
@@ -51,30 +82,10 @@ def empty_tables(grown_bytes: int = GROWN_BYTES) -> None:
     """Remove all rows but those of migrations, and start the sequences anew.
 
     DELETE takes a fifth of TRUNCATE's time, which gives every table and index a new file, and has every connection plan
-    its statements anew. It leaves dead rows behind: a table that has grown by them is truncated.
+    its statements anew. It leaves dead rows behind: when a table has grown by them, all are truncated.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        tables = [name for name in connection.introspection.table_names(cursor) if name not in KEPT]
-        cursor.execute(f"LOCK TABLE {', '.join(tables)}")  # whatever is still at work for the last test ends first
-        filled = " UNION ALL ".join(
-            f"SELECT '{name}', pg_relation_size('{name}') WHERE EXISTS (SELECT FROM {name})" for name in tables
-        )
-        cursor.execute(filled)
-        sizes = dict(cursor.fetchall())
-        cursor.execute("SET LOCAL session_replication_role = replica")  # the ledger refuses both, and there is no order
-        if grown_bytes == 0 or max(sizes.values(), default=0) > grown_bytes:
-            cursor.execute(f"TRUNCATE {', '.join(tables)}")
-        else:
-            cursor.execute("; ".join(f"DELETE FROM {name}" for name in sizes) or "SELECT")
-        cursor.execute(
-            "SELECT setval(format('%%I', sequencename)::regclass, 1, false) FROM pg_sequences"
-            " WHERE last_value IS NOT NULL AND sequencename <> ALL (%s)",
-            [[f"{name}_id_seq" for name in KEPT]],
-        )
-        cursor.execute(
-            "INSERT INTO inventory_warehouse (code, name, priority, is_active)"
-            " VALUES ('MAIN', 'Main warehouse', 100, true)"
-        )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT empty_tables(%s)", [grown_bytes])
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +93,12 @@ def _quick_passwords(settings, request) -> None:
     """Argon2 takes its time by design; tests that are not about passwords do without."""
     if "argon2" not in request.keywords:
         settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _static_files_when_asked_for(settings) -> None:
+    """Every client of a test makes its own middleware, and WhiteNoise's would read all static files each time."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from inventory import services as inventory
-from inventory.stock import warehouses
+from inventory.stock import ledger, warehouses
 from orders import checkout, listing
 from products import catalogue
 from products import services as products
@@ -114,3 +114,7 @@ def order(account: accounts.User, *lines: tuple[int, int]) -> listing.Order:
     return transactions.run(
         lambda: checkout.checkout(user_id=account.id, wishes=wishes, caller=User(account.id), now=timezone.now())
     )
+
+
+def sell(product_id: int, units: int) -> None:
+    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=units, note="", reference="", caller=SYSTEM))

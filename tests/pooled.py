@@ -1,4 +1,7 @@
-"""Run the tests through PgBouncer in transaction mode. `make test-pooled ARGS=tests/orders`"""
+"""Run the tests through PgBouncer in transaction mode: all but the long ones, or some of them.
+
+make test-pooled ARGS=tests/orders
+"""
 
 import os
 import pwd
@@ -36,7 +39,8 @@ def main() -> int:
         sys.exit("pgbouncer is not installed; Debian and others have it in a package of that name.")
     with embedded.throwaway() as url, pooled(url) as address:
         environment = {**os.environ, "DATABASE_URL": address, "DATABASE_POOLER": "transaction"}
-        return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, env=environment).returncode
+        command = [sys.executable, "-m", "pytest", *(sys.argv[1:] or ["-m", "not long"])]
+        return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
 @contextmanager

@@ -23,13 +23,13 @@ from django.core.management import call_command
 
 from shop.toolkit.skus import sku_key
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHOPIFY = sorted(DATA.glob("shopify-products-*.csv"))
 RETAIL = DATA / "online-retail-7k.csv"
 
-pytestmark = pytest.mark.skipif(not RETAIL.exists(), reason="the real files are not there")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not RETAIL.exists(), reason="the real files are not there")]
 
 
 @pytest.fixture

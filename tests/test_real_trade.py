@@ -33,6 +33,7 @@ FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "online-retail-
 WALK_IN = "walk-in"
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(not FILE.exists(), reason=f"the real data is not at {FILE}"),
     pytest.mark.argon2,
 ]

@@ -9,10 +9,10 @@ from inventory.stock import ledger
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 COUNTS = "/admin/inventory/count/"
 

@@ -18,11 +18,10 @@ from shop.models import Verdict
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import counted_statements
 from tests.inventory.imports import staged
-from tests.inventory.test_concurrency import overdue
-from tests.inventory.test_items import set_stock
+from tests.stock_rows import overdue, set_stock
 
 
 def sell(product, units: int) -> None:

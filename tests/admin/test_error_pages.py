@@ -12,8 +12,8 @@ from shop import urls
 from shop.toolkit import error_pages
 from shop.toolkit.rates import read_rate
 from tests import factories
-from tests.admin.test_stock_pages import IMPORTS, ITEMS, StaffClient, signed_in, upload
-from tests.shop.test_problems import problem_of
+from tests.admin.staff_client import IMPORTS, ITEMS, StaffClient, signed_in, upload
+from tests.conformance import problem_of
 from users import models as user_models
 
 

@@ -21,7 +21,7 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin import browsing
 from tests.admin.browsing import DESKTOP, PHONE, faults_of, latency_of, member_of, open_count, scan, sign_in
-from tests.admin.test_sent_twice import slugs_of_pages
+from tests.admin.form_pages import slugs_of_pages
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand
 
@@ -163,6 +163,7 @@ def test_a_set_form_without_its_script_or_after_back_compares_with_no_other_ware
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
 
 
+@pytest.mark.long
 def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_in_the_middle(page):
     skus = [f"SHELF-{number:02}" for number in range(40)]
     products = {sku: factories.product(sku=sku, stock=1).id for sku in skus}
@@ -383,6 +384,7 @@ def forms(mug: int, hold: object, order: object, pending: object, counts: list, 
     }
 
 
+@pytest.mark.long
 def test_a_double_click_on_a_slow_network_is_one_change_on_every_form(browser, server, database, tmp_path):
     boss = factories.user(is_staff=True, is_superuser=True)
     for code in ("EAST", "GONE"):
@@ -618,11 +620,31 @@ PAGES = (
 )
 
 
+MAIN_PAGES = (
+    "/admin/",
+    "/admin/inventory/item/",
+    "/admin/inventory/item/{item}/change/",
+    "/admin/inventory/count/{count}/enter/?product={item}",
+    "/admin/orders/order/{order}/change/",
+    "/api/docs",
+)
+
+
+def test_the_main_pages_fit_load_nothing_from_elsewhere_and_have_no_serious_fault(browser, server, database):
+    look_at(MAIN_PAGES, browser, server, viewport=PHONE, scheme="dark")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_fits_loads_nothing_from_elsewhere_and_has_no_serious_fault(
     browser, server, database, scheme, viewport
 ):
+    look_at(PAGES, browser, server, viewport=viewport, scheme=scheme)
+
+
+def look_at(pages: tuple[str, ...], browser, server: str, *, viewport, scheme: str) -> None:
+    """Open pages as a superuser and assert that each fits, is accessible and asks nobody else for anything."""
     keys = rows_to_look_at()
     boss = factories.user(is_staff=True, is_superuser=True)
     context = browser.new_context(viewport=viewport, base_url=server, color_scheme=scheme)
@@ -635,7 +657,7 @@ def test_every_page_fits_loads_nothing_from_elsewhere_and_has_no_serious_fault(
     page.goto("/admin/login/")
     faults += faults_of(page)
     sign_in(page, boss.email)
-    for path in PAGES:
+    for path in pages:
         response = page.goto(path.format(**keys))
         assert response is not None
         assert response.status == 200, path

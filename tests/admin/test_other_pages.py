@@ -13,7 +13,7 @@ from django.test import Client
 from shop.toolkit import transactions
 from shop.toolkit.callers import User
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads
 from users import accounts
@@ -142,6 +142,7 @@ def test_a_superuser_sees_who_is_one_and_gives_it_and_takes_it_from_others(datab
     assert superusers() == [root.email]
 
 
+@pytest.mark.alone
 def test_of_superusers_who_take_it_from_each_other_at_once_one_stays(database):
     """Both are let in before either is done: what counts is who is a superuser once the rows are locked."""
     for _ in range(5):

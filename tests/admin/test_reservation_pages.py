@@ -4,9 +4,9 @@ from django.contrib.admin.models import LogEntry
 from inventory import services as inventory
 from shop.toolkit.callers import SYSTEM
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, ITEMS, signed_in
+from tests.admin.staff_client import GROUPS, ITEMS, signed_in
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import assert_books_are_right, overdue
+from tests.stock_rows import assert_books_are_right, overdue
 
 RESERVATIONS = "/admin/inventory/reservation/"
 

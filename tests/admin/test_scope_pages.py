@@ -15,7 +15,7 @@ from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, ITEMS, signed_in, upload
+from tests.admin.staff_client import GROUPS, ITEMS, signed_in, upload
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads, on_hand
 from users import models as user_models
@@ -123,6 +123,7 @@ def test_of_two_who_say_it_at_once_the_second_is_told_what_changed(mug):
     assert warehouses.scope_codes(id_of(clerk)) == ["WEST"]
 
 
+@pytest.mark.alone
 def test_of_scopes_that_are_set_in_parallel_one_is_set(mug):
     """None of the rows is there yet that both would have to lock."""
     member, codes = factories.user(is_staff=True), iter(["MAIN", "EAST", "WEST"])

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from inventory.counts import counting
 from shop.toolkit import form_keys
-from shop.toolkit.admin import ServicePage
 from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import factories
-from tests.admin.test_stock_pages import IMPORTS, ITEMS, StaffClient, signed_in
+from tests.admin.form_pages import slugs_of_pages
+from tests.admin.staff_client import IMPORTS, ITEMS, StaffClient, signed_in
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads, on_hand
 from users import models as user_models
@@ -117,17 +117,7 @@ def test_each_form_that_changes_something_is_done_once(root, mug):
     }
 
 
-def slugs_of_pages() -> set[str]:
-    """Return the ends of the addresses of all pages with a form."""
-    found, left = set(), [ServicePage]
-    while left:
-        page = left.pop()
-        left += page.__subclasses__()
-        if "slug" in vars(page):
-            found.add(page.slug)
-    return found
-
-
+@pytest.mark.alone
 def test_two_that_come_at_once_are_one(root, mug):
     path = f"{ITEMS}{mug.id}/receive/"
     given = {"form_key": key_in(root.get(path)), "warehouse": "MAIN", "quantity": 5}
@@ -144,6 +134,7 @@ def test_two_that_come_at_once_are_one(root, mug):
     assert on_hand(mug.id) == {"MAIN": 15}
 
 
+@pytest.mark.alone
 def test_a_form_whose_first_sending_is_still_at_work_says_so(root, mug):
     path = f"{ITEMS}{mug.id}/receive/"
     given = {"form_key": key_in(root.get(path)), "warehouse": "MAIN", "quantity": 5}

@@ -16,6 +16,7 @@ from users import second_factor
 pytestmark = browsing.MARKS
 
 
+@pytest.mark.long
 def test_who_signs_in_again_in_another_tab_sends_the_form_of_the_first_as_it_is(page, manager):
     mug = factories.product(sku="MUG", stock=10)
     page.goto(f"/admin/inventory/item/{mug.id}/receive/")
@@ -140,6 +141,7 @@ def test_who_signs_in_on_the_tab_itself_comes_back_to_the_count_and_its_scans(sh
     assert counted() == {"MUG": 2, "POT": 1}
 
 
+@pytest.mark.long
 def test_another_account_that_signs_in_sends_no_scans_of_the_first_and_loses_none(shelf, manager):
     other = member_of("Inventory clerk")
     end_sessions()
@@ -169,6 +171,7 @@ def test_another_account_that_signs_in_sends_no_scans_of_the_first_and_loses_non
     assert dict(fetch(who)) == {manager: 4, other: 1}
 
 
+@pytest.mark.long
 def test_what_another_left_in_a_tab_can_be_discarded(shelf, manager):
     end_sessions()
     scan(shelf, "POT")
@@ -185,6 +188,7 @@ def test_what_another_left_in_a_tab_can_be_discarded(shelf, manager):
     assert counted() == {"MUG": 1}
 
 
+@pytest.mark.long
 def test_a_copied_tab_keeps_nothing_of_what_another_left_in_the_first(shelf):
     end_sessions()
     scan(shelf, "POT")
@@ -212,6 +216,7 @@ def test_who_may_not_count_any_more_is_told_so_and_loses_no_scan(shelf, manager)
     assert counted() == {"MUG": 1, "POT": 1}
 
 
+@pytest.mark.long
 def test_where_a_second_factor_is_needed_scans_wait_for_it_too(browser, database):
     mug = factories.product(sku="MUG", stock=10)
     email = member_of("Inventory clerk")

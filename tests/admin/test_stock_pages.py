@@ -7,8 +7,6 @@ from functools import partial
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -17,36 +15,14 @@ from django.urls import reverse
 from inventory import services as inventory
 from inventory.imports import steps
 from inventory.stock import ledger
-from shop.toolkit import form_keys, transactions
-from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit import transactions
+from shop.toolkit.callers import SYSTEM
 from tests import factories
+from tests.admin.staff_client import GROUPS, IMPORTS, ITEMS, signed_in, upload
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand
-from tests.inventory.test_concurrency import assert_books_are_right, overdue
+from tests.stock_rows import assert_books_are_right, overdue
 from users import models as user_models
-
-GROUPS = ("Inventory viewer", "Inventory clerk", "Inventory manager", "Catalogue manager", "Order desk", "Payments")
-ITEMS, IMPORTS = "/admin/inventory/item/", "/admin/inventory/stockimport/"
-
-
-class StaffClient(Client):
-    """Sends forms as a page does that was opened just now: each with a key of its own, unless one is given."""
-
-    user_id: int
-
-    def post(self, path, data=None, **extra):
-        return super().post(path, {"form_key": form_keys.new_key(User(self.user_id)), **(data or {})}, **extra)
-
-
-def signed_in(*groups: str, is_superuser: bool = False) -> StaffClient:
-    account = factories.user(is_staff=True, is_superuser=is_superuser)
-    row = user_models.User.objects.get(pk=account.id)
-    row.groups.set(Group.objects.filter(name__in=groups))
-    client = StaffClient()
-    client.user_id = row.pk
-    client.force_login(row)
-    client.email = account.email
-    return client
 
 
 @pytest.fixture
@@ -295,11 +271,6 @@ def test_statements_of_a_page_do_not_grow_with_its_rows(clerk, mug):
             found.append(len(statements))
     for path, (few, many) in counts.items():
         assert few == many, path
-
-
-def upload(client: Client, text: str, **fields: str):
-    file = SimpleUploadedFile("levels.csv", text.encode())
-    return client.post(f"{IMPORTS}upload/", {"file": file, "mode": "set", **fields})
 
 
 def test_a_file_is_checked_looked_at_written_and_taken_back(manager, mug):

@@ -8,7 +8,7 @@ import pytest
 from inventory.stock import warehouses
 from shop.toolkit.callers import User
 from tests import factories
-from tests.admin.test_stock_pages import GROUPS, signed_in
+from tests.admin.staff_client import GROUPS, signed_in
 from tests.inventory.imports import loaded
 
 LINK = re.compile(r'<a\b[^>]*?\bhref="(/admin/[^"#]*)"', re.DOTALL)
@@ -34,6 +34,7 @@ def test_every_link_leads_somewhere(shop, group):
     assert ("item" in lists) == (group not in ("Payments", "")), lists
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_link_leads_somewhere_for_who_works_in_one_warehouse(shop, group):
     client = signed_in(group)

@@ -21,6 +21,7 @@ def run(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return done
 
 
+@pytest.mark.long
 def test_a_minute_of_faults_breaks_no_promise(tmp_path):
     page = tmp_path / "chaos.html"
 
@@ -33,6 +34,7 @@ def test_a_minute_of_faults_breaks_no_promise(tmp_path):
     assert "nothing lost, nothing oversold" in page.read_text()
 
 
+@pytest.mark.long
 def test_a_planted_bug_is_found():
     """One of those that `make mutants` plants, so that a kill test that has gone blind fails here."""
     done = run("tests.chaos.mutation", "forgetful_keys")
@@ -40,6 +42,7 @@ def test_a_planted_bug_is_found():
     assert "Score: 1 of 1" in done.stdout
 
 
+@pytest.mark.long
 def test_a_run_that_is_told_to_stop_leaves_nothing_running():
     command = [sys.executable, "-m", "tests.chaos", "--seconds", "60"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:

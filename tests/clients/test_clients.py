@@ -39,7 +39,7 @@ SAID = {
 }
 UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET", "ENETUNREACH", "EHOSTUNREACH")
 
-pytestmark = pytest.mark.argon2  # the server is a process with hashers of its own
+pytestmark = [pytest.mark.argon2, pytest.mark.long]  # the server is a process with hashers of its own
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 import random
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import timedelta
-from uuid import UUID
+from collections.abc import Callable
 
 import pytest
 from django.db import connections
@@ -13,70 +10,19 @@ from django.db import connections
 from inventory import services as inventory
 from inventory.counts import counting, posting
 from inventory.stock import history, ledger, warehouses
-from shop import verification
 from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch
+from tests.racing import all_at_once, deadlocks, kinds, reserve
+from tests.stock_rows import assert_books_are_right, overdue
 
-pytestmark = pytest.mark.usefixtures("database")
-
-
-def all_at_once(*works: Callable[[], object]) -> list[object]:
-    """Run each of `works` in a transaction and a thread of its own; return their results, or the refusals they met."""
-    barrier = threading.Barrier(len(works))
-    results: list[object] = [None] * len(works)
-
-    def run(place: int, work: Callable[[], object]) -> None:
-        barrier.wait()
-        try:
-            results[place] = transactions.run(work)
-        except Exception as error:
-            results[place] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def kinds(results: Sequence[object]) -> Counter[str]:
-    return Counter(type(result).__name__ for result in results)
-
-
-def reserve(*demand: tuple[int, int], reference: str = "") -> Callable[[], inventory.Reservation]:
-    reservation_id = new_id()
-    return lambda: inventory.reserve(
-        reservation_id=reservation_id,
-        owner="test",
-        reference=reference or str(reservation_id),
-        demand=[inventory.Demand(product_id, quantity) for product_id, quantity in demand],
-        ttl=timedelta(minutes=15),
-        caller=SYSTEM,
-    )
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.alone]
 
 
 def stock() -> tuple:
     return fetch("SELECT on_hand, reserved, committed FROM inventory_stock ORDER BY product_id, warehouse_id")[0]
-
-
-def deadlocks() -> int:
-    fetch("SELECT pg_stat_force_next_flush()")
-    return fetch("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0][0]
-
-
-def assert_books_are_right() -> None:
-    assert {name for name, finding in verification.checks() if finding} <= {"guard_settings"}
-
-
-def overdue(*reservation_ids: UUID) -> None:
-    past = "expires_at = clock_timestamp() - interval '1 second'"
-    fetch(f"UPDATE inventory_reservation SET {past} WHERE id = ANY(%s) RETURNING 1", list(reservation_ids))
 
 
 def test_fifty_buyers_of_the_last_unit():
@@ -100,10 +46,11 @@ def test_a_hundred_buyers_of_twenty_five_units_in_two_warehouses():
     assert_books_are_right()
 
 
-def test_ten_thousand_orders_with_lines_in_opposite_order_never_deadlock():
+@pytest.mark.parametrize("each", [100, pytest.param(1250, marks=pytest.mark.long)])
+def test_orders_with_lines_in_opposite_order_never_deadlock(each):
     products = [factories.product(stock=1_000_000).id for _ in range(8)]
     before = deadlocks()
-    threads, each = 8, 1250
+    threads = 8
 
     def buy(seed: int) -> None:
         chance = random.Random(seed)

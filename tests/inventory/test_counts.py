@@ -15,7 +15,8 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import loaded, on_hand
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, overdue
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right, overdue
 
 
 def opened(warehouse: str = "MAIN"):
@@ -231,6 +232,7 @@ def test_a_correction_is_told_also_where_nothing_differed(database):
     assert on_hand(mug.id) == {"MAIN": 8}
 
 
+@pytest.mark.alone
 def test_an_addition_sees_a_correction_that_is_under_way(database):
     mug = factories.product(stock=10)
     count_id = opened()
@@ -252,6 +254,7 @@ def test_an_addition_sees_a_correction_that_is_under_way(database):
     assert isinstance(refused, inventory.RecountNeeded)
 
 
+@pytest.mark.alone
 def test_scans_at_once_count_each(database):
     mug = factories.product(stock=3)
     count_id = opened()
@@ -367,6 +370,7 @@ def test_a_count_is_abandoned_and_posts_nothing_more(database):
         transactions.run(lambda: counting.abandon_count(other, caller=SYSTEM))
 
 
+@pytest.mark.alone
 def test_two_who_close_at_once_post_once(database):
     mug = factories.product(stock=10)
     count_id = opened()

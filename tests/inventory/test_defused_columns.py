@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 
 from shop.toolkit.sheets import FORMATS, open_sheet, write_sheet
 from tests import factories
-from tests.admin.test_stock_pages import IMPORTS, signed_in
-from tests.admin.test_stock_pages import upload as upload_as_staff
-from tests.inventory.test_imports_endpoint import URL, upload
+from tests.admin.staff_client import IMPORTS, signed_in
+from tests.admin.staff_client import upload as upload_as_staff
+from tests.inventory.uploads import URL, upload
 
 FORMULAS = ["=cmd|x", "+x()", "-x()", "@SUM(A1)", "\uff1dcmd|x"]
 # Read, the blanks at both ends of a name are gone; written, a name may begin with any.

@@ -9,7 +9,7 @@ from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 
 def end(reservation_id, *, actor_id: int, reason: str = "fraud") -> None:

@@ -18,7 +18,7 @@ from django.db import connection
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import staged
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 # Thousands of rows, and plans that were made for few: a new shop has neither.
 pytestmark = pytest.mark.usefixtures("new_tables")
@@ -160,10 +160,11 @@ def test_standard_input_is_read_and_progress_is_plain_lines_where_there_is_no_te
     assert fetch("SELECT on_hand FROM inventory_stock") == [(5,)]
 
 
-ROWS, KILLS = 20_000, 10
+ROWS = 20_000
 
 
-def test_a_killed_import_goes_on_where_it_stopped_and_the_books_are_right_at_every_moment(folder):
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_a_killed_import_goes_on_where_it_stopped_and_the_books_are_right_at_every_moment(folder, kills):
     chance = random.Random(7)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -174,18 +175,19 @@ def test_a_killed_import_goes_on_where_it_stopped_and_the_books_are_right_at_eve
             " SELECT id, sku, sku_key, name, true, now() FROM products_product"
         )
     found: list[str | None] = []
-    for turn in range(KILLS):
+    for turn in range(kills):
         path = folder / "levels.csv"
         rows = (f"S{number},{number % 90 + turn}\n" for number in range(1, ROWS + 1))
         path.write_text("sku,quantity\n" + "".join(rows))
         command = [sys.executable, MANAGE, "import_stock", str(path)]
-        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if turn % 2:  # in the middle, however long a busy machine takes to come to that
-            wait_until(is_applying, seconds=120)
-        else:
-            time.sleep(chance.uniform(0.5, 1.8))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            if turn % 2:  # in the middle, however long a busy machine takes to come to that
+                wait_until(is_applying, seconds=120)
+            else:
+                time.sleep(chance.uniform(0.5, 1.8))
+            process.send_signal(signal.SIGKILL)
         wait_for_the_server_to_notice()
 
         assert_books_are_right()

@@ -17,9 +17,9 @@ from shop.toolkit import transactions
 from shop.toolkit.callers import User
 from tests import factories
 from tests.conftest import fetch
+from tests.factories import sell
 from tests.inventory.imports import finished, loaded, staged, undone
-from tests.inventory.test_concurrency import assert_books_are_right
-from tests.inventory.test_imports import sell
+from tests.stock_rows import assert_books_are_right
 
 # Thousands of rows, and plans that were made for few: a new shop has neither.
 pytestmark = pytest.mark.usefixtures("new_tables")
@@ -95,7 +95,9 @@ def rows_through(node: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("believe", [count_staged_rows, count_rows_of_another], ids=["there are none", "all another's"])
-@pytest.mark.parametrize("mode", ["set", "count", "adjust"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("set", marks=pytest.mark.long), pytest.param("count", marks=pytest.mark.long), "adjust"]
+)
 def test_no_statement_goes_through_the_staged_rows_again_for_each_of_them(database, monkeypatch, mode, believe):
     monkeypatch.setattr(steps, "CHUNK_ROWS", ROWS // 2)
     open_shop(ROWS)
@@ -150,6 +152,7 @@ def test_a_statement_over_all_rows_of_an_import_has_the_time_that_it_needs(datab
     assert allowed == {statement: {"0"} for statement in OVER_ALL_ROWS}
 
 
+@pytest.mark.long
 def test_a_large_import_is_undone_within_the_ordinary_timeout_of_a_statement(database):
     rows = 20_000
     open_shop(rows)

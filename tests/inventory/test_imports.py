@@ -28,6 +28,7 @@ from shop.toolkit.ids import new_id
 from shop.toolkit.sheets import UnreadableFile
 from tests import factories
 from tests.conftest import counted_statements, environment, fetch
+from tests.factories import sell
 from tests.inventory.imports import (
     LIMITS,
     errors,
@@ -40,17 +41,13 @@ from tests.inventory.imports import (
     staged_within,
     undone,
 )
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(steps, "CHUNK_ROWS", 3)
     monkeypatch.setattr(staging, "STAGED_AT_ONCE", 2)
-
-
-def sell(product_id: int, units: int) -> None:
-    transactions.run(lambda: ledger.sell(product_id=product_id, quantity=units, note="", reference="", caller=SYSTEM))
 
 
 def movements_of(document: inventory.StockImport) -> list[tuple]:
@@ -225,6 +222,7 @@ def test_an_undone_or_refused_file_may_be_loaded_again(database):
     assert (first.status, second.status, on_hand(mug.id)) == ("applied", "applied", {"MAIN": 5})
 
 
+@pytest.mark.alone
 def test_of_many_who_load_one_file_at_once_one_does(database):
     mug = factories.product(sku="MUG")
 
@@ -291,6 +289,7 @@ def test_chunks_make_no_difference_and_any_step_may_be_the_last_before_a_pause(d
     assert_books_are_right()
 
 
+@pytest.mark.alone
 def test_many_who_finish_one_import_apply_each_row_once(database, small_chunks):
     products = [factories.product(sku=f"S{number}", stock=1) for number in range(20)]
     document = staged("sku,quantity\n" + "".join(f"S{number},5\n" for number in range(20)), mode="adjust")
@@ -445,6 +444,7 @@ def test_the_refused_rows_are_a_file_of_the_same_layout_to_be_mended(database):
     assert documents.refused_sheet(mended.id, caller=SYSTEM)[0] == columns
 
 
+@pytest.mark.alone
 def test_an_import_during_sales_loses_no_unit(database, small_chunks):
     products = [factories.product(sku=f"S{number}", stock=30) for number in range(6)]
     rows = [f"S{number},{delta},{turn}\n" for turn, delta in enumerate((7, -9, 4, -20)) for number in range(6)]
@@ -486,6 +486,7 @@ def test_a_row_that_becomes_wrong_before_the_first_chunk_leaves_nothing(database
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 10}, {"MAIN": 9})
 
 
+@pytest.mark.alone
 def test_imports_that_open_the_same_stock_rows_at_once_all_count(database):
     products = [factories.product(sku=f"S{number}", stock={}) for number in range(300)]
     text = "sku,quantity\n" + "".join(f"S{number},1\n" for number in range(300))
@@ -502,6 +503,7 @@ def test_imports_that_open_the_same_stock_rows_at_once_all_count(database):
     assert_books_are_right()
 
 
+@pytest.mark.alone
 def test_a_stock_row_that_comes_between_lock_and_merge_is_left_to_the_next_merge(database):
     """Judged unlocked, it may change before it is written; set to 8 must be 8 whatever came in between."""
     mug = factories.product(sku="MUG", stock={})
@@ -535,6 +537,7 @@ def test_a_stock_row_that_comes_between_lock_and_merge_is_left_to_the_next_merge
     assert on_hand(mug.id) == {"MAIN": 8}
 
 
+@pytest.mark.alone
 def test_a_warehouse_cannot_be_deleted_under_a_chunk(database):
     factories.warehouse("EAST")
     factories.product(sku="MUG")
@@ -594,6 +597,7 @@ def test_cells_that_are_too_many_are_refused_again_until_they_are_mended(databas
     assert on_hand(mug.id) == {"MAIN": 7}
 
 
+@pytest.mark.alone
 def test_the_same_file_that_somebody_is_still_reading_is_being_loaded(database):
     factories.product(sku="MUG")
     text = "sku,quantity\nMUG,5\n"

@@ -11,8 +11,6 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.http import HttpResponse
-from django.test import Client
 
 from inventory import services as inventory
 from inventory.imports import documents, steps
@@ -23,26 +21,9 @@ from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import finished, on_hand
 from tests.inventory.malformed import MALFORMED, workbook
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.inventory.uploads import TEXT, URL, form_of, upload
+from tests.stock_rows import assert_books_are_right
 from users import models as user_models
-
-URL = "/api/v1/inventory/imports"
-TEXT = "sku,quantity\nMUG,5\n"
-
-
-def upload(
-    client: Client, content: str | bytes = TEXT, *, name: str = "levels.csv", headers: dict | None = None, **fields: str
-) -> HttpResponse:
-    """Send a form with a file, as browsers and HTTP libraries do."""
-    data = content.encode() if isinstance(content, str) else content
-    return form_of(client).post(URL, {"file": SimpleUploadedFile(name, data), **fields}, headers=headers)
-
-
-def form_of(client: Client) -> Client:
-    """Return a client with the same token that sends forms."""
-    same = Client()
-    same.defaults = client.defaults
-    return same
 
 
 @pytest.fixture

@@ -6,17 +6,7 @@ from inventory import services as inventory
 from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.test_concurrency import assert_books_are_right
-
-
-def set_stock(product_id: int, warehouse: str, **levels: int) -> None:
-    columns = ", ".join(f"{name} = {value}" for name, value in levels.items())
-    fetch(
-        f"UPDATE inventory_stock SET {columns} WHERE product_id = %s"
-        " AND warehouse_id = (SELECT id FROM inventory_warehouse WHERE code = %s) RETURNING 1",
-        product_id,
-        warehouse,
-    )
+from tests.stock_rows import assert_books_are_right, set_stock
 
 
 def test_the_detail_has_totals_and_stock_per_warehouse(staff):

@@ -89,8 +89,14 @@ def test_what_is_made_to_eat_memory_is_refused_with_little_of_it(tmp_path, name)
     refusal_within_bounds(path)
 
 
+# One of each kind of part: of a sheet, of the book, of an archive.
+QUICK = ("long names", "text without end", "sheets without end", "a row over lines without end")
+
+
 @needs_proc
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in HOSTILE]
+)
 def test_what_a_parser_would_keep_in_memory_is_refused_before_it_does(tmp_path, name):
     made, expected = HOSTILE[name]
     path = tmp_path / "hostile"

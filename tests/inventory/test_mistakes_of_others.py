@@ -7,11 +7,13 @@ from inventory.reservations import availability
 from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, kinds, overdue, reserve
+from tests.racing import all_at_once, kinds, reserve
+from tests.stock_rows import assert_books_are_right, overdue
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
+@pytest.mark.alone
 def test_check_and_write_are_not_two_steps():
     """Vendure, Medusa, InvenTree, Spree: two buyers both see the last unit and both get it."""
     product = factories.product(stock=1)
@@ -31,6 +33,7 @@ def test_two_lines_of_one_product_are_not_each_checked_against_the_full_stock():
     assert refused.value.shortages == [inventory.Shortage(product.id, 6, 5)]
 
 
+@pytest.mark.alone
 def test_a_counter_does_not_drift_from_its_rows():
     """Medusa, Odoo, Saleor: what a level says is reserved and what reservations claim come apart."""
     product = factories.product(stock=30)

@@ -16,7 +16,8 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import empty_tables, fetch
 from tests.inventory.imports import errors, loaded, on_hand, undone
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right, deadlocks, overdue
+from tests.racing import all_at_once, deadlocks
+from tests.stock_rows import assert_books_are_right, overdue
 
 WHY = {"note": "", "reference": "", "caller": SYSTEM}
 ITEMS = "/api/v1/inventory/items/"
@@ -177,6 +178,7 @@ def test_a_dry_run_counts_overdue_holds_as_free_and_ends_none(database):
     assert inventory.get_reservation(hold.id, caller=SYSTEM).state == "held"
 
 
+@pytest.mark.alone
 def test_who_takes_units_while_others_buy_and_holds_run_out_meets_no_deadlock(database):
     products = [factories.product(stock=500).id for _ in range(6)]
     factories.warehouse("EAST", priority=200)

@@ -14,8 +14,7 @@ from shop.toolkit.pages import PageRequest
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand
-from tests.inventory.test_concurrency import assert_books_are_right
-from tests.inventory.test_items import set_stock
+from tests.stock_rows import assert_books_are_right, set_stock
 from users import accounts
 from users import models as user_models
 

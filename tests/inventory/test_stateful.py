@@ -1,12 +1,11 @@
 """Random sequences of everything that inventory does, against a model in plain dicts, with the books verified after
-each step. 50 examples of 50 steps, 500 where CI is set; `make fuzz` runs many more.
+each step. 15 examples of 50 steps, 500 in `make test-all`; `make fuzz` runs many more.
 
 The model has its own physics, not the product's formula: two piles in each place, `good` units and `bad` ones, and
 promises beside them. What leaves a place is taken from a pile and must lie there. A backorder limit says how much may
 be promised and is asked for nowhere else.
 """
 
-import os
 from datetime import timedelta
 from uuid import UUID
 
@@ -537,8 +536,14 @@ class Books(RuleBasedStateMachine):
 TestBooks = Books.TestCase
 TestBooks.pytestmark = [pytest.mark.usefixtures("database")]
 if hypothesis.settings.get_current_profile_name() != "fuzz":
-    EXAMPLES = 500 if os.environ.get("CI") else 50
-    TestBooks.settings = hypothesis.settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None)
+
+    class ManyBooks(Books):
+        pass
+
+    TestManyBooks = ManyBooks.TestCase
+    TestManyBooks.pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.long]
+    TestBooks.settings = hypothesis.settings(max_examples=15, stateful_step_count=50, deadline=None)
+    TestManyBooks.settings = hypothesis.settings(TestBooks.settings, max_examples=500)
 
 
 def promises_may_leave(levels: Levels) -> int:

@@ -246,6 +246,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_lines(custome
     assert len(one) == len(hundred) == 8
 
 
+@pytest.mark.alone
 def test_fifty_buyers_of_the_last_unit_over_http(server):
     product = factories.product(stock=1)
     tokens = [factories.access_token(factories.user()) for _ in range(50)]

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 
 from tests import factories
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 TABLES = (
     "orders_order",

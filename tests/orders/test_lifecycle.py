@@ -9,7 +9,8 @@ from orders import lifecycle, listing
 from shop.toolkit.callers import SYSTEM, User
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right
 
 
 def stock() -> tuple[int, int, int]:
@@ -42,6 +43,7 @@ def test_confirming_twice_is_harmless(database):
     assert stock() == (10, 0, 4)
 
 
+@pytest.mark.alone
 def test_of_parallel_confirmations_the_first_counts(database):
     for _ in range(5):
         buyer = factories.user()
@@ -58,6 +60,7 @@ def test_of_parallel_confirmations_the_first_counts(database):
         assert {result.payment_reference for result in results} == {kept}
 
 
+@pytest.mark.alone
 def test_confirm_against_cancel_leaves_order_and_stock_in_step(database):
     for _ in range(20):
         buyer = factories.user()

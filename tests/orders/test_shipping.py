@@ -17,24 +17,14 @@ from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
 from tests import factories
 from tests.conftest import counted_statements, fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
+from tests.orders.steps import confirmed, step
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right
 from users import models as user_models
 
 
 def stock() -> tuple:
     return fetch("SELECT on_hand, reserved, committed, unavailable FROM inventory_stock ORDER BY product_id")[0]
-
-
-def confirmed(client, *lines: tuple[int, int]) -> str:
-    items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
-    order_id = client.post("/api/v1/orders", {"items": items}).json()["id"]
-    assert factories.confirmer().post(f"/api/v1/orders/{order_id}/confirm").status_code == 200
-    return order_id
-
-
-def step(client, order_id: str, what: str, *lines: tuple[int, int], **more):
-    items = [{"product_id": product_id, "quantity": quantity} for product_id, quantity in lines]
-    return client.post(f"/api/v1/orders/{order_id}/{what}", {"items": items, **more} if items else {})
 
 
 def let_the_hold_pass() -> None:
@@ -363,6 +353,7 @@ def test_prices_and_shortages_come_in_one_answer(customer):
     assert fetch("SELECT count(*) FROM orders_order") == [(0,)]
 
 
+@pytest.mark.alone
 def test_cancel_against_fulfill_has_one_winner(database):
     for _ in range(15):
         buyer = factories.user()
@@ -384,6 +375,7 @@ def test_cancel_against_fulfill_has_one_winner(database):
     assert_books_are_right()
 
 
+@pytest.mark.alone
 def test_cancelling_twice_at_once_gives_back_once(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
@@ -397,6 +389,7 @@ def test_cancelling_twice_at_once_gives_back_once(database):
     assert fetch("SELECT count(*) FROM orders_orderevent WHERE event = 'cancelled'") == [(1,)]
 
 
+@pytest.mark.alone
 def test_confirm_against_the_sweeper_ends_in_one_state(database):
     for _ in range(15):
         buyer, product = factories.user(), factories.product(stock=5)
@@ -415,6 +408,7 @@ def test_confirm_against_the_sweeper_ends_in_one_state(database):
     assert_books_are_right()
 
 
+@pytest.mark.alone
 def test_parallel_returns_never_take_back_more_than_was_shipped(database):
     buyer, product = factories.user(), factories.product(stock=5)
     order = factories.order(buyer, (product.id, 5))
@@ -530,6 +524,7 @@ def test_late_confirms_without_a_payment_do_not_pass_the_limit(settings, databas
     assert paid.status_code == 200
 
 
+@pytest.mark.alone
 def test_checkouts_at_once_do_not_pass_the_limit_together(settings, database):
     settings.MAX_HELD_UNITS_PER_USER = 5
     product, buyer = factories.product(stock=99), factories.user()

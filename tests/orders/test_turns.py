@@ -11,9 +11,9 @@ from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System
 from tests import factories
 from tests.conftest import fetch
-from tests.inventory.test_concurrency import all_at_once, assert_books_are_right
-from tests.inventory.test_items import set_stock
-from tests.orders.test_shipping import confirmed, step
+from tests.orders.steps import confirmed, step
+from tests.racing import all_at_once
+from tests.stock_rows import assert_books_are_right, set_stock
 
 
 @pytest.fixture
@@ -85,6 +85,7 @@ def test_what_is_there_for_all_asks_for_no_turn(staff):
     assert step(staff, second, "fulfill").status_code == 200
 
 
+@pytest.mark.alone
 def test_two_who_ship_at_once_leave_the_older_covered(staff, product):
     oldest = confirmed(staff, (product.id, 6))
     others = [confirmed(staff, (product.id, 4)) for _ in range(2)]

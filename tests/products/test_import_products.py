@@ -14,7 +14,7 @@ from shop.toolkit.pages import PageRequest
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.malformed import MALFORMED
-from tests.inventory.test_concurrency import assert_books_are_right
+from tests.stock_rows import assert_books_are_right
 
 SHOPIFY = (
     "Handle,Title,Body (HTML),Published,Option1 Name,Option1 Value,Option2 Value,Variant SKU,Variant Price,Status\n"

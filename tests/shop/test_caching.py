@@ -7,7 +7,7 @@ from django.test import Client
 
 from tests import factories
 from tests.conformance import document
-from tests.shop.test_permissions import CALLS, ROWS, World, send
+from tests.shop.permission_matrix import CALLS, ROWS, World, send
 
 PUBLIC = {
     "GET /products", "GET /products/<product_id>", "GET /inventory/check", "GET /api/schema",

@@ -16,7 +16,7 @@ from django.core.management import call_command, get_commands
 
 from shop import answers, settings
 from tests import conformance, factories
-from tests.shop.test_permissions import GROUPS, ROLES, ROWS
+from tests.shop.permission_matrix import GROUPS, ROLES, ROWS
 from users.models import User
 
 SECRET_KEY = "of-these-tests-and-long-enough-for-them"

@@ -119,6 +119,7 @@ def test_a_crash_keeps_nothing(customer):
     assert checkout(customer, product.id).status_code == 201
 
 
+@pytest.mark.alone
 def test_a_twin_of_a_request_that_is_still_at_work_is_told_so(customer):
     product = factories.product(stock=9)
     claimed, done = threading.Event(), threading.Event()
@@ -149,6 +150,7 @@ def test_a_twin_of_a_request_that_is_still_at_work_is_told_so(customer):
     assert checkout(customer, product.id).status_code == 201
 
 
+@pytest.mark.alone
 def test_a_hundred_pairs_of_twins_are_a_hundred_orders(server):
     product = factories.product(stock=1000)
     token = factories.access_token(factories.user())

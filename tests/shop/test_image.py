@@ -163,6 +163,7 @@ def test_the_oldest_python_and_postgresql_that_are_promised_are_tested():
     assert set(postgres) <= set(matrix["postgres"])
 
 
+@pytest.mark.long
 def test_what_the_forge_and_compose_read_is_as_they_take_it():
     checker = Path(sys.executable).with_name("check-jsonschema")
     for schema, paths in (

@@ -18,8 +18,8 @@ from shop.toolkit.callers import SYSTEM, System
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import environment, wait_until
+from tests.shop.metric_samples import TOKEN, sample
 
-TOKEN = "of-the-tests-and-nobody-else-0123456789"
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -32,12 +32,6 @@ def told(api, settings):
         return sample(api.get("/metrics", headers=AUTH).content.decode(), name, **labels)
 
     return value
-
-
-def sample(text: str, name: str, **labels: str) -> float | None:
-    families = text_string_to_metric_families(text)
-    found = [s.value for family in families for s in family.samples if s.name == name and s.labels == labels]
-    return found[0] if found else None
 
 
 def test_nobody_reads_them_without_the_token(api, settings):

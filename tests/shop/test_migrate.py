@@ -76,6 +76,7 @@ def test_it_lets_those_go_first_who_use_the_table_and_tries_again():
     assert fetch("SELECT count(*) FROM information_schema.columns WHERE column_name = 'shelf'") == [(1,)]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_undone")
 def test_an_index_that_was_given_up_half_way_is_made_anew():
     later("0001")
@@ -87,6 +88,7 @@ def test_an_index_that_was_given_up_half_way_is_made_anew():
     assert fetch("SELECT indisvalid FROM pg_index WHERE indexrelid = 'later_order_total'::regclass") == [(True,)]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_undone")
 def test_two_at_once_are_one_after_the_other():
     done: list[subprocess.CompletedProcess[str]] = []

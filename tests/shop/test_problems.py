@@ -14,6 +14,7 @@ from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.ids import new_id
 from tests import factories
+from tests.conformance import problem_of
 
 
 def crash(request):
@@ -22,16 +23,6 @@ def crash(request):
 
 urlpatterns = [path("crash", crash), *urls.urlpatterns]
 handler400, handler403, handler404, handler500 = urls.handler400, urls.handler403, urls.handler404, urls.handler500
-
-
-def problem_of(response, status: int, code: str) -> dict:
-    assert response.status_code == status, response.content
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert {"type", "title", "status", "detail", "code"} <= set(problem)
-    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"urn:problem:{code}")
-    assert problem["detail"]
-    return problem
 
 
 @pytest.mark.parametrize("unknown", ["/nope", "/api/v1", "/api/v1/nope", "/api/v1/products/", "/api/v1/products/abc"])
@@ -114,6 +105,7 @@ def test_a_head_request_is_answered_like_a_get(api):
     assert (response.status_code, response.content) == (200, b"")
 
 
+@pytest.mark.alone
 def test_a_lock_that_cannot_be_had_is_a_503_to_try_again(customer):
     product = factories.product(stock=5)
     locked, done = threading.Event(), threading.Event()

@@ -19,7 +19,7 @@ from benchmarks import ROOT, await_answer, free_port, production_server, psql, r
 from shop import serving
 from shop.local import embedded
 from tests.conftest import wait_until
-from tests.shop.test_metrics import TOKEN, sample
+from tests.shop.metric_samples import TOKEN, sample
 
 DIRECT = {"DATABASE_POOLER": "none"}
 STAFF = {"email": "admin@example.com", "password": "nine lives of a cat"}
@@ -129,6 +129,7 @@ def test_a_replica_that_is_far_behind_is_not_shown(pair):
         wait_until(lambda: lag() == 0, seconds=5)
 
 
+@pytest.mark.long
 def test_a_replica_that_is_gone_leaves_the_primary(pair):
     primary, replica = pair
     nowhere = replica.replace("/shop", "/gone")
@@ -141,6 +142,7 @@ def test_a_replica_that_is_gone_leaves_the_primary(pair):
     assert sum(answer.elapsed.total_seconds() > 1 for answer in answers) <= 2
 
 
+@pytest.mark.long
 def test_without_a_primary_the_replica_is_shown_and_nobody_waits_for_long(pair):
     primary, replica = pair
     nowhere = primary.replace("/shop", "/gone")

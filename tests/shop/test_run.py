@@ -258,6 +258,7 @@ def test_it_comes_up_whatever_hosts_are_allowed_and_whatever_proxy_is_set(house)
     running.stop()
 
 
+@pytest.mark.long
 def test_a_first_start_that_was_killed_is_done_over(house):
     data = house / ".data"
     shutil.rmtree(data, ignore_errors=True)

@@ -5,30 +5,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import psutil
 import psycopg
+import pytest
 from django.db import transaction
 
-from benchmarks import ROOT, await_answer, free_port, running
+from benchmarks import ROOT
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
+from tests.shop.serve_command import served
 
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-
-
-@contextmanager
-def served(**more: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    port = free_port()
-    # From wherever a service manager starts it.
-    command = ["sh", "-c", 'cd / && exec "$@"', "sh", sys.executable, str(ROOT / "manage.py"), "serve"]
-    with running(command, **{**environment(), "PORT": str(port), "DATABASE_POOL_SIZE": "2", **more}) as process:
-        base = f"http://127.0.0.1:{port}"
-        await_answer(process, f"{base}/readyz")
-        yield process, base
 
 
 def test_it_becomes_the_server_with_as_many_workers_as_asked_for(database):
@@ -47,6 +36,7 @@ def test_a_worker_that_has_not_begun_yet_ends_at_once(database):
         assert process.wait(5) == 0
 
 
+@pytest.mark.alone
 def test_what_was_begun_is_answered_after_sigterm_and_the_server_ends(database):
     product = factories.product(stock=5)
     token = factories.access_token(factories.user())

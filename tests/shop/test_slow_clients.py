@@ -20,7 +20,7 @@ from shop.toolkit.concurrency import limit_concurrency
 from tests import factories
 from tests.conftest import fetch, wait_until
 from tests.drills import proxy
-from tests.shop.test_serve import served
+from tests.shop.serve_command import served
 from tests.slow_clients import LARGE_FILE, POST, slow_clients, slowest, unverified
 
 BOUND_SECONDS = 3.0  # a busy machine is slow too; who waits for a slow client waits for much longer
@@ -44,7 +44,14 @@ def buys(base: str) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("body", 8), ("body", MANY), ("chunked body", MANY), ("reader", MANY), ("header", 1100), ("idle", 1100)],
+    [
+        ("body", 8),
+        ("reader", MANY),
+        ("header", 1100),
+        pytest.param("body", MANY, marks=pytest.mark.long),
+        pytest.param("chunked body", MANY, marks=pytest.mark.long),
+        pytest.param("idle", 1100, marks=pytest.mark.long),
+    ],
 )
 def test_nobody_waits_for_slow_clients(server, kind, count):
     asked = buys(server)
@@ -72,6 +79,7 @@ def test_a_place_is_free_and_has_no_connection_once_the_answer_is_made(database)
             assert b"".join(given)
 
 
+@pytest.mark.alone
 def test_a_place_is_handed_to_whoever_has_waited_longest(database):
     done, gate = [], SimpleQueue()
 
@@ -92,6 +100,7 @@ def test_a_place_is_handed_to_whoever_has_waited_longest(database):
     assert done == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.alone
 def test_who_is_told_to_come_later_waits_in_nobody_s_place(monkeypatch):
     monkeypatch.setattr(concurrency, "MAX_HELD_BACK", 1)
     monkeypatch.setattr(concurrency, "HOLD_BACK_SECONDS", 2.0)
@@ -156,7 +165,9 @@ def test_nginx_takes_its_configuration(tmp_path):
 
 
 @needs_nginx
-@pytest.mark.parametrize("kind", ["body", "chunked body", "reader"])
+@pytest.mark.parametrize(
+    "kind", ["body", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("chunked body", "reader"))]
+)
 def test_nobody_waits_behind_the_proxy(behind, kind):
     secure, _ = behind
     asked = buys(secure)

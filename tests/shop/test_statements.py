@@ -21,7 +21,7 @@ from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements
 from tests.inventory.imports import loaded
-from tests.shop.test_permissions import ADJUSTMENT, CALLS, HOLDS, IMPORTS, ITEMS, ROWS, V1, World
+from tests.shop.permission_matrix import ADJUSTMENT, CALLS, HOLDS, IMPORTS, ITEMS, ROWS, V1, World
 from users import models as user_models
 
 BUDGET = Path(__file__).with_name("statements.txt")

@@ -71,6 +71,7 @@ def test_it_is_always_the_outermost_transaction():
         transactions.run(lambda: None)
 
 
+@pytest.mark.alone
 def test_a_deadlock_is_repeated_and_both_get_through():
     first, second = factories.user(), factories.user()
     barrier, attempts = threading.Barrier(2), []

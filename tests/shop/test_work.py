@@ -24,8 +24,8 @@ from shop.toolkit.callers import SYSTEM
 from tests import factories
 from tests.conftest import environment, fetch, wait_until
 from tests.inventory.imports import on_hand, staged
-from tests.inventory.test_concurrency import overdue
-from tests.shop.test_metrics import sample
+from tests.shop.metric_samples import sample
+from tests.stock_rows import overdue
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads
-from tests.users.test_second_factor import _on, code_of, enrolled  # noqa: F401  # a fixture
+from tests.users.second_factor import enrolled
 from users import changes, models
 from users import services as users
 
@@ -217,6 +217,7 @@ def test_nobody_sends_mails_without_end(her):
     assert statuses == [200] * 5 + [429]
 
 
+@pytest.mark.alone
 def test_what_was_proved_by_a_password_that_is_no_longer_it_changes_nothing(database, anna):
     proof = {"current_password": factories.PASSWORD, "address": "127.0.0.1"}
     approvals = [changes.approve_change(anna.id, password=f"{NEW} {number}", **proof) for number in range(4)]
@@ -238,6 +239,7 @@ def test_an_approval_is_for_one_account(database, anna):
         transactions.run(lambda: changes.update_profile(factories.user().id, approval=approval))
 
 
+@pytest.mark.alone
 def test_of_parallel_uses_of_one_token_one_gets_through(her):
     token = asked(her, "new@example.com")
 

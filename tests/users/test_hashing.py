@@ -12,6 +12,7 @@ from django.test import Client
 from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import fetch
+from tests.users.reset_mails import asked
 from users import accounts, hashing
 from users import services as users
 
@@ -53,7 +54,7 @@ def registration(number: int = 0) -> dict[str, str]:
 def test_every_door_that_hashes_answers_503_and_counts_nothing(api):
     account = factories.user(is_staff=True)
     mine = factories.client(account)
-    reset = _reset_token(api, account)
+    reset = asked(api, account.email)
     doors = {
         "log in": lambda: api.post(TOKEN, {"email": account.email, "password": factories.PASSWORD}),
         "guess": lambda: api.post(TOKEN, {"email": account.email, "password": "wrong"}),
@@ -74,12 +75,6 @@ def test_every_door_that_hashes_answers_503_and_counts_nothing(api):
     }  # fmt: skip
 
 
-def _reset_token(api, account) -> str:
-    from tests.users.test_password_reset import asked  # noqa: PLC0415  # that module's fixtures are not ours
-
-    return asked(api, account.email)
-
-
 def test_the_staffs_pages_say_so(api):
     account = factories.user(is_staff=True)
     door = {"username": account.email, "password": factories.PASSWORD, "next": "/admin/"}
@@ -95,6 +90,7 @@ def test_the_staffs_pages_say_so(api):
     assert browser.post("/admin/password_change/", form).headers["location"] == "/admin/password_change/done/"
 
 
+@pytest.mark.alone
 def test_nobody_waits_for_the_turn(api):
     account = factories.user()
     with somebody_hashing(), ThreadPoolExecutor(4) as pool:
@@ -114,6 +110,7 @@ def _hashed(account) -> str:
     return "hashed"
 
 
+@pytest.mark.alone
 def test_of_many_threads_one_hashes_at_a_time(database, monkeypatch):
     inside, most = [], []
     encode = hashing.Argon2PasswordHasher.encode
@@ -210,7 +207,7 @@ def test_nothing_of_the_database_is_held_while_a_password_is_hashed(api, monkeyp
     from django.db import connection  # noqa: PLC0415
 
     account = factories.user()
-    mine, reset = factories.client(account), _reset_token(api, account)
+    mine, reset = factories.client(account), asked(api, account.email)
     seen = []
     encode = hashing.OneAtATime.encode
 
@@ -221,7 +218,7 @@ def test_nothing_of_the_database_is_held_while_a_password_is_hashed(api, monkeyp
     monkeypatch.setattr(hashing.OneAtATime, "encode", watched)
     api.post(USERS, registration(), headers={"idempotency-key": "k"})
     mine.patch(ME, {"password": NEW, "current_password": factories.PASSWORD})
-    api.post("/api/v1/auth/password-reset/confirm", {"token": _reset_token(api, factories.user()), "password": NEW})
+    api.post("/api/v1/auth/password-reset/confirm", {"token": asked(api, factories.user().email), "password": NEW})
     api.post(TOKEN, {"email": "nobody@example.com", "password": "x"})
     assert reset
     assert len(seen) == 5  # and once for the account that was made meanwhile

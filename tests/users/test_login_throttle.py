@@ -136,6 +136,7 @@ def test_the_staffs_password_page_counts_guesses_too_and_tells_the_owner(api):
     assert [message.subject for message in mail.outbox] == ["Your password was changed"]
 
 
+@pytest.mark.alone
 @pytest.mark.argon2  # the server is a process with hashers of its own
 def test_of_parallel_guesses_no_more_than_the_limit_are_judged(server):
     """The server's limit is its default of ten."""

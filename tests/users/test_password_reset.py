@@ -1,6 +1,5 @@
 """POST /auth/password-reset and /auth/password-reset/confirm, and the mail between them."""
 
-import re
 from smtplib import SMTPRecipientsRefused
 
 import pytest
@@ -15,22 +14,9 @@ from shop.toolkit import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads
+from tests.users.reset_mails import CONFIRM, NEW, RESET, asked
 from users import models, resets
 from users import services as users
-
-RESET, CONFIRM = "/api/v1/auth/password-reset", "/api/v1/auth/password-reset/confirm"
-NEW = "a quite different phrase"
-
-
-def token_of(message) -> str:
-    return re.search(r"token is (\S+)", message.body)[1]
-
-
-def asked(api, email: str) -> str:
-    """Ask for a mail, let the worker send it, and return its token."""
-    api.post(RESET, {"email": email})
-    tasks.send_mails()
-    return token_of(mail.outbox[-1])
 
 
 def test_a_mail_brings_a_token_that_sets_a_new_password_once(api):
@@ -154,6 +140,7 @@ def test_it_is_given_up_at_last(api, settings):
     assert fetch("SELECT tries FROM users_mail") == [(6,)]
 
 
+@pytest.mark.alone
 def test_two_workers_send_it_once(api):
     api.post(RESET, {"email": factories.user().email})
     now = timezone.now()
@@ -161,6 +148,7 @@ def test_two_workers_send_it_once(api):
     assert len([mail for mail in taken if mail is not None]) == 1
 
 
+@pytest.mark.alone
 def test_of_parallel_uses_of_one_token_one_gets_through(api):
     account = factories.user()
     token = asked(api, account.email)

@@ -107,6 +107,7 @@ def test_a_session_that_was_ended_gives_nothing_again(api):
     assert refreshed(api, third).status_code == 401
 
 
+@pytest.mark.alone
 def test_threads_that_use_one_token_get_one_successor(database):
     account = factories.user()
     session = sessions.open_session(email=account.email, password=factories.PASSWORD, address="", now=timezone.now())
@@ -121,6 +122,7 @@ def test_threads_that_use_one_token_get_one_successor(database):
     assert fetch("SELECT ended_at IS NULL FROM users_session") == [(True,)]
 
 
+@pytest.mark.alone
 def test_of_threads_that_use_a_token_and_its_successor_the_family_ends_or_goes_on_as_one(database):
     """Whichever comes first: the older token never gives anything once the newer was used."""
     account = factories.user()
@@ -140,6 +142,7 @@ def test_of_threads_that_use_a_token_and_its_successor_the_family_ends_or_goes_o
         assert len(given - {second.refresh_id}) <= 1
 
 
+@pytest.mark.alone
 @pytest.mark.argon2  # the server is a process with hashers of its own
 def test_of_twenty_tokens_sent_six_times_in_parallel_each_gives_one_successor(server):
     email = factories.user().email

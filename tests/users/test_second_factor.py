@@ -1,7 +1,6 @@
 """Where SECOND_FACTOR is on, staff need the code of their app as well, at both doors; customers do not."""
 
 from datetime import timedelta
-from io import StringIO
 
 import pytest
 from django.conf import settings as conf
@@ -10,13 +9,13 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils import timezone
-from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.imports import in_threads
+from tests.users.second_factor import enrolled
 from users import models, sessions
 from users import services as users
 from users.codes import digest_of
@@ -25,33 +24,8 @@ TOKEN = "/api/v1/auth/token"
 
 
 @pytest.fixture
-def _on(settings) -> None:
-    settings.SECOND_FACTOR = True
-    place = settings.MIDDLEWARE.index("shop.toolkit.middleware.PageUsers") + 1
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE[:place],
-        "django_otp.middleware.OTPMiddleware",
-        *settings.MIDDLEWARE[place:],
-    ]
-
-
-@pytest.fixture
 def boss(database):
     return factories.user(is_staff=True, is_superuser=True)
-
-
-def enrolled(email: str) -> tuple[str, list[str]]:
-    """Return the code that their app shows now, and those on paper."""
-    said = StringIO()
-    call_command("second_factor", email, stdout=said)
-    lines = said.getvalue().splitlines()
-    assert any(line.startswith("otpauth://totp/Shop") for line in lines)
-    return code_of(email), [line.strip() for line in lines if line.startswith("  ") and line.strip().isalnum()]
-
-
-def code_of(email: str) -> str:
-    device = TOTPDevice.objects.get(user__email=email)
-    return f"{TOTP(device.bin_key).token():06}"
 
 
 def door(account, code: str) -> Client:
@@ -186,6 +160,7 @@ def test_paper_codes_are_kept_as_hashes_of_one_device(api, boss):
     assert api.post(TOKEN, {**login, "otp_code": paper[0].upper()}).status_code == 200
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("_on")
 def test_of_parallel_uses_of_one_paper_code_one_gets_through(boss):
     _, paper = enrolled(boss.email)

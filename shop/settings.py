@@ -1,4 +1,4 @@
-"""Settings, from the environment alone (12-factor). docs/settings.md lists every variable; a test holds the two together."""
+"""Settings, from the environment alone (12-factor). docs/settings.md lists each variable; a test compares them."""
 
 import hashlib
 import hmac

@@ -8,7 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
 from shop import settings as shop
-from shop.toolkit.concurrency import limit_concurrency
+from shop.toolkit.http.concurrency import limit_concurrency
 
 settings.configure(
     ALLOWED_HOSTS=shop.ALLOWED_HOSTS,

@@ -82,7 +82,7 @@ def measurement(path: Path) -> Callable[[str, int, int], Times]:
 
     from inventory import services as inventory
     from inventory.imports import staging, steps
-    from shop.toolkit import transactions
+    from shop.toolkit.db import transactions
     from shop.toolkit.ids import new_id
 
     limits = staging.FileLimits(1 << 30, 1_000_000)

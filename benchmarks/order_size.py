@@ -44,7 +44,7 @@ def sell(user_id: int, catalogue: list[int], lines: int) -> None:
     from django.utils import timezone
 
     from orders import checkout, lifecycle
-    from shop.toolkit import transactions
+    from shop.toolkit.db import transactions
 
     for number in range(ORDERS):
         wishes = [checkout.Wish(catalogue[(number + line) % PRODUCTS], 1, None) for line in range(lines)]

@@ -38,7 +38,7 @@ def main() -> None:
 
     from inventory import services as inventory
     from inventory.stock import history, items
-    from shop.toolkit.pages import PageRequest
+    from shop.toolkit.db.pages import PageRequest
 
     call_command("load_demo", verbosity=0)
     then = datetime.now(UTC) - timedelta(days=365) + timedelta(hours=2)

@@ -16,10 +16,10 @@ from inventory import services as inventory
 from orders import lifecycle, listing, models
 from orders.listing import has_status, show_ended_holds
 from shop.toolkit import money
-from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button, link
 from shop.toolkit.days import shown
-from shop.toolkit.permissions import caller_of
+from shop.toolkit.http.permissions import caller_of
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.staff.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button, link
 
 
 def _text(label: str, longest: int, **options: Any) -> forms.CharField:

@@ -21,9 +21,9 @@ from orders.shapes import (
     PlacedOrderShape,
     ReturnShape,
 )
-from shop.toolkit.permissions import caller_of, require, staff_with
-from shop.toolkit.schema import answers, paged
-from shop.toolkit.views import ApiView
+from shop.toolkit.http.permissions import caller_of, require, staff_with
+from shop.toolkit.http.schema import answers, paged
+from shop.toolkit.http.views import ApiView
 
 # Why nothing is bought.
 NO_SALE = (

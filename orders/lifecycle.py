@@ -27,8 +27,8 @@ from products import services as products
 from shop.toolkit import money
 from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.ids import new_id
-from shop.toolkit.logs import tell_at_commit
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.telemetry.logs import tell_at_commit
 from users import services as users
 
 

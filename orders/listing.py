@@ -13,8 +13,8 @@ from inventory import services as inventory
 from orders import models
 from shop.toolkit import money
 from shop.toolkit.callers import SYSTEM, Caller, System
+from shop.toolkit.db.pages import Page, PageRequest, page_of
 from shop.toolkit.ids import first_id_at
-from shop.toolkit.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import services as users
 

@@ -5,7 +5,7 @@ from rest_framework import serializers
 from inventory import services as inventory
 from orders.models import MAX_PAYMENT_REFERENCE, MAX_REASON, Event, Status
 from shop.toolkit import days
-from shop.toolkit.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Time, TimeBound, Units, many
+from shop.toolkit.http.shapes import Amount, Flag, Id, PageQuery, Shape, Text, Time, TimeBound, Units, many
 
 
 class WishShape(Shape):

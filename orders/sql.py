@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from shop.toolkit.statements import array, prepared
+from shop.toolkit.db.statements import array, prepared
 
 
 class NewLine(NamedTuple):

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from products import models
-from shop.toolkit.admin import ReadOnlyAdmin
+from shop.toolkit.staff.admin import ReadOnlyAdmin
 
 
 @admin.register(models.Product)

@@ -11,11 +11,12 @@ from django.db.models.functions import Upper
 
 from inventory import services as inventory
 from products import models, sql
-from shop.toolkit import money, replicas, skus, transactions
+from shop.toolkit import money, skus
 from shop.toolkit.callers import Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db import replicas, transactions
+from shop.toolkit.db.pages import Page, PageRequest, page_of
+from shop.toolkit.db.search import words
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.search import words
 
 ORDERINGS = ("id", "name", "price", "created_at")
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from products.models import MAX_DESCRIPTION, MAX_NAME
-from shop.toolkit import money, shopify, skus
-from shop.toolkit.sheets import (
+from shop.toolkit import money, skus
+from shop.toolkit.files import shopify
+from shop.toolkit.files.sheets import (
     InvalidNumber,
     Layout,
     RefusedRow,

@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from inventory import services as inventory
 from products import catalogue
 from products.shapes import CreatedProductShape, NewProductShape, ProductChangeShape, ProductListQuery, ProductShape
-from shop.toolkit.permissions import caller_of, is_staff_with, require, staff_with
-from shop.toolkit.schema import answers, paged
-from shop.toolkit.views import ApiView
+from shop.toolkit.http.permissions import caller_of, is_staff_with, require, staff_with
+from shop.toolkit.http.schema import answers, paged
+from shop.toolkit.http.views import ApiView
 
 VIEW_ARCHIVED = "products.view_product"
 

@@ -10,7 +10,8 @@ from inventory import services as inventory
 from products import models
 from products.catalogue import PriceNotPayable, SkuExists
 from products.files import Row
-from shop.toolkit import money, transactions
+from shop.toolkit import money
+from shop.toolkit.db import transactions
 from shop.toolkit.skus import sku_key
 
 

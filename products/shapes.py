@@ -4,7 +4,7 @@ from rest_framework import serializers
 from inventory import services as inventory
 from products.catalogue import ORDERINGS
 from products.models import MAX_DESCRIPTION, MAX_NAME
-from shop.toolkit.shapes import Amount, CurrencyCode, Flag, PageQuery, Shape, StrictInteger, Text, Time, many
+from shop.toolkit.http.shapes import Amount, CurrencyCode, Flag, PageQuery, Shape, StrictInteger, Text, Time, many
 from shop.toolkit.skus import MAX_SKU
 
 MAX_WAREHOUSES = 200

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from shop.toolkit.statements import array, prepared
+from shop.toolkit.db.statements import array, prepared
 
 ON_SALE = "SELECT id, sku, name, price, currency FROM products_product WHERE id = ANY(%s::bigint[]) AND is_active"
 

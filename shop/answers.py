@@ -17,10 +17,13 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from inventory import services as inventory
 from orders import services as orders
 from products import services as products
-from shop.toolkit import idempotency, problems, refusals, sheets, transactions
-from shop.toolkit.parsers import PayloadTooLarge
-from shop.toolkit.problems import bad_request, problem
-from shop.toolkit.uploads import UploadTooLarge
+from shop.toolkit import refusals
+from shop.toolkit.db import transactions
+from shop.toolkit.files import sheets
+from shop.toolkit.http import idempotency, problems
+from shop.toolkit.http.parsers import PayloadTooLarge
+from shop.toolkit.http.problems import bad_request, problem
+from shop.toolkit.http.uploads import UploadTooLarge
 from users import services as users
 
 logger = logging.getLogger(__name__)

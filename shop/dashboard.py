@@ -11,8 +11,8 @@ from inventory import services as inventory
 from orders import services as orders
 from shop import verification
 from shop.toolkit import days
-from shop.toolkit.admin import link
-from shop.toolkit.permissions import user_of
+from shop.toolkit.http.permissions import user_of
+from shop.toolkit.staff.admin import link
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
-from shop.toolkit.views import ApiView
+from shop.toolkit.http.views import ApiView
 
 
 class DocumentView(ApiView):

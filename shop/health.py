@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from shop.toolkit.problems import method_not_allowed, problem
+from shop.toolkit.http.problems import method_not_allowed, problem
 
 # A pooler between us and the database may not pass on what a connection asks to be set.
 UNSAFE = """

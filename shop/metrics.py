@@ -20,8 +20,9 @@ from prometheus_client.registry import Collector
 
 from inventory import services as inventory
 from shop import verification
-from shop.toolkit import jobs, replicas
-from shop.toolkit.problems import method_not_allowed, problem
+from shop.toolkit import jobs
+from shop.toolkit.db import replicas
+from shop.toolkit.http.problems import method_not_allowed, problem
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 

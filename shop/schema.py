@@ -13,12 +13,12 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.serializers import CharField, ListSerializer
 
 from shop import answers
-from shop.toolkit import idempotency
+from shop.toolkit.http import idempotency
+from shop.toolkit.http.parsers import StrictJSONParser
+from shop.toolkit.http.problems import CONTENT_TYPE, ProblemShape
+from shop.toolkit.http.shapes import Amount, CurrencyCode, QueryShape, Shape, Text
+from shop.toolkit.http.views import ApiView
 from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
-from shop.toolkit.parsers import StrictJSONParser
-from shop.toolkit.problems import CONTENT_TYPE, ProblemShape
-from shop.toolkit.shapes import Amount, CurrencyCode, QueryShape, Shape, Text
-from shop.toolkit.views import ApiView
 
 UNSAFE = ("POST", "PATCH", "DELETE")
 STATUS = {
@@ -92,7 +92,7 @@ MEMBERS: dict[str, Any] = {
 FIELD_ERROR = {"field": "items.0.quantity", "code": "min_value", "detail": "At least 1 is needed."}
 
 
-DJANGO_PATH_CONVERTER_MAPPING["id"] = OpenApiTypes.INT  # shop/toolkit/converters.py
+DJANGO_PATH_CONVERTER_MAPPING["id"] = OpenApiTypes.INT  # shop/toolkit/http/converters.py
 
 # No NUL; and where blank is refused, something that is no space.
 TEXT_OR_NONE, SOME_TEXT = r"^[^\u0000]*$", r"^[^\u0000]*[^\s\u0000][^\u0000]*$"

@@ -22,7 +22,7 @@ def main() -> None:
     _allow_connections()
     # It warns of many threads because of Python's lock; few of ours are ever in Python at once.
     logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
-    # Where the workers count together (shop.toolkit.metrics).
+    # Where the workers count together (shop.toolkit.telemetry.metrics).
     folder = tempfile.mkdtemp(prefix="shop-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 # once. More wait for each other's Python; with one, a single slow request would stop a whole worker.
 WORKERS, THREADS = 2, 2
 # A worker's threads for reading bodies and sending files. A slow client holds one of them and no more
-# (shop.toolkit.concurrency), so there are as many as slow clients may be let to hold.
+# (shop.toolkit.http.concurrency), so there are as many as slow clients may be let to hold.
 CLIENT_THREADS = 256
 # Connections of a worker; an idle one costs a file descriptor. Past that they wait in the kernel's queue.
 CONNECTIONS = 8192

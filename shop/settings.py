@@ -13,8 +13,8 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from shop import serving
+from shop.toolkit.db.postgresql.connection import KeepingConnection
 from shop.toolkit.money import EXPONENTS
-from shop.toolkit.postgresql.connection import KeepingConnection
 from shop.toolkit.rates import Rate, read_rate
 
 env = environ.Env()
@@ -171,7 +171,7 @@ def database(url: str, *, pooled: bool, **more: str) -> dict[str, object]:
     options = " ".join([*(f"-c {name}={value}" for name, value in wishes.items()), asked.get("options", "")]).strip()
     return {
         **found,
-        "ENGINE": "shop.toolkit.postgresql",
+        "ENGINE": "shop.toolkit.db.postgresql",
         "CONN_MAX_AGE": 0,  # the pool keeps the connections
         "DISABLE_SERVER_SIDE_CURSORS": pooled,
         "OPTIONS": {
@@ -185,7 +185,7 @@ def database(url: str, *, pooled: bool, **more: str) -> dict[str, object]:
             "prepare_threshold": None if pooled else PREPARE_AFTER,
             **asked,
             **({"options": options} if options else {}),
-            # One connection for each request at work (shop.toolkit.concurrency); after two seconds without one, a 503.
+            # One connection for each request at work (shop.toolkit.http.concurrency), or a 503 after two seconds.
             "pool": DATABASE_POOL_SIZE
             and {
                 "min_size": 1,
@@ -250,7 +250,7 @@ EMAIL_CHANGE_URL = env.str("EMAIL_CHANGE_URL", default="")
 
 # Where an OpenTelemetry collector listens, such as http://collector:4318; without one nothing is traced.
 TRACES_GO_TO = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
-JOB_MIDDLEWARE = ["shop.toolkit.tracing.trace_jobs"] if TRACES_GO_TO else []
+JOB_MIDDLEWARE = ["shop.toolkit.telemetry.tracing.trace_jobs"] if TRACES_GO_TO else []
 
 # --- Apps ------------------------------------------------------------------------------------------------------------
 
@@ -278,31 +278,31 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
-    "shop.toolkit.metrics.measure_requests",
-    *(["shop.toolkit.tracing.trace_requests"] if TRACES_GO_TO else []),
-    "shop.toolkit.middleware.name_requests",
+    "shop.toolkit.telemetry.metrics.measure_requests",
+    *(["shop.toolkit.telemetry.tracing.trace_requests"] if TRACES_GO_TO else []),
+    "shop.toolkit.http.middleware.name_requests",
     # What gives every answer its headers comes before what refuses.
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "shop.toolkit.middleware.content_security_policy",
-    "shop.toolkit.middleware.forbid_keeping",
+    "shop.toolkit.http.middleware.content_security_policy",
+    "shop.toolkit.http.middleware.forbid_keeping",
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
-    "shop.toolkit.error_pages.show_pages",
-    "shop.toolkit.middleware.refuse_large",
-    "shop.toolkit.middleware.refuse_charsets",
-    "shop.toolkit.middleware.refuse_nul",
+    "shop.toolkit.http.error_pages.show_pages",
+    "shop.toolkit.http.middleware.refuse_large",
+    "shop.toolkit.http.middleware.refuse_charsets",
+    "shop.toolkit.http.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "shop.toolkit.middleware.PageSessions",
-    "shop.toolkit.middleware.KnownHosts",
+    "shop.toolkit.http.middleware.PageSessions",
+    "shop.toolkit.http.middleware.KnownHosts",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "shop.toolkit.middleware.PageUsers",
+    "shop.toolkit.http.middleware.PageUsers",
     *(["django_otp.middleware.OTPMiddleware"] if SECOND_FACTOR else []),
-    "shop.toolkit.middleware.PageMessages",
+    "shop.toolkit.http.middleware.PageMessages",
 ]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 LOGIN_REDIRECT_URL = "admin:index"
-CSRF_FAILURE_VIEW = "shop.toolkit.problems.csrf_failed"
+CSRF_FAILURE_VIEW = "shop.toolkit.http.problems.csrf_failed"
 APPEND_SLASH = False  # the contract has no trailing slashes, and no redirects that lose a request body
 
 TEMPLATES = [
@@ -400,7 +400,7 @@ UNFOLD = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["shop.toolkit.parsers.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["shop.toolkit.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "shop.schema.OperationSchema",
     "DEFAULT_METADATA_CLASS": None,
@@ -475,7 +475,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "shop.toolkit.logs.formatter"},
+        "json": {"()": "shop.toolkit.telemetry.logs.formatter"},
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
     },
     "filters": {

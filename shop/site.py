@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, reverse
 from unfold.sites import UnfoldAdminSite
 
-from shop.toolkit.addresses import client_address
+from shop.toolkit.http.addresses import client_address
 
 
 class StaffSite(UnfoldAdminSite):

@@ -26,7 +26,9 @@ from procrastinate.tasks import Task
 from inventory import services as inventory
 from orders import services as orders
 from shop import verification
-from shop.toolkit import idempotency, jobs, transactions
+from shop.toolkit import jobs
+from shop.toolkit.db import transactions
+from shop.toolkit.http import idempotency
 from users import services as users
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from orders.http import CreateOrderView
 from shop import health
 from shop.document import DocumentView
 from shop.metrics import metrics
-from shop.toolkit.converters import CodeConverter, IdConverter
+from shop.toolkit.http.converters import CodeConverter, IdConverter
 
 register_converter(IdConverter, "id")
 register_converter(CodeConverter, "code")
@@ -34,7 +34,7 @@ urlpatterns = [
     path("metrics", metrics),
 ]
 
-handler400 = "shop.toolkit.problems.bad_request"
-handler403 = "shop.toolkit.problems.forbidden"
-handler404 = "shop.toolkit.problems.unknown_path"
+handler400 = "shop.toolkit.http.problems.bad_request"
+handler403 = "shop.toolkit.http.problems.forbidden"
+handler404 = "shop.toolkit.http.problems.unknown_path"
 handler500 = "shop.answers.crash"

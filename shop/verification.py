@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 
 from inventory import services as inventory
 from shop import models
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 
 logger = logging.getLogger(__name__)
 

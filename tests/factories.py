@@ -14,8 +14,8 @@ from inventory.stock import ledger, warehouses
 from orders import checkout, listing
 from products import catalogue
 from products import services as products
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import conformance
 from users import accounts, sessions

@@ -8,8 +8,8 @@ from datetime import timedelta
 from django.db import connections
 
 from inventory import services as inventory
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests.conftest import fetch
 

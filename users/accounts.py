@@ -12,9 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
-from shop.toolkit import transactions
 from shop.toolkit.callers import Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 from users import hashing, models, sql
 from users.attempts import attempts_key, count_attempt, take_back

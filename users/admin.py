@@ -11,7 +11,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button
+from shop.toolkit.staff.admin import ReadOnlyAdmin, ServicePage, button
 from users import accounts, models
 from users.forms import OwnPasswordForm
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from shop.toolkit.rates import Rate
 from shop.toolkit.refusals import Refusal
 from users import models, sql

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db.models.functions import Now
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from shop.toolkit.rates import Rate
 from shop.toolkit.refusals import Refusal
 from users import hashing, models, sql

@@ -11,8 +11,8 @@ from django.db import OperationalError
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from shop.toolkit import transactions
-from shop.toolkit.addresses import client_address
+from shop.toolkit.db import transactions
+from shop.toolkit.http.addresses import client_address
 from users import accounts, attempts, changes, credentials, hashing, models
 from users.credentials import identify
 from users.hashing import MAX_PASSWORD

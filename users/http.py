@@ -6,10 +6,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 
-from shop.toolkit.addresses import client_address
-from shop.toolkit.permissions import caller_of, staff_with
-from shop.toolkit.schema import answers, paged
-from shop.toolkit.views import ApiView
+from shop.toolkit.http.addresses import client_address
+from shop.toolkit.http.permissions import caller_of, staff_with
+from shop.toolkit.http.schema import answers, paged
+from shop.toolkit.http.views import ApiView
 from users import accounts, changes, resets, sessions
 from users.authentication import read_refresh_token, token_pair
 from users.shapes import (

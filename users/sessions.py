@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from shop.toolkit.refusals import Refusal
 from users import models, sql
 from users.credentials import identify

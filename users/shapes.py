@@ -2,7 +2,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from shop.toolkit.shapes import PageQuery, Shape, Text, Time
+from shop.toolkit.http.shapes import PageQuery, Shape, Text, Time
 from users.emails import MAX_ADDRESS, canonical
 from users.hashing import MAX_PASSWORD
 from users.models import MAX_NAME

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from shop.toolkit.statements import prepared
+from shop.toolkit.db.statements import prepared
 
 
 class Attempts(NamedTuple):

@@ -19,12 +19,12 @@ from inventory.stock import models as stock_models
 from inventory.stock.admin.pages import WarehouseField, WarehousesPage
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
 from inventory.stock.scopes import within
-from shop.toolkit import form_keys
-from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.days import shown
+from shop.toolkit.http.permissions import caller_of
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_of
+from shop.toolkit.staff import form_keys
+from shop.toolkit.staff.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 
 LATEST = 10  # lines that are shown below the field for scans
 # A quantity is asked for twice when it passes so many times what the book says, and so many units more.

@@ -26,12 +26,12 @@ from inventory.imports.documents import seen_by
 from inventory.imports.vocabulary import ImportStatus
 from inventory.stock.admin.pages import WarehouseField, WarehousesPage
 from inventory.stock.limits import MAX_NOTE
-from shop.toolkit.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.files.sheets import write_sheet
+from shop.toolkit.http.permissions import caller_of
+from shop.toolkit.http.uploads import Download, on_disk
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_of
-from shop.toolkit.sheets import write_sheet
-from shop.toolkit.uploads import Download, on_disk
+from shop.toolkit.staff.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
 
 MODES = [
     ("set", "What is on hand"),

@@ -16,9 +16,9 @@ from inventory.imports.vocabulary import ImportStatus
 from inventory.stock import models as stock_models
 from inventory.stock.scopes import scope_of
 from shop.toolkit.callers import SYSTEM, Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db.pages import Page, PageRequest, page_of
+from shop.toolkit.files.sheets import Layout, RefusedRow, fingerprint
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.sheets import Layout, RefusedRow, fingerprint
 
 LISTED_ERRORS = 20
 READ_AT_ONCE = 5000

@@ -12,9 +12,9 @@ from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN
 from inventory.stock.scopes import scope_of, within
 from inventory.stock.warehouses import WarehouseNotFound
 from shop.toolkit.callers import Caller
+from shop.toolkit.db.search import every_word
+from shop.toolkit.files.sheets import MAX_XLSX_ROWS, write_sheet
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.search import every_word
-from shop.toolkit.sheets import MAX_XLSX_ROWS, write_sheet
 
 READ_AT_ONCE = 5000
 # Edit the quantity and load the file: it is set where what is on hand is still what was expected.

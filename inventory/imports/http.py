@@ -13,13 +13,13 @@ from rest_framework.request import Request
 
 from inventory.imports import documents, export, staging, steps
 from inventory.imports.shapes import ExportQuery, ImportShape, UploadShape
+from shop.toolkit.files.sheets import fingerprint, write_sheet
+from shop.toolkit.http.permissions import caller_of, staff_with
+from shop.toolkit.http.schema import answers, paged
+from shop.toolkit.http.shapes import EmptyShape, PageQuery
+from shop.toolkit.http.uploads import AnyAnswer, Download, UploadParser
+from shop.toolkit.http.views import ApiView
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_of, staff_with
-from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import EmptyShape, PageQuery
-from shop.toolkit.sheets import fingerprint, write_sheet
-from shop.toolkit.uploads import AnyAnswer, Download, UploadParser
-from shop.toolkit.views import ApiView
 
 
 class ImportListView(ApiView):

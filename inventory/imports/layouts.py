@@ -7,8 +7,9 @@ from typing import NamedTuple
 from inventory.imports.vocabulary import Mode
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE, MAX_REFERENCE
 from inventory.stock.vocabulary import Reason
-from shop.toolkit import shopify, skus
-from shop.toolkit.sheets import InvalidNumber, Layout, Sheet, UnreadableFile, by_mapping, by_name, folded, units
+from shop.toolkit import skus
+from shop.toolkit.files import shopify
+from shop.toolkit.files.sheets import InvalidNumber, Layout, Sheet, UnreadableFile, by_mapping, by_name, folded, units
 
 REQUIRED = ("sku", "quantity")
 OPTIONAL = ("warehouse", "expected_on_hand", "reason", "note", "reference")

@@ -4,8 +4,8 @@ from typing import Any
 from rest_framework import serializers
 
 from inventory.imports.vocabulary import ImportStatus, Mode
-from shop.toolkit.parsers import unique_keys
-from shop.toolkit.shapes import Flag, QueryShape, Shape, Text, Time
+from shop.toolkit.http.parsers import unique_keys
+from shop.toolkit.http.shapes import Flag, QueryShape, Shape, Text, Time
 
 
 class MappingField(Text):

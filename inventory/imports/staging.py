@@ -17,8 +17,9 @@ from inventory.stock import models as stock_models
 from inventory.stock.limits import MAX_NOTE
 from inventory.stock.scopes import Scope, scope_of, within
 from inventory.stock.warehouses import WarehouseNotFound
-from shop.toolkit import sheets, transactions
 from shop.toolkit.callers import Caller
+from shop.toolkit.db import transactions
+from shop.toolkit.files import sheets
 from shop.toolkit.skus import sku_key
 
 STAGED_AT_ONCE, CHARACTERS_AT_ONCE = 5000, 4 << 20

@@ -20,8 +20,9 @@ from inventory.imports.vocabulary import ImportStatus, Mode
 from inventory.stock import sql_claims
 from inventory.stock.claims import expire
 from inventory.stock.limits import MAX_LEVEL
-from shop.toolkit import jobs, transactions
+from shop.toolkit import jobs
 from shop.toolkit.callers import SYSTEM, Caller
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 
 # A chunk's stock rows are locked until it is written: a buyer waits for so many rows at most. docs/performance.md

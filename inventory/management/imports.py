@@ -10,8 +10,8 @@ from django.db import Error
 
 from inventory.imports import documents, steps
 from shop.toolkit.callers import SYSTEM
-from shop.toolkit.commands import FileCommand
-from shop.toolkit.progress import Progress, progress
+from shop.toolkit.files.commands import FileCommand
+from shop.toolkit.files.progress import Progress, progress
 
 
 def finish(import_id: UUID) -> documents.StockImport:

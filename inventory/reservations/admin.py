@@ -15,8 +15,8 @@ from inventory.stock import models as stock_models
 from inventory.stock import scopes
 from inventory.stock.limits import MAX_NOTE
 from inventory.stock.vocabulary import State
-from shop.toolkit.admin import ReadOnlyAdmin, ServicePage, button, link
-from shop.toolkit.permissions import caller_of, user_of
+from shop.toolkit.http.permissions import caller_of, user_of
+from shop.toolkit.staff.admin import ReadOnlyAdmin, ServicePage, button, link
 
 
 class EndHoldForm(forms.Form):

@@ -11,8 +11,8 @@ from inventory.stock.allocation import Demand, Plan, Shortage, allocate, summed
 from inventory.stock.items import ItemNotFound
 from inventory.stock.levels import StockRow
 from inventory.stock.scopes import in_scope, scope_of
-from shop.toolkit import replicas
 from shop.toolkit.callers import Caller
+from shop.toolkit.db import replicas
 
 
 @dataclass(frozen=True)

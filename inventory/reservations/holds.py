@@ -27,10 +27,10 @@ from inventory.stock.scopes import in_scope, scope_of
 from inventory.stock.sql import Change, Line
 from inventory.stock.sql_claims import ClaimedLine
 from inventory.stock.vocabulary import Kind, State
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, Caller
-from shop.toolkit.metrics import count_at_commit
+from shop.toolkit.db import transactions
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.telemetry.metrics import count_at_commit
 
 
 @dataclass(frozen=True)

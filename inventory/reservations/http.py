@@ -27,11 +27,11 @@ from inventory.reservations.shapes import (
 from inventory.stock import allocation
 from inventory.stock.http import demand, see_shortages, see_warehouses
 from inventory.stock.shapes import DemandedShape
+from shop.toolkit.http.permissions import caller_of, require, staff_with
+from shop.toolkit.http.schema import answers, paged
+from shop.toolkit.http.shapes import EmptyShape
+from shop.toolkit.http.views import ApiView
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_of, require, staff_with
-from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import EmptyShape
-from shop.toolkit.views import ApiView
 
 
 class CheckView(ApiView):

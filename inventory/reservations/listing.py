@@ -11,7 +11,7 @@ from inventory.reservations import models, sql
 from inventory.stock.scopes import Scope, codes_in_scope, scope_of, within
 from inventory.stock.vocabulary import State
 from shop.toolkit.callers import Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 
 

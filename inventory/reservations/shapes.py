@@ -6,7 +6,7 @@ from rest_framework import serializers
 from inventory.stock.limits import MAX_CHECKED, MAX_LINES, MAX_TTL_SECONDS
 from inventory.stock.shapes import DemandedShape, DemandShape
 from inventory.stock.vocabulary import State
-from shop.toolkit.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Time, Units, many
+from shop.toolkit.http.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Time, Units, many
 
 
 class CheckQuery(QueryShape):

@@ -10,7 +10,7 @@ from django.db import connection
 from inventory.stock.levels import Key, sellable_sql
 from inventory.stock.sql import Line
 from inventory.stock.sql_claims import Consumer
-from shop.toolkit.statements import array, prepared
+from shop.toolkit.db.statements import array, prepared
 
 OVERDUE_UNITS = """
 SELECT l.product_id, l.warehouse_id, sum(l.open)

@@ -11,8 +11,8 @@ from inventory.stock.scopes import scope_of
 from inventory.stock.sql import Change, Line
 from inventory.stock.vocabulary import Kind, State
 from shop.toolkit.callers import SYSTEM, Caller
-from shop.toolkit.metrics import count_at_commit
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.telemetry.metrics import count_at_commit
 
 LISTED_PROMISES = 1000
 

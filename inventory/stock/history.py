@@ -12,7 +12,7 @@ from inventory.stock.items import Item, ItemNotFound, Stock, is_on_sale, item_of
 from inventory.stock.levels import available, is_low
 from inventory.stock.scopes import scope_of, within
 from shop.toolkit.callers import Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db.pages import Page, PageRequest, page_of
 
 HISTORY_DAYS, HISTORY_POINTS = 90, 91
 

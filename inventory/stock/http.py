@@ -26,11 +26,11 @@ from inventory.stock.shapes import (
     WarehouseChangeShape,
     WarehouseShape,
 )
+from shop.toolkit.http.permissions import caller_of, staff_with
+from shop.toolkit.http.schema import answers, paged
+from shop.toolkit.http.shapes import PageQuery
+from shop.toolkit.http.views import ApiView
 from shop.toolkit.ids import new_id
-from shop.toolkit.permissions import caller_of, staff_with
-from shop.toolkit.schema import answers, paged
-from shop.toolkit.shapes import PageQuery
-from shop.toolkit.views import ApiView
 
 
 class UpdateStockView(ApiView):

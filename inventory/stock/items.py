@@ -9,9 +9,9 @@ from inventory.stock import models
 from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN, available, is_low
 from inventory.stock.scopes import Scope, scope_of, within
 from shop.toolkit.callers import Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db.pages import Page, PageRequest, page_of
+from shop.toolkit.db.search import every_word
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.search import every_word
 from shop.toolkit.skus import MAX_SKU, sku_key
 
 

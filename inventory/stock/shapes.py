@@ -6,8 +6,8 @@ from rest_framework import serializers
 from inventory.stock import items
 from inventory.stock.limits import MAX_LEVEL, MAX_LINES
 from inventory.stock.vocabulary import Kind, Reason
-from shop.toolkit.converters import CODE
-from shop.toolkit.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Time, Units, many
+from shop.toolkit.http.converters import CODE
+from shop.toolkit.http.shapes import Flag, Id, PageQuery, QueryShape, Shape, StrictInteger, Text, Time, Units, many
 
 
 class LevelField(StrictInteger):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS, connection
 
 from inventory.stock.levels import Key, Levels, StockRow
-from shop.toolkit.statements import array, prepared
+from shop.toolkit.db.statements import array, prepared
 
 
 class Line(NamedTuple):

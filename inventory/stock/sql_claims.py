@@ -9,7 +9,7 @@ from django.db import connection
 
 from inventory.stock.levels import Key, sellable
 from inventory.stock.sql import Line
-from shop.toolkit.statements import prepared
+from shop.toolkit.db.statements import prepared
 
 
 class Consumer(NamedTuple):

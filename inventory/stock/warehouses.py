@@ -9,9 +9,9 @@ from django.db.models import ProtectedError
 
 from inventory.stock import models, sql
 from inventory.stock.scopes import scope_of, scoped_user, within
-from shop.toolkit import transactions
 from shop.toolkit.callers import Caller
-from shop.toolkit.pages import Page, PageRequest, page_of
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import Page, PageRequest, page_of
 from shop.toolkit.refusals import Refusal
 
 

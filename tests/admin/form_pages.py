@@ -1,6 +1,6 @@
 """Which pages of the staff's screens have a form."""
 
-from shop.toolkit.admin import ServicePage
+from shop.toolkit.staff.admin import ServicePage
 
 
 def slugs_of_pages() -> set[str]:

@@ -4,8 +4,8 @@ from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from shop.toolkit import form_keys
 from shop.toolkit.callers import User
+from shop.toolkit.staff import form_keys
 from tests import factories
 from users import models as user_models
 

@@ -6,8 +6,8 @@ import pytest
 
 from inventory import services as inventory
 from inventory.stock import ledger
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import counted_statements, fetch

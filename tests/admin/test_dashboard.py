@@ -15,8 +15,8 @@ from inventory import services as inventory
 from inventory.stock import ledger
 from orders import services as orders
 from shop.models import Verdict
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import counted_statements

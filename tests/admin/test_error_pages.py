@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import path
 
 from shop import urls
-from shop.toolkit import error_pages
+from shop.toolkit.http import error_pages
 from shop.toolkit.rates import read_rate
 from tests import factories
 from tests.admin.staff_client import IMPORTS, ITEMS, StaffClient, signed_in, upload

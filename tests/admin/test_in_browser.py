@@ -15,8 +15,8 @@ from inventory import services as inventory
 from inventory.counts import counting
 from inventory.stock import ledger, warehouses
 from orders import lifecycle
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin import browsing

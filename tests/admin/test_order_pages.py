@@ -7,8 +7,8 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from inventory import services as inventory
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import counted_statements, fetch

@@ -10,8 +10,8 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from shop.toolkit import transactions
 from shop.toolkit.callers import User
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.admin.staff_client import GROUPS, signed_in
 from tests.conftest import fetch

@@ -11,8 +11,8 @@ from django.test import Client
 from inventory import services as inventory
 from inventory.counts import counting
 from inventory.stock import warehouses
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.admin.staff_client import GROUPS, ITEMS, signed_in, upload

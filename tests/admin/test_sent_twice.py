@@ -11,9 +11,9 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from inventory.counts import counting
-from shop.toolkit import form_keys
 from shop.toolkit.callers import SYSTEM, User
 from shop.toolkit.ids import new_id
+from shop.toolkit.staff import form_keys
 from tests import factories
 from tests.admin.form_pages import slugs_of_pages
 from tests.admin.staff_client import IMPORTS, ITEMS, StaffClient, signed_in

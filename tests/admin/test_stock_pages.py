@@ -15,8 +15,8 @@ from django.urls import reverse
 from inventory import services as inventory
 from inventory.imports import steps
 from inventory.stock import ledger
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.admin.staff_client import GROUPS, IMPORTS, ITEMS, signed_in, upload
 from tests.conftest import counted_statements, fetch

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shop.toolkit.postgresql import base
+from shop.toolkit.db.postgresql import base
 
 STATEMENTS = 15  # the first of a transaction; with a key a checkout has 6, the longest of the others 15
 POINTS = [

@@ -17,7 +17,8 @@ from inventory.stock import sql as stock_sql
 from inventory.stock import sql_claims
 from inventory.stock.levels import Levels
 from orders import sql as orders
-from shop.toolkit import idempotency, transactions
+from shop.toolkit.db import transactions
+from shop.toolkit.http import idempotency
 from shop.toolkit.refusals import Refusal
 
 

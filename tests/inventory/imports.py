@@ -10,8 +10,8 @@ from django.db import connections
 
 from inventory import services as inventory
 from inventory.imports import documents, staging, steps
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 
 _folder = TemporaryDirectory(prefix="shop-imports-")

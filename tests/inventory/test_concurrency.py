@@ -10,8 +10,8 @@ from django.db import connections
 from inventory import services as inventory
 from inventory.counts import counting, posting
 from inventory.stock import history, ledger, warehouses
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch

@@ -3,7 +3,7 @@
 import pytest
 from django.db import Error, connection, transaction
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from tests import factories
 
 CHECK, UNIQUE, FOREIGN_KEY, RESTRICT, NOT_NULL = "23514", "23505", "23503", "23001", "23502"

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import pytest
 from django.core.management import CommandError, call_command
 
-from shop.toolkit.sheets import FORMATS, open_sheet, write_sheet
+from shop.toolkit.files.sheets import FORMATS, open_sheet, write_sheet
 from tests import factories
 from tests.admin.staff_client import IMPORTS, signed_in
 from tests.admin.staff_client import upload as upload_as_staff

@@ -4,8 +4,8 @@ from inventory import services as inventory
 from inventory.reservations import expiry
 from inventory.stock import warehouses
 from orders import listing
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from inventory.imports import export
 from inventory.stock import ledger
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
-from shop.toolkit.sheets import UnreadableFile, _text, defused, open_sheet, write_sheet
+from shop.toolkit.db import transactions
+from shop.toolkit.files.sheets import UnreadableFile, _text, defused, open_sheet, write_sheet
 from tests import factories
 from tests.conftest import counted_statements, environment, fetch
 from tests.inventory.imports import loaded

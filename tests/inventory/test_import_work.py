@@ -13,8 +13,8 @@ from django.db import connection
 from inventory.imports import sql as imports_sql
 from inventory.imports import sql_staging, steps
 from shop import settings
-from shop.toolkit import transactions
 from shop.toolkit.callers import User
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import fetch
 from tests.factories import sell

@@ -22,10 +22,10 @@ from inventory.imports import documents, sql_staging, staging, steps
 from inventory.imports import sql as imports_sql
 from inventory.reservations import availability
 from inventory.stock import ledger, warehouses
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
+from shop.toolkit.files.sheets import UnreadableFile
 from shop.toolkit.ids import new_id
-from shop.toolkit.sheets import UnreadableFile
 from tests import factories
 from tests.conftest import counted_statements, environment, fetch
 from tests.factories import sell

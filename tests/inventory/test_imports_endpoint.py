@@ -15,8 +15,8 @@ from django.core.management import call_command
 from inventory import services as inventory
 from inventory.imports import documents, steps
 from inventory.stock import ledger
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import finished, on_hand

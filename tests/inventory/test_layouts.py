@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from shop.toolkit.sheets import UnreadableFile
+from shop.toolkit.files.sheets import UnreadableFile
 from tests import factories
 from tests.conftest import fetch
 from tests.inventory.imports import errors, loaded, on_hand, staged

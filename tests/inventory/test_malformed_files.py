@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from shop.toolkit.sheets import UnreadableFile, open_sheet
+from shop.toolkit.files.sheets import UnreadableFile, open_sheet
 from tests import factories
 from tests.conftest import environment, fetch
 from tests.inventory.malformed import GOOD, HOSTILE, MALFORMED, flipped, workbook
@@ -47,7 +47,7 @@ def test_the_good_ones_among_them_load(mug, tmp_path):
 MEASURED = """
 import sys, time
 from pathlib import Path
-from shop.toolkit.sheets import UnreadableFile, open_sheet
+from shop.toolkit.files.sheets import UnreadableFile, open_sheet
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024

@@ -10,8 +10,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from inventory import services as inventory
 from inventory.stock import ledger
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import empty_tables, fetch

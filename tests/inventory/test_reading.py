@@ -8,8 +8,8 @@ from django.db import connection, transaction
 
 from inventory import services as inventory
 from inventory.stock.sql_history import AS_OF
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 

@@ -8,8 +8,8 @@ import pytest
 
 from inventory import services as inventory
 from inventory.stock import ledger
-from shop.toolkit import pages, transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import pages, transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch

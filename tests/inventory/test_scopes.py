@@ -7,10 +7,10 @@ from inventory import services as inventory
 from inventory.counts import counting, posting
 from inventory.imports import staging, steps
 from inventory.stock import items, ledger, warehouses
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import PageRequest
 from shop.toolkit.ids import new_id
-from shop.toolkit.pages import PageRequest
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import on_hand

@@ -5,8 +5,8 @@ import pytest
 from inventory import services as inventory
 from inventory.counts import counting, posting
 from inventory.stock import ledger
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements, fetch

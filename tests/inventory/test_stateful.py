@@ -28,8 +28,8 @@ from inventory.reservations import availability, fulfillment, holds
 from inventory.stock import ledger
 from inventory.stock.levels import Levels
 from inventory.verification import sql as verification_sql
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import empty_tables, fetch

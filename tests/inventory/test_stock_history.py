@@ -3,8 +3,8 @@ from datetime import timedelta
 from django.utils import timezone
 
 from inventory.stock import history, ledger, warehouses
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, User
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import counted_statements
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from rest_framework.exceptions import ValidationError
 
-from shop.toolkit.shapes import Amount
+from shop.toolkit.http.shapes import Amount
 from tests import factories
 from tests.conftest import counted_statements, fetch
 

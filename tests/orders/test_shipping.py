@@ -13,8 +13,8 @@ from inventory import services as inventory
 from orders import checkout, lifecycle, listing
 from orders import services as orders
 from shop import tasks
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System, User
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.orders.steps import confirmed, step

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from inventory import services as inventory
 from orders import lifecycle, listing
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import fetch
 from tests.orders.steps import confirmed, step

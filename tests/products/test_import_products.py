@@ -9,8 +9,8 @@ from django.core.management import CommandError, call_command
 
 from products import files, imports
 from products import services as products
-from shop.toolkit import transactions
-from shop.toolkit.pages import PageRequest
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import PageRequest
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.malformed import MALFORMED

@@ -13,8 +13,8 @@ from django.utils import timezone
 from inventory import services as inventory
 from orders import lifecycle
 from products import services as products
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.inventory.imports import loaded
 from tests.users.reset_mails import NEW

@@ -20,7 +20,9 @@ from inventory import services as inventory
 from orders import services as orders
 from products import services as products
 from shop import answers
-from shop.toolkit import idempotency, refusals, sheets
+from shop.toolkit import refusals
+from shop.toolkit.files import sheets
+from shop.toolkit.http import idempotency
 from users import services as users
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +101,7 @@ PLANTED = {
         "Apps call downward only",
     ),
     "the toolkit knows an app": (
-        "shop/toolkit/pages.py",
+        "shop/toolkit/db/pages.py",
         "from users import services as users",
         "Apps call downward only",
     ),
@@ -132,6 +134,12 @@ PLANTED = {
         "from inventory.reservations import holds",
         "Inventory is private but for its services",
     ),
+    "a room of the toolkit calls upward": (
+        "shop/toolkit/db/pages.py",
+        "from shop.toolkit.http import views",
+        "Rooms of the toolkit",
+    ),
+    "a file of the toolkit without a place": ("shop/toolkit/helpers.py", "x = 1", "Rooms of the toolkit"),
     "a room calls upward": ("inventory/stock/ledger.py", "from inventory.counts import models", "Rooms of inventory"),
     "rooms on one floor call each other": (
         "inventory/counts/counting.py",
@@ -223,7 +231,7 @@ def test_no_app_knows_by_string_what_it_may_not_import():
         ("inventory/verification/checks.py", 'APPS = ("inventory", "orders")'),
         ("products/sql.py", 'MODEL = "orders.Order"'),
         ("users/sql.py", 'RIGHT = "inventory.view_item"'),
-        ("shop/toolkit/middleware.py", 'PATH = "/api/v1/products"'),
+        ("shop/toolkit/http/middleware.py", 'PATH = "/api/v1/products"'),
     ],
 )
 def test_the_walk_over_strings_sees_a_name_that_is_planted(copy_of_the_house, name, line):

@@ -68,7 +68,7 @@ def test_files_of_pages_are_kept(api):
 
 
 def test_what_an_origin_is_told_varies_by_it_too(api, settings):
-    place = settings.MIDDLEWARE.index("shop.toolkit.middleware.forbid_keeping") + 1
+    place = settings.MIDDLEWARE.index("shop.toolkit.http.middleware.forbid_keeping") + 1
     cors = "corsheaders.middleware.CorsMiddleware"
     settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], cors, *settings.MIDDLEWARE[place:]]
     settings.CORS_ALLOWED_ORIGINS = ["https://front.example"]

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import database_url, fetch, wait_until
 

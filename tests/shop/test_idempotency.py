@@ -9,7 +9,7 @@ import httpx
 import pytest
 from django.db import connection, connections
 
-from shop.toolkit import idempotency
+from shop.toolkit.http import idempotency
 from tests import factories
 from tests.conftest import counted_statements, fetch
 

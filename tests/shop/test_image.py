@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks import ROOT
 from shop import serving, settings
-from shop.toolkit.request_bodies import MAX_BODY_BYTES, max_form_bytes
+from shop.toolkit.http.request_bodies import MAX_BODY_BYTES, max_form_bytes
 from tests.drills import proxy
 from tests.pooled import connect_query
 

@@ -11,7 +11,7 @@ import structlog
 from django.urls import path
 
 from shop import urls
-from shop.toolkit import logs
+from shop.toolkit.telemetry import logs
 from tests import factories
 from tests.conftest import environment
 

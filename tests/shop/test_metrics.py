@@ -13,8 +13,8 @@ from benchmarks import ROOT, production_server
 from inventory import services as inventory
 from orders import lifecycle
 from shop import verification
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM, System
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import environment, wait_until

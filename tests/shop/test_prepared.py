@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from shop.toolkit.postgresql.connection import KeepingConnection, PreparedCursor
+from shop.toolkit.db.postgresql.connection import KeepingConnection, PreparedCursor
 from tests.conftest import counted_statements, database_url, fetch
 from users import models as user_models
 from users import sql as users_sql

@@ -10,8 +10,8 @@ from django.urls import path
 
 from inventory import services as inventory
 from shop import answers, urls
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conformance import problem_of

@@ -15,8 +15,8 @@ import pytest
 from django.db import connection
 from django.http import FileResponse, HttpResponse
 
-from shop.toolkit import concurrency, request_bodies
-from shop.toolkit.concurrency import limit_concurrency
+from shop.toolkit.http import concurrency, request_bodies
+from shop.toolkit.http.concurrency import limit_concurrency
 from tests import factories
 from tests.conftest import fetch, wait_until
 from tests.drills import proxy

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from inventory import models as inventory_models
 from orders import lifecycle
-from shop.toolkit import transactions
 from shop.toolkit.callers import System
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import counted_statements

@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.test import RequestFactory
 
-from shop.toolkit.addresses import client_address
+from shop.toolkit.http.addresses import client_address
 from shop.toolkit.rates import Rate, read_rate
 from tests import factories
 from tests.conftest import counted_statements

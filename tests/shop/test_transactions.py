@@ -8,8 +8,8 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 from inventory import services as inventory
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 from tests import factories
 from tests.conftest import fetch

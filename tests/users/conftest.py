@@ -7,7 +7,7 @@ import pytest
 def _on(settings) -> None:
     """Staff need the code of their authenticator app."""
     settings.SECOND_FACTOR = True
-    place = settings.MIDDLEWARE.index("shop.toolkit.middleware.PageUsers") + 1
+    place = settings.MIDDLEWARE.index("shop.toolkit.http.middleware.PageUsers") + 1
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE[:place],
         "django_otp.middleware.OTPMiddleware",

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from shop import tasks
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import counted_statements, fetch

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import fetch
 from users import services as users

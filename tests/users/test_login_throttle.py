@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from shop import tasks
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from shop.toolkit.rates import Rate
 from tests import factories
 from tests.conftest import counted_statements, fetch

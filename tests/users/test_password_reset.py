@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from shop import tasks
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from tests import factories
 from tests.conftest import counted_statements, fetch
 from tests.inventory.imports import in_threads

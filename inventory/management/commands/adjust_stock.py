@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 from inventory.stock import items, ledger
 from inventory.stock.limits import MAX_LEVEL, MAX_NOTE
 from inventory.stock.vocabulary import Reason
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
 from shop.toolkit.refusals import Refusal
 
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inventory.imports import export
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.files.sheets import FORMATS
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.sheets import FORMATS
 
 
 class Command(BaseCommand):

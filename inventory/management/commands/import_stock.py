@@ -10,11 +10,12 @@ from django.core.management.base import CommandError
 from inventory.imports import documents, staging
 from inventory.imports.vocabulary import Mode
 from inventory.management.imports import finish, report
-from shop.toolkit import commands, transactions
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.days import shown
+from shop.toolkit.db import transactions
+from shop.toolkit.files import commands
+from shop.toolkit.files.progress import progress
 from shop.toolkit.ids import new_id
-from shop.toolkit.progress import progress
 from shop.toolkit.refusals import Refusal
 
 

@@ -8,9 +8,9 @@ from django.core.management.base import CommandError
 
 from inventory.imports import documents, steps
 from inventory.management.imports import finish, report
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
-from shop.toolkit.commands import FileCommand
+from shop.toolkit.db import transactions
+from shop.toolkit.files.commands import FileCommand
 from shop.toolkit.ids import new_id
 from shop.toolkit.refusals import Refusal
 

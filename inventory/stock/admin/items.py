@@ -17,11 +17,11 @@ from inventory.stock import claims, history, items, models, scopes
 from inventory.stock.admin import pages
 from inventory.stock.levels import AVAILABLE, IS_LOW, IS_SHOWN
 from inventory.stock.scopes import Scope, within
-from shop.toolkit.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 from shop.toolkit.days import shown
-from shop.toolkit.pages import PageRequest
-from shop.toolkit.permissions import caller_of
+from shop.toolkit.db.pages import PageRequest
+from shop.toolkit.http.permissions import caller_of
 from shop.toolkit.refusals import InvalidCursor
+from shop.toolkit.staff.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 
 NEWEST, PAGE = 20, 100
 # The theme's own have no legend, which three lines need.

@@ -16,11 +16,11 @@ from inventory.stock import allocation, claims, history, items, ledger, models, 
 from inventory.stock.limits import MAX_NOTE, MAX_REFERENCE
 from inventory.stock.scopes import within
 from inventory.stock.vocabulary import Reason
-from shop.toolkit.admin import ServicePage, actors
 from shop.toolkit.callers import User
 from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.staff.admin import ServicePage, actors
 
 MAX_UNITS = 1_000_000
 

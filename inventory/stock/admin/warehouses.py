@@ -20,11 +20,11 @@ from unfold.widgets import (
 
 from inventory.stock import models, scopes, warehouses
 from inventory.stock.scopes import within
-from shop.toolkit.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 from shop.toolkit.callers import User
-from shop.toolkit.converters import CODE
-from shop.toolkit.permissions import caller_of, user_of
+from shop.toolkit.http.converters import CODE
+from shop.toolkit.http.permissions import caller_of, user_of
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.staff.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 
 
 class WarehouseForm(forms.Form):

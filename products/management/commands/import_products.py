@@ -11,10 +11,11 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from products import files, imports
-from shop.toolkit import commands, transactions
-from shop.toolkit.progress import progress
+from shop.toolkit.db import transactions
+from shop.toolkit.files import commands
+from shop.toolkit.files.progress import progress
+from shop.toolkit.files.sheets import RefusedRow
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.sheets import RefusedRow
 
 AT_ONCE = 1000
 

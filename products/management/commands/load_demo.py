@@ -5,9 +5,9 @@ from django.core.management.base import BaseCommand
 
 from inventory import services as inventory
 from products import catalogue
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
-from shop.toolkit.pages import PageRequest
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import PageRequest
 
 # SKU, name, price in EUR, units in MAIN and in EAST
 CATALOGUE = [

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from products import catalogue
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from shop.toolkit.refusals import Refusal
 
 

@@ -9,7 +9,7 @@ from django.core.management.commands import migrate
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 
 ATTEMPTS = 60
 PAUSE_SECONDS = 2.0

@@ -16,10 +16,10 @@ from django.db import OperationalError, connections
 
 from inventory import services as inventory
 from products import services as products
-from shop.toolkit import transactions
 from shop.toolkit.callers import SYSTEM
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import PageRequest
 from shop.toolkit.ids import new_id
-from shop.toolkit.pages import PageRequest
 
 OWNER = "proof"
 AT_ONCE = 16

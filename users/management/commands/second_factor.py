@@ -5,7 +5,7 @@ from typing import Any
 import segno
 from django.core.management.base import BaseCommand, CommandError
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from users import accounts, second_factor
 
 

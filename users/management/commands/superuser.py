@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 from users import accounts
 
 

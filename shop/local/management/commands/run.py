@@ -15,8 +15,8 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from products import services as products
 from shop.local import embedded, supervisor
 from shop.local.steps import step
-from shop.toolkit import transactions
-from shop.toolkit.pages import PageRequest
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import PageRequest
 from users import services as users
 
 DEFAULT_EMAIL = "admin@example.com"

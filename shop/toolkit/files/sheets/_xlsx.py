@@ -13,8 +13,8 @@ from zlib import error as ZlibError  # noqa: N812  # an exception
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from shop.toolkit.sheets._measure import AGAIN, AS_CSV, BLOCK, STRINGS, Measure
-from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, occurrences, plain
+from shop.toolkit.files.sheets._measure import AGAIN, AS_CSV, BLOCK, STRINGS, Measure
+from shop.toolkit.files.sheets._text import NO_TEXT, UnreadableFile, occurrences, plain
 
 MAX_PARTS, MAX_NAME = 1000, 255
 MAX_UNPACKED = 128 << 20

@@ -17,7 +17,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 
-from shop.toolkit.middleware import content_length
+from shop.toolkit.http.middleware import content_length
 
 
 class UploadTooLarge(APIException):

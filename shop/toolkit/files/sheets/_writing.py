@@ -4,7 +4,7 @@ from pathlib import Path
 
 import xlsxwriter
 
-from shop.toolkit.sheets._text import defused
+from shop.toolkit.files.sheets._text import defused
 
 MAX_XLSX_ROWS = 1_048_575  # Excel's own limit, less the header
 Cell = str | int | None

@@ -23,10 +23,12 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.views import UnfoldModelAdminViewMixin
 
-from shop.toolkit import form_keys, idempotency, transactions
 from shop.toolkit.callers import User
-from shop.toolkit.permissions import caller_of
+from shop.toolkit.db import transactions
+from shop.toolkit.http import idempotency
+from shop.toolkit.http.permissions import caller_of
 from shop.toolkit.refusals import Refusal
+from shop.toolkit.staff import form_keys
 
 
 def actors(ids: Iterable[int | None]) -> dict[int | None, str]:

@@ -9,7 +9,7 @@ from typing import IO, Any
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
-from shop.toolkit.request_bodies import MAX_BODY_BYTES
+from shop.toolkit.http.request_bodies import MAX_BODY_BYTES
 
 MAX_DEPTH = 20
 MAX_NUMBER_DIGITS = 40  # far above any unit or price; Python's own limit would be an error of another kind

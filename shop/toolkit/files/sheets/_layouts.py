@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shop.toolkit.sheets._text import UnreadableFile, fold
+from shop.toolkit.files.sheets._text import UnreadableFile, fold
 
 # Of a cell, in what is said of it: with all of it beside the row, the file of refused rows could not be read again.
 MAX_VALUE = 200

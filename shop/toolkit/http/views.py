@@ -13,12 +13,13 @@ from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from shop.toolkit import idempotency, throttling, transactions
 from shop.toolkit.callers import Stranger
-from shop.toolkit.pages import Page
-from shop.toolkit.permissions import caller_of
+from shop.toolkit.db import transactions
+from shop.toolkit.db.pages import Page
+from shop.toolkit.http import idempotency, throttling
+from shop.toolkit.http.permissions import caller_of
+from shop.toolkit.http.shapes import EmptyShape, Shape
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.shapes import EmptyShape, Shape
 
 RENDERER = JSONRenderer()
 # What nearly every client accepts; for whatever else, REST framework finds out what that means.

@@ -13,10 +13,10 @@ from typing import Any
 from django.db import OperationalError, connection
 from django.utils.crypto import salted_hmac
 
-from shop.toolkit import transactions
 from shop.toolkit.callers import Stranger, User
+from shop.toolkit.db import transactions
+from shop.toolkit.db.statements import prepared
 from shop.toolkit.refusals import Refusal
-from shop.toolkit.statements import prepared
 
 HEADER = "Idempotency-Key"
 META = "HTTP_IDEMPOTENCY_KEY"  # as WSGI calls it

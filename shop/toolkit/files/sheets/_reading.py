@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, cast
 from zlib import error as ZlibError  # noqa: N812  # an exception
 
-from shop.toolkit.sheets import _xlsx
-from shop.toolkit.sheets._text import NO_TEXT, UnreadableFile, fold, occurrences, plain
+from shop.toolkit.files.sheets import _xlsx
+from shop.toolkit.files.sheets._text import NO_TEXT, UnreadableFile, fold, occurrences, plain
 
 BLOCK = 1 << 20
 MAX_LINE = 1 << 20  # characters

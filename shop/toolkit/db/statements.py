@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.utils import CursorWrapper
 
-from shop.toolkit.postgresql.connection import PreparedCursor
+from shop.toolkit.db.postgresql.connection import PreparedCursor
 
 
 def array(numbers: Iterable[int | Decimal]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from shop.toolkit.sheets import RefusedRow, write_sheet
+from shop.toolkit.files.sheets import RefusedRow, write_sheet
 
 # What a file may unpack to; a million rows are about 50 MB.
 MAX_BYTES, MAX_LINES = 2 << 30, 10_000_000

@@ -10,8 +10,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from shop.toolkit.db.pages import DEFAULT_SIZE, MAX_SIZE, PageRequest
 from shop.toolkit.money import DECIMAL_PLACES, EXPONENTS, MAX_DIGITS
-from shop.toolkit.pages import DEFAULT_SIZE, MAX_SIZE, PageRequest
 
 MAX_UNITS = 1_000_000  # asked for in one line
 MAX_ID = 2**63 - 1

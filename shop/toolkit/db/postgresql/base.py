@@ -10,7 +10,7 @@ from prometheus_client import Gauge, Histogram
 from psycopg import Connection, OperationalError
 from psycopg.errors import Diagnostic
 
-from shop.toolkit import metrics
+from shop.toolkit.telemetry import metrics
 
 GIVE_UP_SECONDS = 2  # as long as the pool makes one wait
 

@@ -14,9 +14,9 @@ from django.middleware.common import CommonMiddleware
 from django.utils.deprecation import MiddlewareMixin
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from shop.toolkit.http.problems import problem
+from shop.toolkit.http.request_bodies import max_form_bytes, read_length
 from shop.toolkit.ids import new_id
-from shop.toolkit.problems import problem
-from shop.toolkit.request_bodies import max_form_bytes, read_length
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

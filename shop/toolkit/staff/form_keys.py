@@ -15,9 +15,9 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
 from django.utils import timezone
 
-from shop.toolkit import idempotency
 from shop.toolkit.callers import User
 from shop.toolkit.days import day_of, shown
+from shop.toolkit.http import idempotency
 
 FIELD = "form_key"
 _NO_VALUES = (FIELD, "csrfmiddlewaretoken")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from xml.parsers import expat
 
-from shop.toolkit.sheets._text import UnreadableFile
+from shop.toolkit.files.sheets._text import UnreadableFile
 
 BLOCK = 1 << 16
 MAX_CELLS = 1_500_000  # rows times columns: the reader lays a sheet out in full, however few cells are filled

@@ -10,7 +10,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, ProgrammingError, connection, connections
 
-from shop.toolkit import transactions
+from shop.toolkit.db import transactions
 
 REPLICA = "replica"
 PAUSE_SECONDS = 30  # in which one that did not answer is not asked: each that asks waits for it

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
-from shop.toolkit import metrics
+from shop.toolkit.telemetry import metrics
 
 CONTENT_TYPE = "application/problem+json"
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.cache import cache
 from rest_framework.request import Request
 
-from shop.toolkit.addresses import client_address
+from shop.toolkit.http.addresses import client_address
 from shop.toolkit.rates import Rate
 
 logger = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ def assert_repeatable(name: str) -> None:
     """Raise AssertionError unless `run` runs the current transaction: `name`, the caller, may raise Repeat."""
     if not _is_running.get():
         raise AssertionError(
-            f"{name} may have to repeat its whole transaction. Call it inside shop.toolkit.transactions.run()."
+            f"{name} may have to repeat its whole transaction. Call it inside shop.toolkit.db.transactions.run()."
         )
 
 

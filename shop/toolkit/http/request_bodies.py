@@ -13,7 +13,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.http import HttpResponse
 
-from shop.toolkit.problems import problem
+from shop.toolkit.http.problems import problem
 
 MAX_BODY_BYTES = 256 * 1024  # of JSON; a longer form waits on disk
 FORM_BYTES = 1 << 20  # of the other fields of a form with a file, and of what is between them

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from shop.toolkit import problems
+from shop.toolkit.http import problems
 
 # The first that a request prefers is what it gets: browsers and everybody without a wish get the page.
 OFFERED = ["text/html", problems.CONTENT_TYPE, "application/json"]

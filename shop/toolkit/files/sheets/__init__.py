@@ -3,10 +3,10 @@
 Whatever a file may be, reading it takes bounded memory and ends in rows or in UnreadableFile, which says what is wrong.
 """
 
-from shop.toolkit.sheets._layouts import Layout, RefusedRow, by_mapping, by_name, folded
-from shop.toolkit.sheets._reading import Sheet, fingerprint, open_sheet
-from shop.toolkit.sheets._text import InvalidNumber, UnreadableFile, amount, defused, units
-from shop.toolkit.sheets._writing import FORMATS, MAX_XLSX_ROWS, write_sheet
+from shop.toolkit.files.sheets._layouts import Layout, RefusedRow, by_mapping, by_name, folded
+from shop.toolkit.files.sheets._reading import Sheet, fingerprint, open_sheet
+from shop.toolkit.files.sheets._text import InvalidNumber, UnreadableFile, amount, defused, units
+from shop.toolkit.files.sheets._writing import FORMATS, MAX_XLSX_ROWS, write_sheet
 
 __all__ = [
     "FORMATS",

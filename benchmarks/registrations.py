@@ -28,7 +28,7 @@ def main() -> None:
 
     factories.product(sku="MUG", stock=1000)
     for waits, limit in ((True, "off"), (False, "off"), (False, "100/15m")):
-        with production_server(THROTTLE_ANON="off", THROTTLE_REGISTER=limit) as base:
+        with production_server(THROTTLE_REGISTER=limit) as base:
             report(waits, limit, *measure(base, waits=waits))
 
 

@@ -34,7 +34,7 @@ TITLES = {
     "database_unavailable": "Database unavailable",
 }
 HEADERS = {
-    "RateLimit-Policy": 'The quota: `"user";q=120000;w=60` is 120,000 requests in 60 seconds.',
+    "RateLimit-Policy": 'The quota, where one is set: `"user";q=600;w=60` is 600 requests in 60 seconds.',
     "RateLimit": "What is left of it: `r` requests for `t` seconds.",
     "X-Request-ID": "What the request is called in our log.",
 }

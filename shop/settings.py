@@ -124,9 +124,9 @@ WEB_WORKERS = whole_number("WEB_WORKERS", default=serving.WORKERS, at_least=1)
 THROTTLE_LOGIN = rate("THROTTLE_LOGIN", default="10/15m")
 # Registrations from an address, counted like failed logins; as many as logins of an address may fail.
 THROTTLE_REGISTER = rate("THROTTLE_REGISTER", default="100/15m")
-# Requests of a worker's client; a ceiling for what has run wild, far above what a busy storefront's server asks for.
-THROTTLE_ANON = rate("THROTTLE_ANON", default="120000/m")
-THROTTLE_USER = rate("THROTTLE_USER", default="120000/m")
+# Requests of a worker's client; off, since a storefront's server may ask for all its visitors by one account.
+THROTTLE_ANON = rate("THROTTLE_ANON", default="off")
+THROTTLE_USER = rate("THROTTLE_USER", default="off")
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
 CACHES["default"].setdefault("OPTIONS", {})
 if CACHES["default"]["BACKEND"].endswith("LocMemCache"):

@@ -60,8 +60,6 @@ class Site:
             "RESERVATION_TTL_SECONDS": str(HOLD_SECONDS),
             "CUSTOMERS_MAY_CONFIRM": "on",  # they buy on account, as much as they like
             "MAX_HELD_UNITS_PER_USER": "1000000",
-            "THROTTLE_ANON": "off",
-            "THROTTLE_USER": "off",
             "THROTTLE_LOGIN": "off",
             "THROTTLE_REGISTER": "off",
             "LOG_FORMAT": "line",

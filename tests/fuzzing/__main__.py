@@ -22,8 +22,6 @@ SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "shop.settings",
     "HTTPS": "off",
     "LOG_FORMAT": "line",
-    "THROTTLE_ANON": "off",
-    "THROTTLE_USER": "off",
     "THROTTLE_LOGIN": "off",
     "THROTTLE_REGISTER": "off",
 }

@@ -3,7 +3,8 @@ ARG BASE_IMAGE=python:3.13.16-slim-bookworm@sha256:a1165e272e578941b84abc79e4ab3
 
 FROM ${BASE_IMAGE} AS build
 COPY requirements.txt /
-# A container is given its database by DATABASE_URL, so the embedded one stays out; so does what installs packages.
+# A container is given its database by DATABASE_URL, so the embedded one stays out (.dockerignore leaves out shop/local); so does what
+# installs packages.
 RUN python3 -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \
         --requirement /requirements.txt \

@@ -4,7 +4,6 @@ It writes to standard error, because a command's standard output may be a file. 
 library, because the installer runs before anything is installed.
 """
 
-import os
 import shutil
 import sys
 import threading
@@ -30,18 +29,19 @@ def step(title: str, *, done: str = "", detail: Callable[[], str] = lambda: "") 
     over = threading.Event()
     show = _redraw if _is_terminal() else _print_lines
     ticker = threading.Thread(target=show, args=(line, over), daemon=True)
-    ticker.start()
     try:
+        ticker.start()
         yield
     finally:
         over.set()
-        ticker.join()
+        if ticker.is_alive():  # not where a signal came before it was
+            ticker.join()
     if done:
         print(f"{done} in {time.monotonic() - began:.0f} s.", file=sys.stderr, flush=True)
 
 
 def _is_terminal() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
+    return sys.stderr.isatty()
 
 
 def _redraw(line: Callable[[], str], over: threading.Event) -> None:

@@ -114,7 +114,6 @@ def test_a_quick_step_and_one_that_fails_leave_nothing(monkeypatch):
 def test_on_a_terminal_one_line_is_updated_and_erased(monkeypatch):
     monkeypatch.setattr(sys, "stderr", shown := Terminal())
     monkeypatch.setattr(steps, "REDRAW_SECONDS", 0.05)
-    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "20")
     with steps.step("Filling the largest jug of all"):
         time.sleep(0.3)

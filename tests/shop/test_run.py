@@ -5,13 +5,10 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,100 +18,15 @@ from django.conf import settings
 
 from benchmarks import free_port
 from tests.conftest import database_url, wait_until
+from tests.shop.running import SECONDS, Running, manage, new_house, processes_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60
-RUN = (sys.executable, "manage.py", "run")
-
-# What the tests have set for themselves, and the shop is to find out anew.
-OURS = ("DATABASE_URL", "DATABASE_POOLER", "SECRET_KEY", "JWT_SIGNING_KEY", "HTTPS", "LOG_FORMAT")
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Path]:
-    # Not under pytest's own temporary folder, which is private: as root, PostgreSQL's account must pass through.
-    copy = Path(tempfile.mkdtemp(prefix="shop-run-"))
-    copy.chmod(0o711)
-    for name in ("shop", "users", "products", "inventory", "orders"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "manage.py", copy)
-    yield copy
-    for process in processes_of(copy):
-        process.kill()
-    shutil.rmtree(copy)
-
-
-def processes_of(house: Path) -> list[psutil.Process]:
-    """Return everything that runs for this copy: the command, the server and its workers, PostgreSQL."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            if alive and (str(house) in " ".join(process.cmdline()) or process.cwd().startswith(str(house))):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
-
-
-@contextlib.contextmanager
-def sigint_as_on_a_terminal() -> Iterator[None]:
-    """Have children of the body start with SIGINT's default action, which a background job of a script ignores.
-
-    What has a handler here has the default action in a child.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class Running:
-    """One `manage.py run` with its output in a file."""
-
-    def __init__(self, house: Path, port: int, *, command: Sequence[str] = RUN, **environment: str) -> None:
-        self.house = house
-        self.base = f"http://127.0.0.1:{port}"
-        self.log = house / f"run-{port}.log"
-        kept = {k: v for k, v in os.environ.items() if k not in OURS}
-        kept = {k: v for k, v in kept.items() if k not in ("DATABASE_POOL_SIZE", "DJANGO_SETTINGS_MODULE")}
-        with self.log.open("w") as log, sigint_as_on_a_terminal():
-            self.process = subprocess.Popen(
-                command,
-                cwd=house,
-                env={**kept, "PORT": str(port), **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def output(self) -> str:
-        return self.log.read_text()
-
-    def wait_for_banner(self) -> str:
-        wait_until(
-            lambda: "Ctrl-C stops everything" in self.output() or self.process.poll() is not None, seconds=SECONDS
-        )
-        assert self.process.poll() is None, self.output()
-        return self.output()
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)  # what Ctrl-C does
-        assert self.process.wait(SECONDS) == 0, self.output()
-
-
-def manage(house: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    kept = {k: v for k, v in os.environ.items() if k not in (*OURS, "PORT")}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=house,
-        env={**kept, **environment},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    with new_house() as folder:
+        yield folder
 
 
 def take_the_tour(house: Path, port: int, password: str) -> str:
@@ -274,42 +186,6 @@ def test_a_first_start_that_was_killed_is_done_over(house):
     again = Running(house, free_port())
     again.wait_for_banner()
     again.stop()
-
-
-# In seconds of processor time, so that a busy machine changes nothing: while it imports, and later. Python's own start
-# takes about 0.03; a SIGINT before the first line of manage.py is Python's to answer.
-@pytest.mark.parametrize("moment", [0.1, 0.4, 1.2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_at_any_time_stops_everything(house, number, moment):
-    running = Running(house, free_port())
-    process = psutil.Process(running.process.pid)
-    wait_until(lambda: sum(process.cpu_times()[:2]) > moment or "Ctrl-C" in running.output(), seconds=SECONDS)
-
-    running.process.send_signal(number)
-    code = running.process.wait(SECONDS)
-
-    wait_until(lambda: processes_of(house) == [], seconds=SECONDS)
-    assert code in (-number, 128 + number, 0)
-    assert "Traceback" not in running.output()
-
-
-def test_signals_that_were_ignored_from_the_start_stay_ignored(house):
-    """A script's background job ignores SIGINT, and what nohup started ignores SIGHUP."""
-    command = ["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh", sys.executable, "manage.py", "run"]
-    running = Running(house, free_port(), command=command)
-    for _ in range(20):
-        running.process.send_signal(signal.SIGINT)
-        time.sleep(0.05)
-    running.wait_for_banner()
-
-    running.process.send_signal(signal.SIGINT)
-    running.process.send_signal(signal.SIGHUP)
-    time.sleep(1)
-    assert httpx.get(f"{running.base}/healthz").status_code == 200
-
-    running.process.terminate()
-    assert running.process.wait(SECONDS) == 0
-    assert processes_of(house) == []
 
 
 def test_workers_of_a_server_that_was_killed_do_not_stay(house):

@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. Both need Python 3.11 or newer and nothing else.
-.PHONY: help run test test-all fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore drill-slow bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login bench-register bench-house image-proof audit docs lint lock clean install install-dev
+.PHONY: help run test test-all fuzz fuzz-api test-pooled chaos chaos-long mutants drill-failover drill-restart drill-migrate drill-restore drill-slow bench bench-compare bench-server bench-growth bench-size bench-soak bench-instructions flame bench-reading bench-ledger bench-idempotency bench-import bench-import-flat bench-admin bench-login bench-register bench-house upgrade-dump image-proof audit docs lint lock clean install install-dev
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -112,6 +112,9 @@ bench-register: install-dev ## how long does a check take while 64 clients regis
 
 bench-house: install-dev ## how large is the code, and how many files and calls does a checkout pass through?
 	@exec $(BIN)/python -m benchmarks.house
+
+upgrade-dump: install-dev ## keep a filled shop of this version, which later versions must migrate (once for each release)
+	@exec $(BIN)/python -m benchmarks.upgrade_dump
 
 image-proof: install-dev ## build the image without an engine, start it read-only, and sell in it. BASE= BUILD="--volume ..." KEEP=folder
 	@exec $(BIN)/python -m tests.image $(if $(BASE),--base $(BASE)) $(if $(BUILD),--build "$(BUILD)") $(if $(KEEP),--keep $(KEEP))

@@ -1,4 +1,4 @@
-"""The tables of inventory, for Django; each is defined in its room."""
+"""Collects the models of all packages, for Django."""
 
 from inventory.counts.models import Count, CountLine
 from inventory.imports.models import ImportRow, StockImport

@@ -1,4 +1,4 @@
-"""Stock: what is there, who has a claim on it, and how it came to be so. The only module that other apps may import."""
+"""The public interface of inventory, and its only module that other apps may import."""
 
 from inventory.counts.counting import CountClosed, CountLinePosted, CountNotFound, NotCounted, RecountNeeded
 from inventory.imports.documents import (

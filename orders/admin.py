@@ -1,4 +1,4 @@
-"""The staff's screens of orders: what was ordered, from where it is picked, and the steps that it may take."""
+"""Admin of orders: the list, the page of one order, its pick list, and its steps."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from orders.listing import has_status, show_ended_holds
 from shop.toolkit import money
 from shop.toolkit.days import shown
 from shop.toolkit.http.permissions import caller_of
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.staff.admin import AdminPage, ReadOnlyAdmin, ServicePage, actors, button, link
 
@@ -35,7 +36,7 @@ class CancelForm(forms.Form):
 
 
 class UnitsForm(forms.Form):
-    """A field for each product of an order, of the units that a step may take."""
+    """A field per product of an order, for the units that a step takes."""
 
     most_at_first = True
 
@@ -64,11 +65,11 @@ class UnitsForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         if not self.errors and not self.units():
-            raise forms.ValidationError("Give the units of one product at least.")
+            raise forms.ValidationError("Enter units for at least one product.")
         return given
 
     def units(self) -> list[inventory.Demand]:
-        """Return the products that were asked for."""
+        """Return the requested units by product."""
         return [
             inventory.Demand(int(name.removeprefix("units_")), quantity)
             for name, quantity in self.cleaned_data.items()
@@ -77,12 +78,12 @@ class UnitsForm(forms.Form):
 
 
 class ShipForm(UnitsForm):
-    """The units to ship; for those who may, a switch to ship before older promises."""
+    """The units to ship, and with the permission a switch to ship before older promises."""
 
     out_of_turn = forms.BooleanField(
         label="Ship out of turn",
         required=False,
-        help_text="Although older orders wait for these units.",
+        help_text="Even if older orders wait for these units.",
         widget=UnfoldBooleanSwitchWidget,
     )
 
@@ -95,10 +96,10 @@ class ShipForm(UnitsForm):
 class ReturnForm(UnitsForm):
     most_at_first = False
     resalable = forms.BooleanField(
-        label="They can be sold again",
+        label="Can be sold again",
         required=False,
         initial=True,
-        help_text="Else they are kept as unavailable.",
+        help_text="Otherwise the units are kept as unavailable.",
         widget=UnfoldBooleanSwitchWidget,
     )
     note = _text("Note", 500, required=False)
@@ -106,22 +107,25 @@ class ReturnForm(UnitsForm):
 
 class _OrderPage(ServicePage):
     permission_required = ("orders.view_order", "orders.change_order")
-    states: ClassVar[tuple[str, ...]] = ()  # from which the step leads on
+    states: ClassVar[tuple[str, ...]] = ()  # the statuses that allow the step
 
     @classmethod
     def leads_on(cls, row: Any, user: Any) -> bool:
         return row.status in cls.states
 
     def explain(self, refusal: Refusal) -> str:
-        shortages = getattr(refusal, "shortages", [])
-        short = ", ".join(f"{found.available} of {found.requested} (product {found.product_id})" for found in shortages)
-        prices = ", ".join(
-            f"product {change.product_id}: {change.expected} here, "
-            + ("not on sale" if change.actual is None else f"{change.actual} {change.currency} now")
-            for change in getattr(refusal, "price_changes", [])
+        shortages, changes = getattr(refusal, "shortages", []), getattr(refusal, "price_changes", [])
+        sku_of = inventory.skus([found.product_id for found in (*shortages, *changes)])
+        short = ", ".join(
+            f"{found.available:,} of {found.requested:,} {sku_of[found.product_id]}" for found in shortages
         )
-        older = ", ".join(f"{found.quantity} for {found.reference}" for found in getattr(refusal, "promises", [])[:5])
-        more = (prices and f"{prices}.", short and f"There are {short}.", older and f"Older: {older}.")
+        prices = ", ".join(
+            f"{sku_of[change.product_id]}: {change.expected} in this order, "
+            + ("not on sale" if change.actual is None else f"{change.actual} {change.currency} now")
+            for change in changes
+        )
+        older = ", ".join(f"{found.quantity:,} for {found.reference}" for found in getattr(refusal, "promises", [])[:5])
+        more = (prices and f"{prices}.", short and f"Available: {short}.", older and f"Older: {older}.")
         return " ".join(filter(None, [str(refusal), *more]))
 
 
@@ -133,8 +137,10 @@ class ConfirmPage(_OrderPage):
     def act(self, given: dict[str, Any]) -> str:
         order = lifecycle.confirm_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
         if order.payment_reference != given["payment_reference"]:
-            return f"It was confirmed before, with the payment reference {order.payment_reference}, which stays."
-        return "Confirmed: its units are promised."
+            return (
+                f"Order {order.number} was already confirmed; it keeps the payment reference {order.payment_reference}."
+            )
+        return f"Confirmed order {order.number}: its units are promised."
 
 
 class CancelPage(_OrderPage):
@@ -142,8 +148,8 @@ class CancelPage(_OrderPage):
     slug, label, icon = "cancel", "Cancel the order", "close"
 
     def act(self, given: dict[str, Any]) -> str:
-        lifecycle.cancel_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
-        return "Cancelled: what was not shipped is free again."
+        order = lifecycle.cancel_order(self.row.pk, caller=self.caller, now=timezone.now(), **given)
+        return f"Cancelled order {order.number}: the unshipped units are free again."
 
 
 class _UnitsPage(_OrderPage):
@@ -158,6 +164,9 @@ class _UnitsPage(_OrderPage):
     def form_valid(self, form: UnitsForm) -> HttpResponse:
         self.units = form.units()
         return super().form_valid(form)
+
+    def _total(self) -> str:
+        return counted(sum(found.quantity for found in self.units), "unit")
 
 
 class FulfillPage(_UnitsPage):
@@ -179,7 +188,7 @@ class FulfillPage(_UnitsPage):
             caller=self.caller,
             now=timezone.now(),
         )
-        return f"Shipped {sum(found.quantity for found in self.units)} units."
+        return f"Shipped {self._total()} of order {self.row.number}."
 
 
 class ReturnPage(_UnitsPage):
@@ -198,11 +207,11 @@ class ReturnPage(_UnitsPage):
             caller=self.caller,
             now=timezone.now(),
         )
-        return f"Took back {sum(found.quantity for found in self.units)} units."
+        return f"Took back {self._total()} of order {self.row.number}."
 
 
 class PickListPage(AdminPage, TemplateView):
-    """What is still to be picked, by warehouse, on paper."""
+    """The pick list of an order by warehouse, for printing."""
 
     permission_required = ("orders.view_order",)
     slug, label, icon = "pick-list", "Pick list", "print"
@@ -220,7 +229,7 @@ class PickListPage(AdminPage, TemplateView):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By the status that is shown, which the row follows a moment later when a hold ends."""
+    """Filters by the shown status. When a hold ends, the row itself is updated a moment later."""
 
     title, parameter_name = "status", "status__exact"
 
@@ -264,7 +273,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @display(description="user")
     def customer(self, row: Any) -> str:
-        """Return whose order it is: a link for those who may look at users."""
+        """Return the user of the order, as a link for readers who may view users."""
         return link("users_user_change", row.user_id, label=row.user) if row.leads_to_user else str(row.user)
 
     @display(description="total", ordering="total")
@@ -276,7 +285,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
 
 def _detail(order: listing.Order) -> dict[str, Any]:
-    """Return what the page of an order shows: its lines, the pick list by warehouse, its history."""
+    """Return the tables on the page of an order: lines, units to pick by warehouse, and history."""
     accounts = actors(event.actor_id for event in order.events)
     picks = listing.pick_list(order.id)
     return {
@@ -289,7 +298,7 @@ def _detail(order: listing.Order) -> dict[str, Any]:
             ],
         },
         "picks": {
-            "headers": ["warehouse", "SKU", "name", "units", "there now", "wait for goods"],
+            "headers": ["warehouse", "SKU", "name", "units", "ready", "waiting for stock"],
             "rows": [
                 [pick.warehouse, pick.sku, pick.name, pick.quantity, pick.ready, pick.waiting]
                 for pick in picks

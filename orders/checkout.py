@@ -1,4 +1,4 @@
-"""A buyer's wishes become an order, with its stock held."""
+"""Checkout: creates a pending order and holds its stock."""
 
 import base64
 import logging
@@ -18,6 +18,7 @@ from products import services as products
 from shop.toolkit.callers import SYSTEM, Caller, System
 from shop.toolkit.days import day_of
 from shop.toolkit.ids import first_id_at, new_id
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.telemetry.logs import tell_at_commit
 from users import services as users
@@ -25,7 +26,7 @@ from users import services as users
 
 @dataclass(frozen=True)
 class Wish:
-    """A line that a buyer asks for. `unit_price` is the price they saw, None when they do not say."""
+    """A line that a buyer asks for. `unit_price` is the price that they saw; None if they did not say."""
 
     product_id: int
     quantity: int
@@ -34,7 +35,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class PriceChange:
-    """A product costs `actual` where the buyer expected `expected`; None when it is no longer on sale."""
+    """A product that costs `actual` instead of `expected`; `actual` is None if it is no longer on sale."""
 
     product_id: int
     expected: Decimal
@@ -43,16 +44,16 @@ class PriceChange:
 
 
 class PriceChanged(Refusal):
-    """The buyer saw other prices than those in force: `price_changes` names them, `shortages` all that is short."""
+    """The buyer saw outdated prices. `price_changes` has each of them, `shortages` every product that is short."""
 
     def __init__(self, price_changes: Sequence[PriceChange], shortages: Sequence[inventory.Shortage]) -> None:
         self.price_changes = list(price_changes)
         self.shortages = list(shortages)
         gone = any(change.actual is None for change in self.price_changes)
         super().__init__(
-            "Some products are no longer on sale at the price of this order."
+            "Some products of this order are no longer on sale. Place a new order without them."
             if gone
-            else "Prices have changed since they were shown."
+            else "Some prices have changed. Check the new prices and order again."
         )
 
 
@@ -60,16 +61,19 @@ class MixedCurrencies(Refusal):
     """The products of one order have different currencies."""
 
     def __init__(self, currencies: set[str]) -> None:
-        super().__init__(f"One order has one currency; these products have {', '.join(sorted(currencies))}.")
+        super().__init__(
+            f"These products have different currencies: {', '.join(sorted(currencies))}. Place one order per currency."
+        )
 
 
 class HoldLimitReached(Refusal):
-    """One user would have more units in unpaid orders than one may."""
+    """The user would have more units in unpaid orders than allowed."""
 
     def __init__(self, *, limit: int, held: int, asked: int) -> None:
         self.limit, self.held = limit, held
         super().__init__(
-            f"One customer may have {limit:,} unpaid units. {held:,} are in unpaid orders, and this one has {asked:,}."
+            f"A customer may have at most {counted(limit, 'unpaid unit')}: {held:,} are in unpaid orders and {asked:,} "
+            "in this one. Pay for or cancel an order first."
         )
 
 
@@ -78,11 +82,11 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic(savepoint=False)
 def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datetime) -> Order:
-    """Place a pending order and hold its stock, or do nothing; the number of statements is the same for any order.
+    """Create a pending order and hold its stock, or do nothing. The number of statements is the same for any order.
 
-    Prices are the server's; where the buyer saw others, one refusal names these and all that is short. Raises
-    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (of another buyer who is unknown or
-    switched off), HoldLimitReached, inventory.InsufficientStock.
+    The order has the server's prices. If the buyer saw others, one refusal names these and every shortage. Raises
+    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when the buyer is not the caller, and
+    unknown or inactive), HoldLimitReached, inventory.InsufficientStock.
     """
     if user_id != caller.actor_id and not users.get_user(user_id, caller=SYSTEM).is_active:
         raise users.UserNotFound(user_id)
@@ -92,7 +96,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datet
         raise PriceChanged(changes, inventory.shortages(demand))
     currency = _common_currency(offers)
     if (limit := settings.MAX_HELD_UNITS_PER_USER) is not None:
-        # One checkout of a user at a time: two at once would each find room for itself.
+        # One checkout of a user at a time: two concurrent ones could each find room below the limit.
         users.lock_user(user_id)
     lines = [_new_line(wish, offers[wish.product_id]) for wish in wishes]
     order_id, reservation_id = new_id(), new_id()
@@ -110,14 +114,14 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datet
         lines=lines,
         held_from=None if limit is None else held_from(now),
     )
-    # Last, because from here to the commit other buyers of the same products wait.
+    # Last: from here to the commit, other buyers of the same products wait.
     reservation = inventory.reserve(
         reservation_id=reservation_id,
         owner=OWNER,
         reference=number,
         demand=demand,
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
-        # An order is the whole shop's: its units come from any warehouse, whoever places it.
+        # Orders have no scope: the units come from any warehouse, whoever places the order.
         caller=System(caller.actor_id),
     )
     # Checked after the stock: a shortage is the more useful answer.
@@ -151,19 +155,19 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datet
 
 
 def _refuse_hoarding(lines: Sequence[sql.NewLine], unpaid: int, limit: int | None) -> None:
-    """Refuse an order that gives its buyer more unpaid units than the limit, if there is one."""
+    """Refuse an order that takes its buyer beyond the limit of unpaid units, if there is one."""
     asked = sum(line.quantity for line in lines)
     if limit is not None and unpaid + asked > limit:
         raise HoldLimitReached(limit=limit, held=unpaid, asked=asked)
 
 
 def held_from(now: datetime) -> UUID:
-    """Return the lowest id of the orders that may hold something: others were placed longer ago than a hold lasts."""
+    """Return the lowest id of orders that may still hold stock: older ones were placed before any current hold."""
     return first_id_at(now - timedelta(seconds=settings.RESERVATION_TTL_SECONDS))
 
 
 def _price_changes(wishes: Sequence[Wish], offers: dict[int, products.Offer]) -> list[PriceChange]:
-    """Return each product whose price is not the one that the buyer saw, once."""
+    """Return each product whose price differs from the one that the buyer saw, once."""
     changes = {
         PriceChange(wish.product_id, wish.unit_price, offer.price, offer.currency): None
         for wish in wishes
@@ -184,9 +188,9 @@ def _new_line(wish: Wish, offer: products.Offer) -> sql.NewLine:
 
 
 def _number(order_id: UUID, now: datetime) -> str:
-    """Return a number that people can read out: the shop's day, and 50 of the id's random bits in base32.
+    """Return a number that people can read out: the day in the shop's time zone, and 50 random bits of the id.
 
-    No counter behind it, which every checkout would queue for, and nobody can tell from it how much is sold.
+    There is no counter, which every checkout would have to wait for, and which would reveal how much is sold.
     """
     text = base64.b32encode(((order_id.int & ((1 << 50) - 1)) << 6).to_bytes(7)).decode()[:10]
     return f"{day_of(now):%y%m%d}-{text[:5]}-{text[5:]}"

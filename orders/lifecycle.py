@@ -1,4 +1,4 @@
-"""What becomes of an order once it is placed. Each step is a compare-and-set on its status, under the order's lock."""
+"""The steps of an order after checkout. Each is a compare-and-set on its status, under the order's lock."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -33,11 +33,11 @@ from users import services as users
 
 
 class InvalidTransition(Refusal):
-    """The order is in a status from which this step does not lead on."""
+    """The status of the order does not allow this step."""
 
-    def __init__(self, current_status: str) -> None:
+    def __init__(self, number: str, current_status: str) -> None:
         self.current_status = current_status
-        super().__init__(f"The order is {current_status}.")
+        super().__init__(f"Order {number} is {current_status}; this step is not possible.")
 
 
 PENDING, EXPIRED, CONFIRMED = models.Status.PENDING, models.Status.EXPIRED, models.Status.CONFIRMED
@@ -49,24 +49,25 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic(savepoint=False)
 def confirm_order(order_id: UUID, *, caller: Caller, payment_reference: str, now: datetime) -> Order:
-    """Commit a pending order's stock to it. Repeating it is harmless, whatever became of the order since; only a first
-    payment reference is still taken.
+    """Confirm a pending order and commit its stock.
 
-    After the hold's deadline it is a late confirm: for LATE_CONFIRM_SECONDS, while every product is on sale at the
-    price of the order. Where the hold has ended, its units are reserved afresh in the same transaction. Raises
-    OrderNotFound, InvalidTransition, PriceChanged, HoldLimitReached, inventory.InsufficientStock.
+    Repeating it is harmless, even after shipping; a payment reference is then recorded only if there was none.
+
+    After the deadline of its hold, an order can be confirmed late: for LATE_CONFIRM_SECONDS, while every product is on
+    sale at the price of the order. If the hold has expired, its units are reserved again in the same transaction.
+    Raises OrderNotFound, InvalidTransition, PriceChanged, HoldLimitReached, inventory.InsufficientStock.
     """
     row = _locked(order_id, caller, CONFIRM)
     if row.status in (CONFIRMED, PARTLY, FULFILLED):
         if payment_reference and not row.payment_reference:
-            # Promised first and paid later; from now on it is no longer unpaid.
+            # Confirmed before it was paid. From now on its units no longer count as unpaid.
             row.payment_reference, row.updated_at = payment_reference, now
             row.save(update_fields=["payment_reference", "updated_at"])
         return orders_of([row])[0]
     if row.status not in (PENDING, EXPIRED):
-        raise InvalidTransition(row.status)
+        raise InvalidTransition(row.number, row.status)
     lines = lines_of([row])[row.pk]
-    # Locked before it is asked: a sweeper at the same moment must not end the hold between the question and the answer.
+    # Locked before its state is read: a concurrent expiry must not end the hold in between.
     hold = inventory.lock_hold(row.reservation_id, owner=OWNER)
     if hold.state == EXPIRED or hold.late_by > timedelta(0):
         _refuse_late(row, lines, hold, is_paid=bool(payment_reference), now=now)
@@ -88,19 +89,19 @@ def place_order(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: da
 
 @transaction.atomic(savepoint=False)
 def cancel_order(order_id: UUID, *, caller: Caller, now: datetime, reason: str = "") -> Order:
-    """Cancel all that is not shipped and release its stock; a shipped unit is a return. Repeating it is harmless.
+    """Cancel all unshipped units and release their stock. Repeating it is harmless.
 
-    An expired order holds nothing; who may change everybody's orders cancels it all the same, so that it cannot be
-    confirmed late. Raises OrderNotFound, InvalidTransition.
+    An expired order holds nothing; only a caller who may change all orders can cancel it, to prevent a late confirm.
+    Raises OrderNotFound, InvalidTransition.
     """
     row = _locked(order_id, caller, CHANGE)
     if row.status == CANCELLED:
         return orders_of([row])[0]
     if row.status not in (PENDING, EXPIRED, CONFIRMED, PARTLY):
-        raise InvalidTransition(row.status)
+        raise InvalidTransition(row.number, row.status)
     is_expired = inventory.lock_hold(row.reservation_id, owner=OWNER).state == EXPIRED
     if is_expired and not caller.may(CHANGE):
-        raise InvalidTransition(EXPIRED)
+        raise InvalidTransition(row.number, EXPIRED)
     _move(row, CANCELLED, event=models.Event.CANCELLED, caller=caller, reason=reason, now=now)
     sql.cancel_open_lines(order_id)
     lines, events = lines_of([row])[row.pk], events_of([row])[row.pk]
@@ -120,22 +121,22 @@ def fulfill_order(
     now: datetime,
     out_of_turn: bool = False,
 ) -> Order:
-    """Ship units of a confirmed order from the warehouses that its reservation names: `items`, or all that is open.
+    """Ship units of a confirmed order from the warehouses of its reservation: `items`, or all open units.
 
     Lines of one product are shipped in their order. Raises OrderNotFound, InvalidTransition when nothing is left to
-    ship, inventory.ExceedsOpen, inventory.InsufficientStock, and inventory.StockPromised where older promises wait for
-    the units, unless it is `out_of_turn`.
+    ship, inventory.ExceedsOpen, inventory.InsufficientStock, and unless `out_of_turn` inventory.StockPromised when
+    older promises need the units.
     """
     row = _locked(order_id, caller, CHANGE)
     if row.status not in (CONFIRMED, PARTLY):
-        raise InvalidTransition(row.status)
+        raise InvalidTransition(row.number, row.status)
     lines = lines_of([row])[row.pk]
     _spread(lines, items, "fulfilled", lambda line: line.quantity - line.fulfilled - line.cancelled)
     is_done = all(line.quantity == line.fulfilled + line.cancelled for line in lines)
     status = FULFILLED if is_done else PARTLY
     _move(row, status, event=status.value, caller=caller, reason="", now=now)
     events = events_of([row])[row.pk]
-    # Last, since it locks stock; if it refuses, all of the above is undone.
+    # Last, since it locks stock. If it refuses, the transaction undoes the steps above.
     reservation = inventory.fulfill(
         row.reservation_id, owner=OWNER, items=items, caller=System(caller.actor_id), out_of_turn=out_of_turn
     )
@@ -152,7 +153,7 @@ def return_items(
     caller: Caller,
     now: datetime,
 ) -> Order:
-    """Take shipped units back, for sale or as unavailable; never more than were shipped.
+    """Take back shipped units, for sale or as unavailable. No more units are accepted than were shipped.
 
     Raises OrderNotFound, inventory.ExceedsOpen, inventory.LevelOutOfRange.
     """
@@ -169,7 +170,7 @@ def return_items(
 
 @transaction.atomic(savepoint=False)
 def expire_due(*, limit: int, now: datetime) -> int:
-    """End up to `limit` holds past their deadline, and let orders whose hold has ended follow; return how many holds.
+    """Expire up to `limit` overdue holds, and the orders whose hold has ended; return how many holds.
 
     Any number of these may run at once.
     """
@@ -194,7 +195,7 @@ def _locked(order_id: UUID, caller: Caller, permission: str) -> models.Order:
 
 
 def _move(row: models.Order, status: str, *, event: str, caller: Caller, reason: str, now: datetime) -> None:
-    """Write the row with another status, and its payment reference and reservation as they are in `row` now."""
+    """Save the new status with the payment reference and reservation of `row`, and record the event."""
     row.status, row.updated_at = status, now
     sql.move_order(
         row.pk,
@@ -214,12 +215,12 @@ def _move(row: models.Order, status: str, *, event: str, caller: Caller, reason:
 def _refuse_late(
     row: models.Order, lines: Sequence[models.OrderLine], hold: inventory.Hold, *, is_paid: bool, now: datetime
 ) -> None:
-    """Refuse a confirm after the deadline that comes too late, or that the buyer would not get at a new checkout.
+    """Refuse a late confirm that is too late, or that a new checkout would refuse as well.
 
-    Else an expired order would be an option on its old price for ever.
+    Otherwise an expired order would keep its old price available for ever.
     """
     if hold.late_by > timedelta(seconds=settings.LATE_CONFIRM_SECONDS):
-        raise InvalidTransition(EXPIRED)
+        raise InvalidTransition(row.number, EXPIRED)
     offers = products.find_offers({line.product_id for line in lines})
     if changes := _price_changes(row, lines, offers):
         is_short = hold.state == EXPIRED
@@ -249,7 +250,7 @@ def _price_changes(
 
 
 def _reserve_again(row: models.Order, lines: Sequence[models.OrderLine], caller: Caller) -> UUID:
-    """Hold the order's units once more, at the prices that the buyer saw; return the new reservation."""
+    """Hold the order's units again; return the id of the new reservation."""
     return inventory.reserve(
         reservation_id=new_id(),
         owner=OWNER,
@@ -266,7 +267,7 @@ def _spread(
     column: str,
     room: Callable[[models.OrderLine], int],
 ) -> None:
-    """Add units to `column` of the lines, in their order, each as far as it has room; inventory judges the sum."""
+    """Add units to `column` of the lines in their order, each up to its `room`. Inventory checks the total."""
     left: dict[int, int] = {}
     for item in items or ():
         left[item.product_id] = left.get(item.product_id, 0) + item.quantity

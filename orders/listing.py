@@ -1,4 +1,4 @@
-"""Orders, as they are read."""
+"""Queries for orders."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -29,9 +29,9 @@ class Share:
 
 @dataclass(frozen=True)
 class OrderLine:
-    """One line as ordered, and what became of its units.
+    """One line as ordered, and what has happened to its units.
 
-    `waiting` are promised and not there yet, or there for older promises; of orders that are not confirmed, none are.
+    `waiting` units are promised, but are not on hand yet or are needed by older promises; 0 unless confirmed.
     """
 
     product_id: int
@@ -49,7 +49,7 @@ class OrderLine:
 
 @dataclass(frozen=True)
 class Pick:
-    """Units of a product that are still to be fetched from a warehouse; `ready` of them are there for this order."""
+    """Units of a product still to be picked in a warehouse. This order can have `ready` of them now."""
 
     warehouse: str
     sku: str
@@ -59,7 +59,7 @@ class Pick:
 
     @property
     def waiting(self) -> int:
-        """Units that are not there yet, or there for older promises."""
+        """Units that are not on hand yet, or that older promises need."""
         return self.quantity - self.ready
 
 
@@ -75,7 +75,7 @@ class OrderEvent:
 
 @dataclass(frozen=True)
 class Order:
-    """An order with its lines as they were asked for, and its history. `expires_at` is None unless it is pending."""
+    """An order with its lines and its history. `expires_at` is None unless it is pending."""
 
     id: UUID
     number: str
@@ -92,7 +92,7 @@ class Order:
 
 
 class OrderNotFound(Refusal):
-    """No order of the one who asks has this id."""
+    """No order that the caller may see has this id."""
 
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"There is no order {order_id}.")
@@ -104,7 +104,7 @@ PENDING, EXPIRED = models.Status.PENDING, models.Status.EXPIRED
 
 
 def get_order(order_id: UUID, *, caller: Caller, permission: str = VIEW) -> Order:
-    """Return one order. Others' orders exist for those alone who have the permission. Raises OrderNotFound."""
+    """Return one order. Other users' orders exist only for callers with `permission`. Raises OrderNotFound."""
     row = visible(caller, permission).filter(pk=order_id).first()
     if row is None:
         raise OrderNotFound(order_id)
@@ -112,7 +112,7 @@ def get_order(order_id: UUID, *, caller: Caller, permission: str = VIEW) -> Orde
 
 
 def pick_list(order_id: UUID) -> list[Pick]:
-    """Return what of an order is still to be shipped, by warehouse and SKU: of one that is not confirmed, nothing.
+    """Return the units of an order still to be shipped, by warehouse and SKU; none unless it is confirmed.
 
     Raises OrderNotFound.
     """
@@ -138,8 +138,8 @@ def list_orders(
 ) -> Page[Order]:
     """Return orders, newest first, in a constant number of statements. A page has at most 2,000 lines, or one order.
 
-    `created_from` is included, `created_to` is not. `search` is an order number, a SKU, or (where everybody's orders
-    are visible) an email address; whole, the number and the address in any case. Raises InvalidCursor.
+    `created_from` is inclusive, `created_to` exclusive. `search` must equal an order number, a SKU or, for callers who
+    see all orders, an email address; the number and the address ignore case. Raises InvalidCursor.
     """
     rows = visible(caller, VIEW)
     given = {"created_at__gte": created_from, "created_at__lt": created_to}
@@ -150,7 +150,7 @@ def list_orders(
         lines = models.OrderLine.objects.filter(order_id=OuterRef("pk"), sku=search)
         found = Q(number=search.upper()) | Q(Exists(lines))
         rows = rows.filter(found | Q(user_id__in=users.ids_by_email(search)) if caller.may(VIEW) else found)
-    # The ids are ordered by time, so they are the order of creation and a key at once.
+    # The ids are ordered by time: they give the order of creation, and are unique as paging requires.
     found_page = page_of(rows, order=["-id"], request=page, parts=_count_lines)
     return Page(orders_of(found_page.results), found_page.next, found_page.previous)
 
@@ -161,8 +161,8 @@ def _count_lines(rows: Sequence[models.Order]) -> dict[UUID, int]:
 
 
 def count_by_status(*, since: datetime) -> dict[str, int]:
-    """Return how many of the orders made since then are in each status, in the order of their lives."""
-    # By the key, which begins with the time and has an index.
+    """Return the number of orders created since then in each status, in the order of the enum."""
+    # Filtered by the key, which starts with the time and is indexed.
     rows = models.Order.objects.filter(pk__gte=first_id_at(since)).order_by()
     counts = Counter(dict(rows.values_list("status").annotate(count=Count("pk"))))
     gone = len(_holds_ended(rows))
@@ -173,7 +173,7 @@ def count_by_status(*, since: datetime) -> dict[str, int]:
 def has_status(status: str, rows: QuerySet[models.Order]) -> Q:
     """Return the condition that one of `rows` is shown with this status.
 
-    An order expires when its hold ends; its row follows when somebody sweeps.
+    An order expires when its hold ends; its row is updated by the next run of `expire_due`.
     """
     if status not in (PENDING, EXPIRED):
         return Q(status=status)
@@ -182,25 +182,25 @@ def has_status(status: str, rows: QuerySet[models.Order]) -> Q:
 
 
 def shown_status(status: str, reservation_state: str) -> str:
-    """Return the status of an order, by that of its row and the state of its reservation."""
+    """Return the status to show, from the status of the row and the state of its reservation."""
     return str(EXPIRED if status == PENDING and reservation_state == EXPIRED else status)
 
 
 def show_ended_holds(rows: Iterable[models.Order]) -> None:
-    """Have these rows say `expired` where they still say `pending` and their hold has ended; nothing is saved."""
+    """Set pending rows whose hold has ended to `expired`, without saving them."""
     pending = {row.reservation_id: row for row in rows if row.status == PENDING}
     for reservation_id in inventory.expired_among(pending) if pending else ():
         pending[reservation_id].status = EXPIRED
 
 
 def _holds_ended(rows: QuerySet[models.Order]) -> list[UUID]:
-    """Return the reservations of those of `rows` that are pending although their hold has ended."""
+    """Return the expired reservations of those of `rows` that are still pending."""
     return inventory.expired_among(list(rows.filter(status=PENDING).values_list("reservation_id", flat=True)))
 
 
 def visible(caller: Caller, permission: str) -> QuerySet[models.Order]:
-    """Return everybody's orders for the shop itself and whoever has the permission for it, else the caller's own."""
-    # A payment service confirms everybody's orders, and need not be staff.
+    """Return all orders for the shop itself and for callers with `permission`, otherwise the caller's own."""
+    # A payment service confirms all orders without being staff.
     sees_all = caller.holds(CONFIRM) if permission == CONFIRM else caller.may(permission)
     if sees_all or isinstance(caller, System):
         return models.Order.objects.all()
@@ -208,7 +208,7 @@ def visible(caller: Caller, permission: str) -> QuerySet[models.Order]:
 
 
 def orders_of(rows: Sequence[models.Order]) -> list[Order]:
-    """Complete order rows with their lines and their reservations, in a constant number of statements."""
+    """Return orders with their lines, events and reservations, in a constant number of statements."""
     lines = lines_of(rows)
     reservations = inventory.reservations([row.reservation_id for row in rows], caller=SYSTEM)
     events = events_of(rows)
@@ -223,7 +223,7 @@ def lines_of(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderLine]]
 
 
 def events_of(rows: Sequence[models.Order]) -> dict[UUID, list[models.OrderEvent]]:
-    """Return the histories of these orders."""
+    """Return the events of these orders, oldest first."""
     events: dict[UUID, list[models.OrderEvent]] = {row.pk: [] for row in rows}
     for event in models.OrderEvent.objects.filter(order_id__in=events).order_by("order_id", "number"):
         events[event.order_id].append(event)
@@ -236,7 +236,7 @@ def order_of(
     events: Sequence[models.OrderEvent],
     reservation: inventory.Reservation,
 ) -> Order:
-    """Put an order together from its rows and its reservation."""
+    """Build an order from its rows and its reservation."""
     shares = shares_of(reservation)
     waits = _waiting(lines, reservation)
     return Order(
@@ -259,7 +259,7 @@ def order_of(
 
 
 def _waiting(lines: Sequence[models.OrderLine], reservation: inventory.Reservation) -> dict[int, int]:
-    """Return by position how many units of each line wait for goods: of lines of one product, the last ones first."""
+    """Return the waiting units of each line by position. Of lines of one product, the last ones wait first."""
     left: Counter[int] = Counter()
     if reservation.state == models.Status.CONFIRMED:
         for claim in reservation.lines:
@@ -273,7 +273,7 @@ def _waiting(lines: Sequence[models.OrderLine], reservation: inventory.Reservati
 
 
 def shares_of(reservation: inventory.Reservation) -> dict[int, list[Share]]:
-    """Return from where the units of each product come; a product that the reservation has nothing of has none."""
+    """Return the units of each product by warehouse; an empty list for a product without any."""
     shares: dict[int, list[Share]] = defaultdict(list)
     for claim in reservation.lines:
         shares[claim.product_id].append(Share(claim.warehouse, claim.quantity))
@@ -281,7 +281,7 @@ def shares_of(reservation: inventory.Reservation) -> dict[int, list[Share]]:
 
 
 def take_shares(left: list[Share], quantity: int) -> list[Share]:
-    """Take `quantity` units off the front of `left`: lines of one product share its allocations in their order."""
+    """Remove `quantity` units from the front of `left` and return them: lines of one product share its units."""
     taken: list[Share] = []
     while quantity and left:
         first = left.pop(0)

@@ -25,7 +25,7 @@ class Status(models.TextChoices):
 
 
 class Order(models.Model):
-    """What one user asked for, at the prices they saw. Its units are held by the reservation it names."""
+    """An order of one user, at the prices they saw. The reservation that it names holds its units."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     number = models.CharField(max_length=24, help_text="What people call the order.")
@@ -40,16 +40,16 @@ class Order(models.Model):
 
     class Meta:
         constraints = (
-            # Not `unique` of the field, beside which Django makes an index for beginnings of numbers: nobody asks that.
+            # Not `unique=True`: Django would add a second index, for prefix searches that nobody makes.
             models.UniqueConstraint(fields=["number"], name="orders_number_unique"),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="orders_status_known"),
             models.CheckConstraint(condition=Q(total__gte=0), name="orders_total_not_negative"),
         )
         indexes = (
             models.Index(fields=["user", "-id"], name="orders_by_user"),
-            # What waits to be confirmed or to expire, however many orders there are.
+            # Pending orders, which are to be confirmed or to expire.
             models.Index(fields=["id"], condition=Q(status=Status.PENDING), name="orders_pending"),
-            # What a user was promised and nothing was paid for.
+            # A user's confirmed orders that are not paid.
             models.Index(
                 fields=["user"],
                 condition=Q(payment_reference="", status__in=[Status.CONFIRMED, Status.PARTIALLY_FULFILLED]),
@@ -93,7 +93,7 @@ class OrderEvent(models.Model):
 
 
 class OrderLine(models.Model):
-    """One line as the buyer saw it: copied from the product, so that later changes of it change no order."""
+    """One line as the buyer saw it, copied from the product so that later changes do not affect it."""
 
     pk = models.CompositePrimaryKey("order_id", "position")
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="lines", db_index=False)

@@ -1,4 +1,4 @@
-"""Orders: what was asked for, at which price, and where it is on its way. Stock is inventory's to give."""
+"""The public interface of orders, and its only module that other apps may import."""
 
 from orders.checkout import HoldLimitReached, MixedCurrencies, PriceChanged
 from orders.lifecycle import InvalidTransition, expire_due

@@ -39,7 +39,7 @@ SELECT %s, line.position, line.product_id, line.sku, line.name, line.quantity, l
   FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::numeric[], %s::numeric[]) WITH ORDINALITY
     AS line (product_id, sku, name, quantity, unit_price, total_price, position)
 """
-# What nothing has been paid for: pending orders that are young enough to hold something, and confirmed ones.
+# Counts pending orders that are recent enough to hold stock, and confirmed orders without a payment reference.
 UNPAID_UNITS = """
 SELECT COALESCE(sum(l.quantity - l.fulfilled - l.cancelled), 0)::bigint
   FROM (
@@ -50,7 +50,7 @@ SELECT COALESCE(sum(l.quantity - l.fulfilled - l.cancelled), 0)::bigint
   ) o JOIN orders_orderline l ON l.order_id = o.id
  WHERE o.id <> %s
 """
-# One statement for the order and all of its lines, 1 or 1,000; the second tells what its buyer had not paid before it.
+# One statement for the order and all its lines. The second one also counts the buyer's earlier unpaid units.
 INSERT_ORDER = PLACED + LINES
 INSERT_ORDER_AND_COUNT = f"{PLACED}, line AS ({LINES}) {UNPAID_UNITS}"
 
@@ -70,7 +70,7 @@ def insert_order(
 ) -> int:
     """Insert a pending order with its lines and its first event.
 
-    With `held_from`, return what `unpaid_units` tells of its buyer without this order; else 0.
+    With `held_from`, return the `unpaid_units` of its buyer without this order; otherwise 0.
     """
     product_ids, skus, names, quantities, unit_prices, total_prices = zip(*lines, strict=True)
     columns: list[Any] = [
@@ -88,8 +88,10 @@ def insert_order(
 
 
 def unpaid_units(user_id: int, *, held_from: UUID, without: UUID) -> int:
-    """Return how many units a user has in unpaid orders, not shipped: pending ones from the id `held_from` on, and
-    confirmed ones, but not in the order `without`."""
+    """Return how many unshipped units a user has in unpaid orders, not counting the order `without`.
+
+    Unpaid orders are pending ones from the id `held_from` on, and confirmed ones without a payment reference.
+    """
     with prepared() as cursor:
         cursor.execute(UNPAID_UNITS, [user_id, held_from, user_id, without])
         ((units,),) = cursor.fetchall()
@@ -153,7 +155,7 @@ def move_order(
     reason: str,
     now: datetime,
 ) -> None:
-    """Bring an order that the caller has locked into a status, and write that into its history."""
+    """Set the status of an order that the caller has locked, and add the event to its history."""
     parameters: dict[str, Any] = {
         "id": order_id,
         "status": status,
@@ -177,7 +179,7 @@ SELECT o.id, (SELECT max(number) + 1 FROM orders_orderevent e WHERE e.order_id =
 
 
 def record_event(order_ids: Sequence[UUID], *, event: str, actor_id: int | None, reason: str, now: datetime) -> None:
-    """Write what happened to these orders, which the caller has locked, into their histories."""
+    """Add an event to the histories of these orders, which the caller has locked."""
     parameters: list[Any] = [event, actor_id, reason, now, list(order_ids)]
     with prepared() as cursor:
         cursor.execute(RECORD_EVENT, parameters)

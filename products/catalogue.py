@@ -1,4 +1,4 @@
-"""What is sold. A product and its inventory item come into being together."""
+"""The catalogue. A product and its inventory item are created together."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from shop.toolkit.callers import Caller
 from shop.toolkit.db import replicas, transactions
 from shop.toolkit.db.pages import Page, PageRequest, page_of
 from shop.toolkit.db.search import words
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 
 ORDERINGS = ("id", "name", "price", "created_at")
@@ -23,7 +24,7 @@ ORDERINGS = ("id", "name", "price", "created_at")
 
 @dataclass(frozen=True)
 class Product:
-    """A product; `price` has the decimals of its currency. `item`, its stock, is there right after creation only."""
+    """A product; `price` has the decimals of its currency. Only `create_product` sets `item`, its stock."""
 
     id: int
     sku: str
@@ -39,7 +40,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a product is called and sold at just now; `price` has the decimals of its currency."""
+    """The current name and price of a product on sale; `price` has the decimals of its currency."""
 
     product_id: int
     sku: str
@@ -49,30 +50,36 @@ class Offer:
 
 
 class ProductNotFound(Refusal):
-    """These products do not exist, or are not on sale to the one who asks."""
+    """These products do not exist, or are not on sale and hidden from the caller."""
 
     def __init__(self, product_ids: Collection[int]) -> None:
         self.product_ids = sorted(product_ids)
-        super().__init__(f"No product on sale has the id: {', '.join(map(str, self.product_ids))}.")
+        ids = ", ".join(map(str, self.product_ids))
+        super().__init__(
+            f"Product {ids} does not exist or is not on sale."
+            if len(self.product_ids) == 1
+            else f"Products {ids} do not exist or are not on sale."
+        )
 
 
 class SkuExists(Refusal):
     """Another product has this SKU."""
 
-    def __init__(self, sku: str) -> None:
+    def __init__(self, sku: str, said: str = "") -> None:
         self.sku = sku
-        super().__init__(f"There is a product with the SKU {sku} already.")
+        super().__init__(said or f"A product with the SKU {sku} already exists. Choose another SKU.")
 
 
 class InvalidSku(Refusal):
-    """The text is no SKU; the message says why."""
+    """The text is not a valid SKU; the message says why."""
 
 
 class PriceNotPayable(Refusal):
     """The price has more decimals than its currency."""
 
     def __init__(self, price: Decimal, currency: str) -> None:
-        super().__init__(f"{price} {currency} cannot be paid: {currency} has {money.EXPONENTS[currency]} decimals.")
+        decimals = counted(money.EXPONENTS[currency], "decimal")
+        super().__init__(f"The price {price} {currency} is too fine: {currency} has {decimals}. Round the price.")
 
 
 @transaction.atomic(savepoint=False)
@@ -86,7 +93,7 @@ def create_product(
     initial_stock: Sequence[inventory.Level],
     caller: Caller,
 ) -> Product:
-    """Create a product and provision its inventory item with its initial stock, or nothing of it.
+    """Create a product, its inventory item and its initial stock, or nothing.
 
     Raises InvalidSku, SkuExists, PriceNotPayable, inventory.WarehouseNotFound, inventory.LevelOutOfRange.
     """
@@ -109,7 +116,7 @@ def update_product(
     currency: str | None = None,
     is_active: bool | None = None,
 ) -> Product:
-    """Change what is given, keep what is None; the inventory item's labels follow. Orders keep what the buyer saw.
+    """Change the fields that are not None, also in the inventory item. Orders keep what the buyer saw.
 
     Raises ProductNotFound, InvalidSku, SkuExists, PriceNotPayable.
     """
@@ -156,10 +163,11 @@ def list_products(
     currency: str | None = None,
     is_active: bool | None = None,
 ) -> Page[Product]:
-    """Return products by `ordering`, one of ORDERINGS, descending with a "-" in front.
+    """Return products by `ordering`, one of ORDERINGS, descending with a leading "-".
 
-    `search` matches words of SKU, name and description, in any order and any case. What is on sale is read from a
-    replica where there is one; who sees archived products too sees what they have just written. Raises InvalidCursor.
+    `search` matches words of SKU, name and description in any order, ignoring case. Products on sale are read from a
+    replica if there is one. `with_archived` reads the primary, so that staff see their own changes at once. Raises
+    InvalidCursor.
     """
     rows = _visible(with_archived)
     for word in words(search):
@@ -176,7 +184,7 @@ def list_products(
 
 
 def find_offers(product_ids: Collection[int]) -> dict[int, Offer]:
-    """Return what these products are sold at, by id, in one statement; those that are not on sale are absent."""
+    """Return the offers of these products by id, in one statement; products off sale are absent."""
     rows = sql.on_sale(product_ids)
     return {
         product_id: Offer(product_id, sku, name, money.to_minor_unit(price, currency), currency)
@@ -185,7 +193,7 @@ def find_offers(product_ids: Collection[int]) -> dict[int, Offer]:
 
 
 def offers(product_ids: Collection[int]) -> dict[int, Offer]:
-    """Return the same. Raises ProductNotFound naming all unknown and archived ones."""
+    """Return the offers of all these products. Raises ProductNotFound naming every unknown or archived one."""
     found = find_offers(product_ids)
     if missing := set(product_ids) - set(found):
         raise ProductNotFound(missing)
@@ -197,7 +205,7 @@ def _visible(with_archived: bool) -> QuerySet[models.Product]:
 
 
 def _sku(text: str) -> str:
-    """Return the SKU as it is kept. Raises InvalidSku."""
+    """Return the normalized SKU. Raises InvalidSku."""
     sku = skus.normal(text)
     if said := skus.fault_of(sku):
         raise InvalidSku(f"{said[0].upper()}{said[1:]}.")

@@ -1,4 +1,4 @@
-"""Files of products: which column says what, and what a row means."""
+"""Product files: which column holds which field, and how a row is parsed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from shop.toolkit.files.sheets import (
     folded,
     open_sheet,
 )
+from shop.toolkit.plurals import counted
 
 REQUIRED = ("sku", "name", "price")
 OPTIONAL = ("currency", "description", "is_active")
@@ -29,7 +30,7 @@ FLAGS = {"true": True, "yes": True, "1": True, "active": True,
 
 @dataclass(frozen=True)
 class ProductFile:
-    """How a file is to be taken: `currency` is of prices that have none, `mapping` says which column is which field."""
+    """How to read a file: `currency` is for prices without one, `mapping` has the field of each column."""
 
     path: Path
     max_bytes: int
@@ -39,7 +40,7 @@ class ProductFile:
 
 @dataclass(frozen=True)
 class Row:
-    """A product as a file has it; what the file does not say is None: as it is, or of a new product the default."""
+    """A product in a file. None means that the file does not say: the value stays, or is the default if new."""
 
     line: int
     sku: str
@@ -48,17 +49,17 @@ class Row:
     currency: str | None
     description: str | None
     is_active: bool | None
-    is_tidied: bool  # whether its SKU had characters that nobody sees
+    is_tidied: bool  # whether invisible characters or spaces were removed from its SKU
 
     @property
-    def said(self) -> tuple[object, ...]:
+    def content(self) -> tuple[object, ...]:
+        """What must be equal in all rows of one SKU."""
         return self.name, self.price, self.currency, self.description, self.is_active
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """An open file: its layout and how it was understood. Each row, with its cells, is a product, or refused, or None
-    where it is no product."""
+    """An open file and its layout. `rows` yields the cells of each row with its product, its refusal, or None."""
 
     layout: Layout
     understood_as: str
@@ -73,10 +74,11 @@ class _Fault(Exception):
 
 @contextmanager
 def read_catalogue(file: ProductFile) -> Iterator[Catalogue]:
-    """Yield the products of a CSV or .xlsx file in the own layout, Shopify's, or the one that is mapped.
+    """Open a CSV or .xlsx file of products in the own layout, in Shopify's, or in the mapped one.
 
-    A row that repeats an earlier one of its SKU is None; one that contradicts it is refused: the first counts. What was
-    read is kept in memory by SKU, a few hundred bytes each. Raises UnreadableFile, now or while rows are read.
+    A row that repeats an earlier row of its SKU is None, and so is a row without a product. A row that contradicts an
+    earlier one is refused. The rows read stay in memory, a few hundred bytes each. Raises UnreadableFile, also while
+    rows are read.
     """
     with open_sheet(file.path, max_bytes=file.max_bytes) as sheet:
         layout = _recognize(sheet.columns, file.mapping)
@@ -104,7 +106,7 @@ def _shopify(columns: Sequence[str]) -> Layout | None:
 
 
 class _Reader:
-    """Reads row by row and remembers: the product that variants belong to, and what was said of each SKU."""
+    """Parses row by row. Remembers the product of the current variants, and the first row of each SKU."""
 
     def __init__(self, layout: Layout, decimal_mark: str, currency: str) -> None:
         self._layout, self._mark, self._currency = layout, decimal_mark, currency
@@ -131,12 +133,14 @@ class _Reader:
         first = self._first.setdefault(skus.sku_key(row.sku), row)
         if first is row:
             return row
-        if first.said == row.said:
+        if first.content == row.content:
             return None
-        raise _Fault("sku", f"line {first.line} says otherwise of the same SKU, and counts; give this one another")
+        raise _Fault(
+            "sku", f"line {first.line} has the same SKU with other data, and takes precedence; use another SKU here"
+        )
 
     def _variant(self, texts: dict[str, str], cells: list[str]) -> dict[str, str] | None:
-        """Return the row with what only the first row of its product says; None for one of images alone."""
+        """Return the row completed from the first row of its product; None for a row that only has images."""
         assert self._layout.handle is not None, "only files with handles have variants"
         handle = cells[self._layout.handle].strip()
         options = [cells[place].strip() for place in self._layout.options]
@@ -145,7 +149,7 @@ class _Reader:
         if not (texts["sku"] or texts["price"] or any(options)):
             return None
         if not (texts["sku"] or handle):
-            raise _Fault("sku", "a SKU is needed, or a handle to make one of")
+            raise _Fault("sku", "the SKU is missing, and there is no handle to make one from")
         inherited = {
             name: texts[name] or self._parent[1].get(name, "") for name in texts if name not in ("sku", "price")
         }
@@ -156,15 +160,15 @@ class _Reader:
     def _row(self, line: int, texts: Mapping[str, str]) -> Row:
         for name, longest in (("name", MAX_NAME), ("description", MAX_DESCRIPTION)):
             if len(texts.get(name, "")) > longest:
-                raise _Fault(name, f"at most {longest:,} characters are taken")
+                raise _Fault(name, f"may have at most {longest:,} characters")
         sku = skus.from_cell(texts["sku"])
         if said := skus.fault_of(sku):
             raise _Fault("sku", said)
         if not texts["name"]:
-            raise _Fault("name", "a name is needed")
+            raise _Fault("name", "the name is missing")
         currency = texts.get("currency") or None
         if (currency or self._currency) not in money.EXPONENTS:
-            raise _Fault("currency", "an ISO 4217 currency code such as EUR is needed")
+            raise _Fault("currency", "must be an ISO 4217 currency code such as EUR")
         return Row(
             line=line,
             sku=sku,
@@ -178,23 +182,23 @@ class _Reader:
 
     def _price(self, text: str, currency: str) -> Decimal:
         if not text:
-            raise _Fault("price", "a price is needed")
+            raise _Fault("price", "the price is missing")
         try:
             price = amount(text, decimal_mark=self._mark, decimals=money.EXPONENTS[currency])
         except InvalidNumber as error:
             raise _Fault("price", str(error)) from error
         if not money.fits(price, currency):
-            raise _Fault("price", f"{currency} has {money.EXPONENTS[currency]} decimals")
+            raise _Fault("price", f"a price in {currency} has {counted(money.EXPONENTS[currency], 'decimal')}")
         return price
 
 
 def _is_active(texts: Mapping[str, str]) -> bool | None:
-    """On sale is what is published and, in Shopify's files, active; None when the file says neither."""
+    """Tell whether a product is published and, in Shopify's files, active; None if the file says neither."""
     said = [_flag(field, texts[field]) for field in ("is_active", "status") if texts.get(field)]
     return all(said) if said else None
 
 
 def _flag(field: str, text: str) -> bool:
     if text.casefold() not in FLAGS:
-        raise _Fault(field, f"one of {', '.join(FLAGS)} is needed")
+        raise _Fault(field, f"must be one of {', '.join(FLAGS)}")
     return FLAGS[text.casefold()]

@@ -1,4 +1,4 @@
-"""Products from files, some hundreds in a statement, each with its inventory item."""
+"""Import of products in batches, each product with its inventory item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from shop.toolkit.skus import sku_key
 
 @dataclass(frozen=True)
 class Imported:
-    """How many products were new, changed, and as they were."""
+    """The numbers of new, changed and unchanged products."""
 
     new: int = 0
     changed: int = 0
@@ -29,12 +29,12 @@ class Imported:
 
 @transaction.atomic(savepoint=False)
 def import_products(rows: Sequence[Row], *, currency: str) -> Imported:
-    """Create the products that are not there, each with its inventory item, and change those that are otherwise.
+    """Create the products that do not exist, each with its inventory item, and update the others.
 
-    `currency` is of new products whose row has none. Products are known by their SKU in any case; one that is there
-    keeps its spelling. Each SKU is in `rows` once. Doing it again changes nothing. The number of statements does not
-    grow with that of the rows. Raises SkuExists when somebody creates one of them at this moment, PriceNotPayable when
-    a price does not go with its product's currency.
+    `currency` is for new products whose row has none. Products are found by their SKU, ignoring case; an existing one
+    keeps its spelling. Each SKU must be in `rows` once. Repeating it changes nothing. The number of statements does not
+    depend on the number of rows. Raises SkuExists when one of the products is created concurrently, PriceNotPayable
+    when a price does not fit the currency of its product.
     """
     keys = [sku_key(row.sku) for row in rows]
     found = models.Product.objects.select_for_update(no_key=True).filter(sku_key__in=keys).order_by("pk")
@@ -46,7 +46,8 @@ def import_products(rows: Sequence[Row], *, currency: str) -> Imported:
         models.Product.objects.bulk_create(new)
     except IntegrityError as error:
         if transactions.sqlstate(error) == transactions.UNIQUE_VIOLATION:
-            raise SkuExists("of this file") from error
+            said = "Someone else has just created a product with a SKU of this file. Run the import again."
+            raise SkuExists("", said) from error
         raise
     models.Product.objects.bulk_update(changed, [*FIELDS, "updated_at"])
     inventory.provision_items([_labels(product) for product in new])
@@ -70,7 +71,7 @@ def _new(row: Row, key: str, currency: str) -> models.Product:
 
 
 def _change(product: models.Product, row: Row) -> bool:
-    """Give a product what the row says; tell whether that was anything new."""
+    """Apply a row to a product; tell whether that changed anything."""
     given = {name: value for name in FIELDS if (value := getattr(row, name)) is not None}
     is_other = any(getattr(product, name) != value for name, value in given.items())
     for name, value in given.items():

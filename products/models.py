@@ -8,15 +8,15 @@ from shop.toolkit.skus import MAX_KEY, MAX_SKU, NOT_CLEAN
 MAX_NAME, MAX_DESCRIPTION = 200, 10_000
 
 
-# What a search looks at. Written as the index of its trigrams has it (products_by_words, in a migration: Django writes
-# such an index itself only where all of django.contrib.postgres is installed).
+# The text that is searched. It must equal the expression of the trigram index products_by_words, which a migration
+# creates by SQL: Django can do so only with all of django.contrib.postgres installed.
 SEARCHED = Func(
     "sku", "name", "description", template="upper(%(expressions)s)", arg_joiner=" || ' ' || ", output_field=TextField()
 )
 
 
 class Product(models.Model):
-    """What is sold. Archived ones (not active) stay for the orders that name them."""
+    """A product. Archived ones (not active) stay for the orders that name them."""
 
     id = models.BigAutoField(primary_key=True)
     sku = models.CharField(max_length=MAX_SKU, unique=True)

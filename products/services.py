@@ -1,4 +1,4 @@
-"""What is sold. A product and its inventory item come into being together. The only module that others may import."""
+"""The public interface of products, and its only module that other apps may import."""
 
 from products.catalogue import (
     InvalidSku,

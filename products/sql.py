@@ -9,7 +9,7 @@ ON_SALE = "SELECT id, sku, name, price, currency FROM products_product WHERE id 
 
 
 def on_sale(product_ids: Collection[int]) -> list[tuple[Any, ...]]:
-    """Return id, SKU, name, price and currency of those of these products that may be sold."""
+    """Return id, SKU, name, price and currency of each of these products that is on sale."""
     with prepared() as cursor:
         cursor.execute(ON_SALE, [array(product_ids)])
         found: list[tuple[Any, ...]] = cursor.fetchall()

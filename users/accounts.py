@@ -1,4 +1,4 @@
-"""Accounts: who is who, and who may come in."""
+"""Accounts and their access."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ from users import hashing, models, sql
 from users.attempts import attempts_key, count_attempt, take_back
 from users.emails import canonical, lookup_spelling
 
-# Who gets into the admin with all rights.
+# An account with full access to the admin.
 _IS_SUPERUSER = {"is_superuser": True, "is_staff": True, "is_active": True}
 
 
 @dataclass(frozen=True)
 class User:
-    """A user as other apps and clients may know them."""
+    """The data of a user that other apps and clients may see."""
 
     id: int
     email: str
@@ -37,39 +37,39 @@ class User:
 
 
 class UserNotFound(Refusal):
-    """No user has this id, or this address."""
+    """No user has this id or email."""
 
     def __init__(self, user_id: int | str) -> None:
         super().__init__(f"There is no user {user_id}.")
 
 
 class OwnAccess(Refusal):
-    """Nobody changes their own access."""
+    """The caller would change their own access."""
 
     def __init__(self) -> None:
-        super().__init__("Nobody changes their own access; ask another superuser.")
+        super().__init__("You cannot change your own access. Ask another superuser.")
 
 
 class NotSuperuser(Refusal):
-    """Only superusers change access, and this account is none, or none any more."""
+    """Only superusers can change access, and the caller is not, or no longer, a superuser."""
 
     def __init__(self) -> None:
-        super().__init__("Only superusers change access, and you are none now. Nothing was changed; ask a superuser.")
+        super().__init__("You are no longer a superuser, so nothing was changed. Ask a superuser.")
 
 
 class EmailExists(Refusal):
-    """Another account has this address, in whatever case it is written."""
+    """Another account has this email, ignoring case."""
 
     def __init__(self) -> None:
-        super().__init__("An account with this email exists already.")
+        super().__init__("An account with this email already exists. Log in, or use another email.")
 
 
 class InvalidEmail(Refusal):
-    """The text is no address that mail can be sent to."""
+    """The text is not a valid email address."""
 
 
 class WeakPassword(Refusal):
-    """The password does not pass the configured validators; `messages` tell why."""
+    """The password fails the configured validators; `messages` says why."""
 
     def __init__(self, messages: list[str]) -> None:
         super().__init__(" ".join(messages))
@@ -78,7 +78,7 @@ class WeakPassword(Refusal):
 
 @dataclass(frozen=True)
 class NewAccount:
-    """An account that may be made: its password is good, and hashed."""
+    """An account ready to be created: its password is validated and hashed."""
 
     email: str
     name: str
@@ -86,21 +86,21 @@ class NewAccount:
 
 
 def prepare_registration(*, email: str, password: str, name: str, address: str) -> NewAccount:
-    """Judge a registration from a network address and hash its password, for `register`.
+    """Validate a registration and hash its password, for `register`.
 
-    It counts against the address, all processes together, before anything is hashed. Not in a transaction of the
-    caller's: the count must stay although the answer is a refusal, and hashing takes long. Raises InvalidEmail,
+    It is counted against the network address, for all processes together, before anything is hashed. Do not call it in
+    a transaction: the count must stay even if the registration is refused, and hashing takes long. Raises InvalidEmail,
     WeakPassword, TooManyAttempts, and HashingBusy, which counts nothing.
     """
     user = models.User(email=canonical_email(email), name=name)
     judge_password(password, user)
-    hashing.expect_newcomers_turn()
+    hashing.refuse_registration_if_busy()
     keys = []
     if rate := settings.THROTTLE_REGISTER:
         keys = [attempts_key("register", address)]
-        count_attempt(keys[0], rate, what="accounts were registered from this network address")
+        count_attempt(keys[0], rate, what="registrations from this network address")
     try:
-        with hashing.newcomers_turn():
+        with hashing.registration_turn():
             return NewAccount(user.email, name, make_password(password))
     except hashing.HashingBusy:
         take_back(keys)
@@ -117,7 +117,7 @@ def register(account: NewAccount) -> User:
 
 @transaction.atomic(savepoint=False)
 def ensure_superuser(*, email: str, password: str) -> bool:
-    """Create the superuser unless the address is taken; tell whether one was created. An existing one is untouched.
+    """Create a superuser unless the email is taken; tell whether one was created. An existing account stays as it is.
 
     Raises InvalidEmail.
     """
@@ -132,11 +132,11 @@ def ensure_superuser(*, email: str, password: str) -> bool:
 def set_access(
     user_id: int, *, is_active: bool, is_staff: bool, is_superuser: bool, groups: Collection[str], caller: Caller
 ) -> User:
-    """Say whether an account may come in, whether it is staff or a superuser, and of which groups, by their names.
+    """Set whether an account can sign in, is staff or a superuser, and its groups by name.
 
-    An account that is switched off is out at once, and its tokens stay dead when it is switched on again. Raises
-    UserNotFound, OwnAccess for the actor's own account, NotSuperuser unless the actor is a superuser at this moment:
-    so whoever takes it from another stays one, and of two who take it from each other one is refused.
+    A deactivated account is signed out at once, and its tokens stay invalid if it is activated again. Raises
+    UserNotFound, OwnAccess for the caller's own account, NotSuperuser unless the caller is a superuser now. So there is
+    always a superuser left: of two who demote each other, one is refused.
     """
     if user_id == caller.actor_id:
         raise OwnAccess
@@ -158,18 +158,18 @@ def set_access(
 
 @transaction.atomic(savepoint=False)
 def make_superuser(email: str) -> None:
-    """Make an account that is there an active superuser, for when nobody is left who could. Raises UserNotFound."""
+    """Make an existing account an active superuser, for when no superuser is left. Raises UserNotFound."""
     if not models.User.objects.filter(email=lookup_spelling(email)).update(**_IS_SUPERUSER):
         raise UserNotFound(email)
 
 
 def has_superuser() -> bool:
-    """Tell whether anybody can get into the admin with all rights."""
+    """Tell whether any account has full access to the admin."""
     return models.User.objects.filter(**_IS_SUPERUSER).exists()
 
 
 def get_user(user_id: int, *, caller: Caller) -> User:
-    """Return one user. Others exist for staff alone who may view users. Raises UserNotFound."""
+    """Return one user. Other users exist only for staff who may view users. Raises UserNotFound."""
     user = models.User.objects.filter(pk=user_id).first()
     if user is None or (user.pk != caller.actor_id and not caller.may("users.view_user")):
         raise UserNotFound(user_id)
@@ -177,13 +177,13 @@ def get_user(user_id: int, *, caller: Caller) -> User:
 
 
 def lock_user(user_id: int) -> None:
-    """Have other transactions that lock the same user wait until this one ends. Raises UserNotFound."""
+    """Lock a user until the transaction ends. Raises UserNotFound."""
     if not sql.lock_user(user_id):
         raise UserNotFound(user_id)
 
 
 def ids_by_email(email: str) -> list[int]:
-    """Return the ids of the users who have this address, in whatever case: one or none."""
+    """Return the ids of the users with this email, ignoring case: one or none."""
     return list(models.User.objects.filter(email=lookup_spelling(email)).values_list("id", flat=True))
 
 
@@ -197,12 +197,12 @@ def list_users(*, page: PageRequest, search: str = "") -> Page[User]:
 
 @transaction.atomic(savepoint=False)
 def end_all_sessions(user_id: int) -> None:
-    """End every access and refresh token of the user."""
+    """Invalidate every access and refresh token of the user."""
     models.User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
 
 
 def canonical_email(email: str) -> str:
-    """Return the one spelling of an address. Raises InvalidEmail."""
+    """Return the canonical spelling of an email. Raises InvalidEmail."""
     try:
         return canonical(email)
     except ValidationError as error:
@@ -210,7 +210,7 @@ def canonical_email(email: str) -> str:
 
 
 def judge_password(password: str, user: models.User) -> None:
-    """Refuse a password that is too easy to guess for this user. Raises WeakPassword."""
+    """Raise WeakPassword for a password that is too easy to guess for this user."""
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -218,7 +218,7 @@ def judge_password(password: str, user: models.User) -> None:
 
 
 def save(user: models.User, update_fields: list[str] | None = None) -> None:
-    """Write an account. Raises EmailExists."""
+    """Save an account. Raises EmailExists."""
     try:
         user.save(update_fields=update_fields)
     except IntegrityError as error:
@@ -228,5 +228,5 @@ def save(user: models.User, update_fields: list[str] | None = None) -> None:
 
 
 def public(row: models.User) -> User:
-    """Return what others may know of an account."""
+    """Return the data of an account that others may see."""
     return User(row.pk, row.email, row.name, row.is_staff, row.is_active, row.created_at)

@@ -1,4 +1,4 @@
-"""The staff's screens of accounts. Superusers say who is staff, and of which groups."""
+"""Admin of accounts. Superusers set who is staff, and their groups."""
 
 from typing import Any
 
@@ -22,13 +22,16 @@ admin.site.unregister(TOTPDevice)  # nobody reads another's second factor
 
 class AccessForm(forms.Form):
     is_active = forms.BooleanField(
-        label="May come in", required=False, help_text="Else they are out at once.", widget=UnfoldBooleanSwitchWidget
+        label="Can sign in",
+        required=False,
+        help_text="If off, they are signed out at once.",
+        widget=UnfoldBooleanSwitchWidget,
     )
     is_staff = forms.BooleanField(label="Is staff", required=False, widget=UnfoldBooleanSwitchWidget)
     is_superuser = forms.BooleanField(
         label="Is a superuser",
         required=False,
-        help_text="May do everything, and says who may do what.",
+        help_text="Can do everything, including changing the access of others.",
         widget=UnfoldBooleanSwitchWidget,
     )
     groups = forms.MultipleChoiceField(
@@ -41,7 +44,7 @@ class AccessForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         if given.get("is_superuser") and not given.get("is_staff"):
-            raise forms.ValidationError("A superuser is staff: switch “Is staff” on as well, or “Is a superuser” off.")
+            raise forms.ValidationError("A superuser must be staff. Switch “Is staff” on, or “Is a superuser” off.")
         return given
 
 
@@ -60,10 +63,11 @@ class AccessPage(ServicePage):
 
     def act(self, given: dict[str, Any]) -> str:
         accounts.set_access(self.row.pk, caller=self.caller, **given)
-        staff = "staff" if given["is_staff"] else "no staff"
-        who = "superuser" if given["is_superuser"] else staff
-        groups = ", ".join(given["groups"]) or "no group"
-        return f"{'May come in' if given['is_active'] else 'May not come in'}; {who}; {groups}."
+        sign_in = "can sign in" if given["is_active"] else "cannot sign in"
+        staff = "staff" if given["is_staff"] else "not staff"
+        role = "superuser" if given["is_superuser"] else staff
+        groups = ", ".join(given["groups"]) or "no groups"
+        return f"Changed the access of {self.row}: {sign_in}; {role}; {groups}."
 
 
 @admin.register(models.User)

@@ -1,4 +1,4 @@
-"""Bearer tokens at the edge: what a session looks like as a pair of signed tokens, and back."""
+"""Sessions as pairs of signed bearer tokens, and the authentication of requests by these tokens."""
 
 import hashlib
 import time
@@ -19,12 +19,12 @@ from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError,
 
 from users import models, sessions, sql
 
-INVALID = "The token is malformed, expired, revoked or not ours."
+INVALID = "The token is malformed, expired, revoked or from another issuer."
 ISSUER, AUDIENCE = "shop", "shop-api"
 
 
 class KeyRing(TokenBackend):
-    """Signs with the first key and reads what any of them signed; the token's header says which (`kid`)."""
+    """Signs with the first key, and verifies with the key that the token's header names (`kid`)."""
 
     def __init__(self, keys: list[str]) -> None:
         super().__init__("HS256", audience=AUDIENCE, issuer=ISSUER)
@@ -43,7 +43,7 @@ class KeyRing(TokenBackend):
 
 
 def key_id(key: str) -> str:
-    """Return what a token calls the key that signed it; it tells nothing of the key."""
+    """Return the id of a key for the header of tokens. It reveals nothing about the key."""
     return hashlib.sha256(b"shop.key-id:" + key.encode()).hexdigest()[:12]
 
 
@@ -58,19 +58,19 @@ class RefreshToken(tokens.RefreshToken):
     token_backend = RING
 
 
-# A token that was well signed stays so, and is shown for minutes; what may change is judged with every request.
+# A valid signature stays valid, and a client sends its token for minutes. What can change is checked on each request.
 @lru_cache(maxsize=10_000)
 def claims_of(raw: bytes) -> tuple[UUID, str, int]:
-    """Return session, stamp and expiry of an access token. Raises whatever it may on one that is not ours."""
+    """Return session, stamp and expiry of an access token. An invalid token raises any of several exceptions."""
     token: Any = AccessToken(raw)  # type: ignore[arg-type]  # declared for another Token than it takes
-    # Signed is not well-formed: a token of an older scheme may carry anything.
+    # A signed token may still be malformed: older schemes had other claims.
     if type(token["stamp"]) is not str:
         raise TypeError("a stamp is text")
     return UUID(token["sid"]), token["stamp"], token["exp"]
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Take an access token; look its session up on every request, so that what was ended is refused at once."""
+    """Authenticates by access token. Looks up its session on each request, so that an ended one is refused at once."""
 
     def authenticate(self, request: Request) -> tuple[models.User, None] | None:
         scheme, *rest = request.META.get("HTTP_AUTHORIZATION", "").encode("latin-1").split() or [b""]

@@ -1,4 +1,4 @@
-"""Codes on paper: how they are made, and what is kept of them."""
+"""Recovery codes: how they are generated, and what is stored of them."""
 
 import secrets
 
@@ -14,5 +14,5 @@ def random_code() -> str:
 
 
 def digest_of(device_id: int, code: str) -> str:
-    """Return what is kept of a code: a hash with SECRET_KEY, of one device, so that the table alone lets nobody in."""
+    """Return what is stored of a code: a hash by SECRET_KEY for one device, so that a leaked table is useless."""
     return salted_hmac("users.paper_code", f"{device_id}.{code.strip().lower()}", algorithm="sha256").hexdigest()

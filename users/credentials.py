@@ -1,4 +1,4 @@
-"""Who knocks: email, password and, where staff need one, the code of a second factor; guessing is slow."""
+"""The check of email, password and, for staff who need one, second factor; with limits on guessing."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,36 +15,37 @@ from users import hashing, models, sql
 from users.attempts import attempts_key, count_attempt, take_back
 from users.emails import lookup_spelling
 
-# Behind one address there may be a whole office.
+# A whole office may share one network address.
 ACCOUNTS_BEHIND_AN_ADDRESS = 10
-FRIENDSHIP = timedelta(days=30)
+KNOWN_FOR = timedelta(days=30)  # how long a network address is known to an account after a login
 
 
 class InvalidCredentials(Refusal):
-    """Email and password do not belong together. Says the same whether the account exists or not."""
+    """Email and password do not match. The message is the same whether the account exists or not."""
 
     def __init__(self) -> None:
         super().__init__("No active account has this email and password.")
 
 
 class OtpRequired(Refusal):
-    """The password is right, and the account needs the code of its second factor as well, which was not given."""
+    """The password is right, but the code of the account's second factor is missing."""
 
     def __init__(self) -> None:
         super().__init__("This account also needs the code of its authenticator app. Send it as `otp_code`.")
 
 
 def identify(*, email: str, password: str, otp_code: str, address: str) -> models.User:
-    """Return the account that these credentials open, for the logins of this app.
+    """Return the account that these credentials belong to.
 
-    Failures count against the network address and against the account, whether there is such an account or not; an
-    address that has opened the account lately has a count of its own, so that others' guesses do not lock its owner
-    out (so whoever shares that address can find out that there is such an account). An attempt is counted before it
-    is judged, and taken back when it was right: so of parallel guesses no more than the limit are judged. Known and
-    unknown addresses take the same work and get the same answer. Raises InvalidCredentials, OtpRequired once the
-    password was right, TooManyAttempts, and HashingBusy, which counts nothing.
+    Failures count against the network address and against the account, even if there is no such account. A network
+    address from which the account has logged in lately has a count of its own, so that guesses from elsewhere do not
+    lock the owner out. (Whoever shares that network address can therefore find out that the account exists.)
+
+    An attempt is counted before it is checked, and uncounted if it succeeds, so that parallel guesses cannot exceed the
+    limit. Known and unknown emails cause the same work and get the same answer. Raises InvalidCredentials, OtpRequired
+    once the password was right, TooManyAttempts, and HashingBusy, which counts nothing.
     """
-    hashing.expect_turn()
+    hashing.refuse_if_busy()
     counted = _count(lookup_spelling(email), address)
     try:
         user = _judged(email, password, otp_code)
@@ -52,12 +53,12 @@ def identify(*, email: str, password: str, otp_code: str, address: str) -> model
         take_back(counted.keys)
         raise
     if counted.keys:
-        transactions.run(lambda: _forgive(counted))
+        transactions.run(lambda: _uncount(counted))
     return user
 
 
 def _judged(email: str, password: str, otp_code: str) -> models.User:
-    with hashing.turn():  # also for a hash of other parameters, which is renewed
+    with hashing.turn():  # also covers the rehash of a password with old parameters
         user = authenticate(email=email, password=password)
     if not isinstance(user, models.User):
         raise InvalidCredentials
@@ -69,7 +70,7 @@ def _judged(email: str, password: str, otp_code: str) -> models.User:
 def _judge_code(user: models.User, otp_code: str) -> None:
     if not otp_code:
         raise OtpRequired
-    # Locks the user's devices, refuses a code that was used, and is slow to guess at.
+    # Locks the user's devices, refuses used codes, and throttles guesses.
     device = django_otp.match_token(user, otp_code)
     if device is None:
         raise InvalidCredentials
@@ -78,33 +79,33 @@ def _judge_code(user: models.User, otp_code: str) -> None:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What an attempt was counted against, and what is remembered of where it came from when it was right."""
+    """The keys under which an attempt was counted, and the key that makes its address known to the account."""
 
     keys: list[str]
-    friend: str
+    known_key: str
 
 
 def _count(account: str, address: str) -> _Counted:
-    """Count an attempt, first against the address: one that is refused already counts against no account."""
+    """Count an attempt, first against the address: if that is refused, no account is affected."""
     rate = settings.THROTTLE_LOGIN
     if rate is None:
         return _Counted([], "")
     by_address = attempts_key("address", address)
-    what = "logins have failed"
+    what = "failed logins"
     count_attempt(by_address, Rate(rate.count * ACCOUNTS_BEHIND_AN_ADDRESS, rate.period), what=what)
-    friend = _friend_key(account, address)
-    is_friend = models.LoginAttempts.objects.filter(key=friend, ends_at__gt=Now()).exists()
-    by_account = attempts_key("pair", f"{account} {address}") if is_friend else attempts_key("account", account)
+    known_key = _known_key(account, address)
+    is_known = models.LoginAttempts.objects.filter(key=known_key, ends_at__gt=Now()).exists()
+    by_account = attempts_key("pair", f"{account} {address}") if is_known else attempts_key("account", account)
     count_attempt(by_account, rate, what=what)
-    return _Counted([by_address, by_account], friend)
+    return _Counted([by_address, by_account], known_key)
 
 
-def _forgive(counted: _Counted) -> None:
+def _uncount(counted: _Counted) -> None:
     sql.forgive_attempt(counted.keys)
-    sql.remember(counted.friend, period=FRIENDSHIP)
+    sql.remember(counted.known_key, period=KNOWN_FOR)
 
 
-def _friend_key(account: str, address: str) -> str:
-    """Return what is kept of an address that has opened an account: good until its tokens end."""
+def _known_key(account: str, address: str) -> str:
+    """Return the key of an address known to an account. Another one is needed once the account's tokens end."""
     user = models.User.objects.filter(email=account).first()
     return attempts_key("friend", f"{account} {address} {user.token_stamp if user else ''}")

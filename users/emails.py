@@ -1,4 +1,4 @@
-"""Email addresses: the one spelling under which an address is kept, looked up and counted."""
+"""Email addresses, and their canonical spelling, under which they are stored, looked up and counted."""
 
 import hashlib
 
@@ -10,10 +10,10 @@ MAX_ADDRESS, MAX_LOCAL, MAX_LABEL = 254, 64, 63
 
 
 def canonical(address: str) -> str:
-    """Return the one spelling of an address: lower case, the domain as DNS has it (an A-label where it is not ASCII).
+    """Return the canonical spelling of an address: in lower case, with the domain as in DNS (A-labels if not ASCII).
 
-    Its lengths are judged before anything else is computed. Raises ValidationError for a text that is no address, with
-    the code `too_long`, `not_ascii` or `invalid`.
+    Checks the lengths before anything else. Raises ValidationError for an invalid address, with the code `too_long`,
+    `not_ascii` or `invalid`.
     """
     stripped = address.strip() if len(address) <= MAX_ADDRESS else address
     local, _, domain = stripped.rpartition("@")
@@ -24,11 +24,11 @@ def canonical(address: str) -> str:
             "two dots of the domain."
         )
         raise ValidationError(said, code="too_long")
-    # Beyond ASCII, what is lower case and what looks alike depends on whom one asks; so before it is lower case.
+    # Checked before the case is lowered: beyond ASCII, lower case and lookalikes depend on the implementation.
     if not local.isascii():
         raise ValidationError("Only ASCII characters are allowed before the @.", code="not_ascii")
     found = f"{local.lower()}@{_ascii_domain(domain)}"
-    # Django takes quoted local parts, in which control characters may stand, and addresses of machines as domains.
+    # Django accepts quoted local parts, which may contain control characters, and IP addresses as domains.
     if len(found) > MAX_ADDRESS or found.startswith('"') or "[" in found:
         raise ValidationError("Enter a valid email address, such as anna@example.com.", code="invalid")
     validate_email(found)
@@ -36,12 +36,12 @@ def canonical(address: str) -> str:
 
 
 def validate(address: str) -> None:
-    """Refuse a text that is no address, as forms and commands want it. Raises ValidationError."""
+    """Raise ValidationError for an invalid address; a validator for forms and commands."""
     canonical(address)
 
 
 def lookup_spelling(text: str) -> str:
-    """Return the canonical spelling, or for a text that is no address a short one that no account has."""
+    """Return the canonical spelling; for an invalid address, a short text that no account has."""
     try:
         return canonical(text)
     except ValidationError:

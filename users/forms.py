@@ -1,4 +1,4 @@
-"""The door of the staff's screens, and the page where staff change their password."""
+"""The login form of the admin, and the form by which staff change their password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ from users.credentials import identify
 from users.hashing import MAX_PASSWORD
 
 
-class _ProvesWho(forms.Form):
-    """Asks for the code of a second factor where staff have one, and bounds passwords before they are hashed."""
+class _CredentialsForm(forms.Form):
+    """Asks for the code of the second factor if staff need one, and limits the length of passwords before hashing."""
 
-    retry_after: int | None = None  # in how many seconds one more login is looked at, once there were too many
+    retry_after: int | None = None  # seconds until the next login is possible, after too many
     otp_code = forms.CharField(
         label="Code of your authenticator app",
         max_length=16,
@@ -39,13 +39,13 @@ class _ProvesWho(forms.Form):
 
     @contextmanager
     def refusals_as_errors(self, wrong: forms.ValidationError) -> Iterator[None]:
-        """Have refusals said above the form; `wrong` is what is said of a wrong password."""
+        """Turn refusals into errors of the form; `wrong` is the error for a wrong password."""
         try:
             yield
         except OperationalError as error:
             if transactions.sqlstate(error) not in transactions.BUSY:
                 raise
-            raise forms.ValidationError("Too many sign in just now; try again.") from error
+            raise forms.ValidationError("Too many people are signing in. Try again in a moment.") from error
         except attempts.TooManyAttempts as refusal:
             self.retry_after = refusal.retry_after
             raise forms.ValidationError(str(refusal)) from refusal
@@ -57,8 +57,8 @@ class _ProvesWho(forms.Form):
             raise wrong from refusal
 
 
-class LoginForm(_ProvesWho, AuthenticationForm):
-    """Signs staff in as the API does: guesses are counted together, and the second factor is asked for here too."""
+class LoginForm(_CredentialsForm, AuthenticationForm):
+    """Logs staff in as the API does: guesses count together with those of the API, and a second factor is required."""
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
@@ -75,8 +75,8 @@ class LoginForm(_ProvesWho, AuthenticationForm):
         return given
 
 
-class OwnPasswordForm(_ProvesWho, AdminOwnPasswordChangeForm):
-    """Changes one's own password as the API does: guesses are counted, and the owner of the account is told by mail."""
+class OwnPasswordForm(_CredentialsForm, AdminOwnPasswordChangeForm):
+    """Changes one's own password as the API does: guesses are counted, and the owner is informed by mail."""
 
     field_order = ("old_password", "otp_code", "new_password1", "new_password2")
 
@@ -85,7 +85,7 @@ class OwnPasswordForm(_ProvesWho, AdminOwnPasswordChangeForm):
         self.address = address
 
     def clean_old_password(self) -> str:
-        """Leave the judgement to `clean`, which counts it."""
+        """Return the password unchecked: `clean` checks it and counts failures."""
         return str(self.cleaned_data["old_password"])
 
     def clean(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class OwnPasswordForm(_ProvesWho, AdminOwnPasswordChangeForm):
         return given
 
     def _change(self, given: dict[str, Any]) -> None:
-        # Here and not in `save`: what is refused is said on the form.
+        # Here and not in `save`, so that a refusal is shown on the form.
         approval = changes.approve_change(
             self.user.pk,
             current_password=given["old_password"],
@@ -109,7 +109,7 @@ class OwnPasswordForm(_ProvesWho, AdminOwnPasswordChangeForm):
         transactions.run(lambda: changes.update_profile(self.user.pk, approval=approval))
 
     def save(self, commit: bool = True) -> models.User:
-        """Return the user as `clean` has left them, by whose new password the session goes on."""
+        """Return the user that `clean` has saved; the session continues with the new password."""
         self.user.refresh_from_db()
         user: models.User = self.user
         return user

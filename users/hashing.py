@@ -1,4 +1,4 @@
-"""Passwords are hashed by Argon2, in one thread of each process at a time: hashing must not stop the shop."""
+"""Password hashing by Argon2, in one thread per process at a time, so that it cannot stop the shop."""
 
 import random
 import threading
@@ -10,26 +10,26 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 
 from shop.toolkit.refusals import Refusal
 
-MAX_PASSWORD = 128  # hashing costs by length, so there is an end to it
-LONGEST_WAIT = 3  # seconds; who was refused is told one to three, so that a crowd does not come back at once
+MAX_PASSWORD = 128  # the cost of hashing grows with the length
+LONGEST_WAIT = 3  # seconds; refused clients get a random Retry-After up to this, so that they do not return together
 
 
 class HashingBusy(Refusal):
-    """Another thread of this process hashes a password; nothing was judged, counted or changed."""
+    """Another thread of this process is hashing a password. Nothing was checked, counted or changed."""
 
     def __init__(self) -> None:
-        super().__init__("Too many people are logging in or registering just now. Try again in a moment.")
+        super().__init__("Too many people are logging in or registering. Try again in a moment.")
         self.retry_after = random.randint(1, LONGEST_WAIT)
 
 
 class _Turn:
-    """Who hashes: one thread, which may take its turn again."""
+    """The turn to hash: one thread holds it, and may take it again."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.is_newcomers = False
+        self.is_registration = False
         self.is_crowded = False  # whether a registration was refused while another was hashed
-        self.newcomers_rest_until = 0.0  # by time.monotonic()
+        self.registrations_pause_until = 0.0  # by time.monotonic()
 
 
 _turn = _Turn()
@@ -37,14 +37,14 @@ _turn = _Turn()
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Have the process's one turn to hash. It is never waited for: a thread that waits serves nobody.
+    """Take the process's only turn to hash. Never waits, since a waiting thread serves nobody.
 
-    Raises HashingBusy where another thread has it. Where that one registers somebody, registrations then rest until
-    whoever was refused has come again: a crowd that registers locks nobody out.
+    Raises HashingBusy if another thread has the turn. If that thread hashes for a registration, registrations then
+    pause long enough for the refused client to return: a crowd of registrations must not lock others out.
     """
     if not _turn.lock.acquire(blocking=False):
-        if _turn.is_newcomers:
-            _turn.newcomers_rest_until = time.monotonic() + LONGEST_WAIT
+        if _turn.is_registration:
+            _turn.registrations_pause_until = time.monotonic() + LONGEST_WAIT
         raise HashingBusy
     try:
         yield
@@ -53,45 +53,45 @@ def turn() -> Iterator[None]:
 
 
 @contextmanager
-def newcomers_turn() -> Iterator[None]:
-    """Have the turn to hash for a registration. Raises HashingBusy, also while registrations rest.
+def registration_turn() -> Iterator[None]:
+    """Take the turn to hash for a registration. Raises HashingBusy, also while registrations pause.
 
-    Where several want it at once they rest after each for as long as it took, and leave the processor to the sale.
+    If several registrations compete, they pause after each one for as long as it took, to leave the processor to sales.
     """
     began = time.monotonic()
-    if began < _turn.newcomers_rest_until or not _turn.lock.acquire(blocking=False):
+    if began < _turn.registrations_pause_until or not _turn.lock.acquire(blocking=False):
         _turn.is_crowded = True
         raise HashingBusy
     try:
-        _turn.is_newcomers, _turn.is_crowded = True, False
+        _turn.is_registration, _turn.is_crowded = True, False
         yield
     finally:
-        _turn.is_newcomers = False
+        _turn.is_registration = False
         now = time.monotonic()
         if _turn.is_crowded:
-            _turn.newcomers_rest_until = max(_turn.newcomers_rest_until, now + now - began)
+            _turn.registrations_pause_until = max(_turn.registrations_pause_until, now + now - began)
         _turn.lock.release()
 
 
-def expect_turn() -> None:
-    """Refuse now who would be refused the turn in a moment, before anything is counted. Raises HashingBusy."""
+def refuse_if_busy() -> None:
+    """Raise HashingBusy if the turn is taken, before the caller counts anything."""
     with turn():
         pass
 
 
-def expect_newcomers_turn() -> None:
-    """Refuse now a registration that would be refused in a moment. Raises HashingBusy."""
-    if time.monotonic() < _turn.newcomers_rest_until or not _turn.lock.acquire(blocking=False):
+def refuse_registration_if_busy() -> None:
+    """Raise HashingBusy if a registration could not hash now, before the caller counts anything."""
+    if time.monotonic() < _turn.registrations_pause_until or not _turn.lock.acquire(blocking=False):
         _turn.is_crowded = True
         raise HashingBusy
     _turn.lock.release()
 
 
 class OneAtATime(Argon2PasswordHasher):
-    """Argon2id with the parameters that OWASP recommends (19 MiB, 2 passes, 1 lane): everybody's turn is short.
+    """Argon2id with the parameters that OWASP recommends (19 MiB, 2 passes, 1 lane), which keep every turn short.
 
-    Django's own (100 MiB, 8 lanes) take ten times the processor time, in eight threads at once, and a fifth of a
-    gigabyte where two processes serve.
+    Django's own parameters (100 MiB, 8 lanes) take ten times the processor time, in eight threads at once, and a fifth
+    of a gigabyte with two processes.
     """
 
     time_cost = 2

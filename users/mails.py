@@ -1,4 +1,4 @@
-"""Mails to the owners of accounts: rows that a worker looks for and sends."""
+"""Mails to the owners of accounts, queued as rows that a worker sends."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ CHANGE = "users.email_change"  # the salt of its tokens
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that is to be sent to `address` now, with its token where it has one."""
+    """A mail to be sent to `address` now, with a token if its kind needs one."""
 
     id: int
     kind: models.MailKind
@@ -29,11 +29,11 @@ class Mail:
 
 @transaction.atomic(savepoint=False)
 def take_mail(*, now: datetime) -> Mail | None:
-    """Take the mail that is due for longest; None when there is none.
+    """Take the mail that has been due longest; None if there is none.
 
-    It is the caller's to send, after the commit, and `end_mail` when it is sent. Until then it is due again later and
-    later, up to MAX_TRIES times: so one that cannot be sent holds up no other, and one whose sender was killed is sent
-    by the next. Any number of these may run at once.
+    The caller sends it after the commit, and then calls `end_mail`. Until then it is due again after growing intervals,
+    up to MAX_TRIES times: a mail that cannot be sent does not block others, and one whose sender was killed is sent by
+    another. Any number of these may run at once.
     """
     rows = models.Mail.objects.select_for_update(skip_locked=True, of=["self"], no_key=True).select_related("user")
     due = rows.filter(due_at__lte=now, tries__lt=MAX_TRIES, user__is_active=True).order_by("due_at")
@@ -48,7 +48,7 @@ def take_mail(*, now: datetime) -> Mail | None:
 
 
 def _mail(row: models.Mail, *, due_at: datetime) -> Mail | None:
-    """Return what to send, with a token made now; None for an address that nobody wants any more."""
+    """Return what to send, with a new token; None for an email that the user no longer wants."""
     kind, token = models.MailKind(row.kind), ""
     if kind == models.MailKind.RESET:
         token = f"{row.user.pk}.{default_token_generator.make_token(row.user)}"
@@ -65,12 +65,12 @@ def _mail(row: models.Mail, *, due_at: datetime) -> Mail | None:
 
 @transaction.atomic(savepoint=False)
 def end_mail(mail: Mail) -> None:
-    """Forget a mail that was sent, unless it was asked for anew meanwhile."""
+    """Delete a mail that was sent, unless it was requested again meanwhile."""
     models.Mail.objects.filter(pk=mail.id, due_at=mail.due_at).delete()
 
 
 def read_change_token(token: str) -> tuple[int, UUID] | None:
-    """Return the user and the nonce of a token that confirms an address; None for one that is not ours or too old."""
+    """Return the user and the nonce of a token that confirms an email; None if it is invalid or expired."""
     try:
         user_id, nonce = signing.loads(token, salt=CHANGE, max_age=settings.PASSWORD_RESET_TIMEOUT)
     except signing.BadSignature:
@@ -80,5 +80,5 @@ def read_change_token(token: str) -> tuple[int, UUID] | None:
 
 @transaction.atomic(savepoint=False)
 def clear_mails() -> int:
-    """Forget the mails that were tried for the last time; return how many."""
+    """Delete the mails that have used up their tries; return how many."""
     return models.Mail.objects.filter(tries__gte=MAX_TRIES).delete()[0]

@@ -50,7 +50,7 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
-        # With it the plain unique index holds whatever the case in which an address is written.
+        # With this, the plain unique index treats spellings in another case as equal.
         constraints = (models.CheckConstraint(condition=Q(email=Lower("email")), name="users_email_is_lower_case"),)
 
     def __str__(self) -> str:
@@ -58,26 +58,26 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
 
     @property
     def token_stamp(self) -> str:
-        """What every token of the user carries: another one as soon as the password or the token version changes.
+        """The stamp in every token of the user. A change of password or token version changes it, and so ends them.
 
-        Derived from the password's hash, so that it does not matter by which way the password was changed; and where
-        staff need a second factor from now on, tokens that were given without one are no longer good.
+        It is derived from the password's hash, so it does not matter how the password was changed. It also changes when
+        SECOND_FACTOR is switched on for staff: tokens issued without a second factor are invalid then.
         """
         factors = 2 if self.is_staff and settings.SECOND_FACTOR else 1
         parts = f"{self.pk}:{self.token_version}:{factors}:{self.password}"
         return salted_hmac("users.token_stamp", parts).hexdigest()[:32]
 
     def get_session_auth_hash(self) -> str:
-        """What every session of the admin carries: it ends with the tokens."""
+        """The hash in every admin session, which ends such sessions together with the tokens."""
         return salted_hmac("users.session", self.token_stamp, algorithm="sha256").hexdigest()
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
-        """Return none: there are no former keys of sessions."""
+        """Return nothing: sessions have no former keys."""
         return iter(())
 
 
 class LoginAttempts(models.Model):
-    """Failed logins that stand against an account or an address, until `ends_at`."""
+    """Attempts counted against an account or an address until `ends_at`."""
 
     key = models.CharField(primary_key=True, max_length=64, help_text="A keyed hash of whom they stand against.")
     count = models.PositiveIntegerField()
@@ -98,7 +98,7 @@ class MailKind(models.TextChoices):
 
 
 class Mail(models.Model):
-    """A mail that is to be sent: it is due at `due_at`, after `tries` that failed."""
+    """A mail to be sent at `due_at`, after `tries` earlier tries."""
 
     id = models.BigAutoField(primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
@@ -118,7 +118,7 @@ class Mail(models.Model):
 
 
 class EmailChange(models.Model):
-    """An address that a user wants, until a mail that was sent there has confirmed it."""
+    """An email that a user has requested, until they confirm it by the mail sent there."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
     email = models.EmailField(max_length=MAX_ADDRESS)
@@ -130,8 +130,10 @@ class EmailChange(models.Model):
 
 
 class Session(models.Model):
-    """One login: the family of refresh tokens that grew from it. Only the newest member is good, and for a few seconds
-    the one before it, as long as the newest was not used."""
+    """One login and its successive refresh tokens.
+
+    Only the newest token can be used; for a few seconds also the one before it, as long as the newest is unused.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
@@ -148,17 +150,17 @@ class Session(models.Model):
 
 
 class PaperDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]  # django-otp has no types
-    """Codes on paper: a second factor for when the authenticator app is lost. Each is good once.
+    """Recovery codes on paper: a second factor for when the authenticator app is lost. Each is valid once.
 
-    django-otp's own keeps them as they are; whoever reads a backup could sign in.
+    django-otp's own device stores codes in plain text, and whoever reads a backup could sign in.
     """
 
     def get_throttle_factor(self) -> float:
-        """Return by how much each wrong code makes the next wait longer; as django-otp's own devices."""
+        """Return the factor of the wait after wrong codes, the same as in django-otp's own devices."""
         return 1.0
 
     def verify_token(self, token: str) -> bool:
-        """Tell whether a code is one of those that are left, and use it up. The device is locked by the caller."""
+        """Tell whether a code is an unused one, and use it up. The caller has locked the device."""
         is_allowed, _ = self.verify_is_allowed()
         if not is_allowed:
             return False
@@ -173,7 +175,7 @@ class PaperDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc
 
 
 class PaperCode(models.Model):
-    """One code on paper, as a keyed hash."""
+    """One recovery code, as a keyed hash."""
 
     id = models.BigAutoField(primary_key=True)
     device = models.ForeignKey(PaperDevice, on_delete=models.CASCADE, related_name="+")

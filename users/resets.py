@@ -1,4 +1,4 @@
-"""Forgotten passwords: a mail with a token that sets a new one, once."""
+"""Password resets: a mail with a token that can set a new password once."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,17 +18,17 @@ PAUSE = timedelta(minutes=5)  # between two mails to one account
 
 
 class InvalidResetToken(Refusal):
-    """The token is malformed, used, or too old."""
+    """The token is malformed, used or expired."""
 
     def __init__(self) -> None:
-        super().__init__("This token is not good, or no longer; ask for another mail.")
+        super().__init__("This token is invalid or has expired. Request a new password email.")
 
 
 @transaction.atomic(savepoint=False)
 def want_password_reset(*, email: str) -> None:
-    """Have a mail sent to the account with this address, if there is one; one mail in PAUSE for each address.
+    """Queue a mail to the account with this email, if there is one; at most one per PAUSE for each email.
 
-    Whether there is such an account nobody is told: both ways take the same statements, and both write.
+    Does not reveal whether there is such an account: both cases run the same statements, and both write.
     """
     address = lookup_spelling(email)
     asked = sql.count_attempt(attempts_key("reset", address), window=PAUSE)
@@ -38,16 +38,16 @@ def want_password_reset(*, email: str) -> None:
 
 @dataclass(frozen=True)
 class NewPassword:
-    """A password that may be set, hashed, with the token that allows it."""
+    """A validated and hashed password, with the token that allows setting it."""
 
     token: str = field(repr=False)
     password_hash: str = field(repr=False)
 
 
 def prepare_reset(*, token: str, password: str) -> NewPassword:
-    """Judge a token from a mail and hash the new password, for `reset_password`; a bad token hashes nothing.
+    """Check a token from a mail and hash the new password, for `reset_password`. An invalid token hashes nothing.
 
-    Not in a transaction of the caller's: hashing takes long. Raises InvalidResetToken, WeakPassword, HashingBusy.
+    Do not call it in a transaction: hashing takes long. Raises InvalidResetToken, WeakPassword, HashingBusy.
     """
     user = _user_of(token, models.User.objects.all())
     judge_password(password, user)
@@ -56,7 +56,7 @@ def prepare_reset(*, token: str, password: str) -> NewPassword:
 
 @transaction.atomic(savepoint=False)
 def reset_password(new: NewPassword) -> None:
-    """Set a new password; every token of the user ends with the old one. Raises InvalidResetToken."""
+    """Set a new password, which ends every token of the user. Raises InvalidResetToken."""
     user = _user_of(new.token, models.User.objects.select_for_update(no_key=True))
     user.password = new.password_hash
     user.save(update_fields=["password"])

@@ -1,4 +1,4 @@
-"""The second factor of staff: an authenticator app, and codes on paper for when it is lost."""
+"""The second factor of staff: an authenticator app, and recovery codes for when it is lost."""
 
 from django.db import transaction
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -13,10 +13,9 @@ RECOVERY_CODES = 10
 
 @transaction.atomic(savepoint=False)
 def renew_second_factor(email: str) -> tuple[str, list[str]]:
-    """Give an account a new second factor, take away what it had, and end its sessions.
+    """Give an account a new second factor, remove the old one, and end its sessions.
 
-    Returns the `otpauth://` address that an authenticator app reads, and codes that are good once each, for when the
-    app is lost. Raises UserNotFound.
+    Returns the `otpauth://` URL for an authenticator app, and the recovery codes, each valid once. Raises UserNotFound.
     """
     user = models.User.objects.filter(email=lookup_spelling(email)).first()
     if user is None:

@@ -1,4 +1,4 @@
-"""Who is who. Users register, log in, and stay logged in by a family of refresh tokens that ends as one."""
+"""The public interface of users, and its only module that other apps may import."""
 
 from users.accounts import (
     EmailExists,

@@ -1,4 +1,4 @@
-"""Sessions: a login, and the family of refresh tokens that continues it and ends as one."""
+"""Sessions: a login and its successive refresh tokens, which end together."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ AT_ONCE = 1000  # sessions that are cleared in one transaction
 
 @dataclass(frozen=True)
 class Session:
-    """One login and the refresh token that continues it: `refresh_id` is good for one use."""
+    """One login and the refresh token that continues it: `refresh_id` can be used once."""
 
     id: UUID
     user_id: int
@@ -28,16 +28,16 @@ class Session:
 
 
 class SessionEnded(Refusal):
-    """The refresh token is not the newest of a living session."""
+    """The refresh token is not the newest one of an active session."""
 
     def __init__(self) -> None:
-        super().__init__("This refresh token can no longer be used; log in again.")
+        super().__init__("This refresh token is no longer valid. Log in again.")
 
 
 def open_session(*, email: str, password: str, otp_code: str = "", address: str, now: datetime) -> Session:
     """Log in from a network address. Raises InvalidCredentials, TooManyAttempts; see `identify` for both.
 
-    Not in a transaction of the caller's: a failed attempt must stay counted although the answer is a refusal.
+    Do not call it in a transaction: a failed attempt must stay counted although the login is refused.
     """
     user = identify(email=email, password=password, otp_code=otp_code, address=address)
     row = models.Session.objects.create(
@@ -47,11 +47,11 @@ def open_session(*, email: str, password: str, otp_code: str = "", address: str,
 
 
 def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Session:
-    """Use a refresh token up and return the session with the next one.
+    """Use up a refresh token and return the session with the next one.
 
-    Of parallel uses of one token all get the same next one: two tabs of a browser, or a client whose answer was lost,
-    may ask twice within REPEAT. Any other token that was used before ends its whole session, since one of the two who
-    hold it should not. Raises SessionEnded.
+    Repeated uses within REPEAT get the same next token: two tabs of a browser may ask at once, and a client may lose
+    the response. Any other used token ends the whole session, since one of its two holders must have stolen it. Raises
+    SessionEnded.
     """
     row = models.Session.objects.filter(pk=session_id).select_related("user").first()
     if row is None or not row.user.is_active or row.user.token_stamp != row.token_stamp:
@@ -65,19 +65,19 @@ def continue_session(session_id: UUID, *, refresh_id: UUID, now: datetime) -> Se
 
 
 def end_session(session_id: UUID, *, now: datetime) -> None:
-    """Log out: the whole family of refresh tokens is dead. Repeating it is harmless."""
-    _living(now).filter(pk=session_id).update(ended_at=now)
+    """Log out: no refresh token of the session can be used any more. Repeating it is harmless."""
+    _active(now).filter(pk=session_id).update(ended_at=now)
 
 
 def clear_sessions() -> int:
-    """Forget the sessions that are over, in transactions of AT_ONCE; return how many rows that were."""
+    """Delete ended and expired sessions, AT_ONCE per transaction; return how many."""
     total = 0
     while cleared := transactions.run(lambda: sql.clear_sessions(AT_ONCE)):
         total += cleared
     return total
 
 
-def _living(now: datetime) -> QuerySet[models.Session]:
+def _active(now: datetime) -> QuerySet[models.Session]:
     return models.Session.objects.filter(ended_at=None, expires_at__gt=now)
 
 

@@ -1,3 +1,5 @@
+"""Every raw statement of users."""
+
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -9,7 +11,7 @@ from shop.toolkit.db.statements import prepared
 
 
 class Attempts(NamedTuple):
-    """How many attempts stand against a key, and for how many more seconds."""
+    """The number of attempts counted under a key, and the seconds until the count ends."""
 
     failures: int
     seconds_left: float
@@ -23,7 +25,7 @@ VALUES (%(key)s, 1, clock_timestamp() + %(window)s * interval '1 second')
        ends_at = CASE WHEN kept.ends_at > clock_timestamp() THEN kept.ends_at ELSE EXCLUDED.ends_at END
 RETURNING count, EXTRACT(EPOCH FROM ends_at - clock_timestamp())::float
 """
-# The keys are touched in their order, so that two who share some of them wait and do not deadlock.
+# Locks the keys in their order, so that transactions that share keys wait instead of deadlocking.
 FORGIVE_ATTEMPT = """
 WITH locked AS (
     SELECT key FROM users_loginattempts WHERE key = ANY(%s) ORDER BY key FOR NO KEY UPDATE
@@ -33,7 +35,7 @@ UPDATE users_loginattempts kept SET count = GREATEST(0, kept.count - 1) FROM loc
 
 
 def count_attempt(key: str, *, window: timedelta) -> Attempts:
-    """Count one attempt more against a key; return what stands against it now."""
+    """Count one more attempt under a key; return the new count."""
     with connection.cursor() as cursor:
         cursor.execute(COUNT_ATTEMPT, {"key": key, "window": window.total_seconds()})
         (counted,) = cursor
@@ -41,7 +43,7 @@ def count_attempt(key: str, *, window: timedelta) -> Attempts:
 
 
 def forgive_attempt(keys: Sequence[str]) -> None:
-    """Take one attempt back from each key."""
+    """Uncount one attempt for each key."""
     with connection.cursor() as cursor:
         cursor.execute(FORGIVE_ATTEMPT, [list(keys)])
 
@@ -54,7 +56,7 @@ VALUES (%(key)s, 0, clock_timestamp() + %(period)s * interval '1 second')
 
 
 def remember(key: str, *, period: timedelta) -> None:
-    """Keep a key for a while, without an attempt against it."""
+    """Store a key for a period, without counting an attempt."""
     with connection.cursor() as cursor:
         cursor.execute(REMEMBER, {"key": key, "period": period.total_seconds()})
 
@@ -70,18 +72,18 @@ WANT_MAIL_TO_ADDRESS = WANT_MAIL.format(users="u.email = %(email)s")
 
 
 def want_mail(kind: str, user_id: int, *, to: str) -> None:
-    """Note that a mail of this kind is to be sent to a user, at this address; one that waits already is due anew."""
+    """Queue a mail of this kind to a user, at this address. A queued one becomes due again."""
     with connection.cursor() as cursor:
         cursor.execute(WANT_MAIL_TO_USER, {"kind": kind, "user_id": user_id, "to": to})
 
 
 def want_mail_to_owner(kind: str, *, email: str) -> None:
-    """Note the same for the account that has this address, if there is one."""
+    """Queue a mail of this kind to the account with this email, if there is one."""
     with connection.cursor() as cursor:
         cursor.execute(WANT_MAIL_TO_ADDRESS, {"kind": kind, "email": email, "to": None})
 
 
-# All columns, in the model's order, by which it is filled; a test holds that.
+# All columns in the order of the model's fields, which `from_db` requires; a test checks it.
 CALLER = (
     "password", "last_login", "is_superuser", "id", "email", "name", "is_staff", "is_active", "token_version",
     "created_at",
@@ -94,14 +96,14 @@ SELECT {", ".join(f"u.{column}" for column in CALLER)}
 
 
 def find_caller(session_id: UUID) -> tuple[Any, ...] | None:
-    """Return CALLER of the active user whose session this is, or None when it has ended or never was."""
+    """Return the CALLER columns of the active user of this session; None if it has ended or does not exist."""
     with prepared() as cursor:
         cursor.execute(FIND_CALLER, [session_id])
         found: tuple[Any, ...] | None = cursor.fetchone()
     return found
 
 
-# Who comes second waits for the row, and then sees what the first has made of it.
+# A concurrent second use waits for the row, and then sees the result of the first.
 CONTINUE_SESSION = """
 UPDATE users_session s
    SET previous_id = CASE WHEN s.refresh_id = %(given)s THEN s.refresh_id ELSE s.previous_id END,
@@ -115,9 +117,9 @@ RETURNING s.refresh_id
 
 
 def continue_session(session_id: UUID, given: UUID, *, next_id: UUID, repeat: timedelta) -> UUID | None:
-    """Use a refresh token up; return the one that takes its place, None where it may not be used.
+    """Use up a refresh token and return its successor; None if it cannot be used.
 
-    A token that was used within `repeat` gives its successor again, as long as that was not used itself.
+    A token used within `repeat` returns the same successor again, as long as that one is unused.
     """
     parameters: dict[str, Any] = {"session": session_id, "given": given, "next": next_id, "repeat": repeat}
     with connection.cursor() as cursor:
@@ -135,7 +137,7 @@ DELETE FROM users_session WHERE id IN (
 
 
 def clear_sessions(limit: int) -> int:
-    """Delete sessions that have expired or were ended; return how many."""
+    """Delete up to `limit` sessions that have expired or were ended; return how many."""
     with connection.cursor() as cursor:
         cursor.execute(CLEAR_SESSIONS, [limit])
         cleared: int = cursor.rowcount
@@ -146,7 +148,7 @@ LOCK_USER = "SELECT 1 FROM users_user WHERE id = %s FOR NO KEY UPDATE"
 
 
 def lock_user(user_id: int) -> bool:
-    """Lock a user until the commit; tell whether there is one."""
+    """Lock a user until the commit; tell whether the user exists."""
     with prepared() as cursor:
         cursor.execute(LOCK_USER, [user_id])
         return cursor.fetchone() is not None

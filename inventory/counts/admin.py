@@ -1,4 +1,4 @@
-"""Stocktakes: one opens a count of a warehouse, scans and counts, looks at what differs, and closes it."""
+"""Admin of stocktakes: open a count, scan or enter quantities, review the differences, close it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,11 +23,12 @@ from shop.toolkit.callers import SYSTEM
 from shop.toolkit.days import shown
 from shop.toolkit.http.permissions import caller_of
 from shop.toolkit.ids import new_id
+from shop.toolkit.plurals import counted
 from shop.toolkit.staff import form_keys
 from shop.toolkit.staff.admin import ListPage, ReadOnlyAdmin, ServicePage, button, link
 
-LATEST = 10  # lines that are shown below the field for scans
-# A quantity is asked for twice when it passes so many times what the book says, and so many units more.
+LATEST = 10  # lines shown below the scan field
+# A quantity must be confirmed if it is above FAR_ABOVE_TIMES the units on record plus FAR_ABOVE_UNITS.
 FAR_ABOVE_TIMES, FAR_ABOVE_UNITS = 2, 100
 
 
@@ -37,17 +38,17 @@ class OpenForm(forms.Form):
 
 
 class ScanForm(forms.Form):
-    """A scanner types a SKU and Enter. It is all that the field takes, so no code is ever taken for a quantity."""
+    """The scan field: a scanner types a SKU and Enter. It takes nothing else, so no code is read as a quantity."""
 
     sku = forms.CharField(
-        label="Scan or type a SKU; each time counts one unit",
+        label="Scan or type a SKU: each scan counts one unit",
         max_length=64,
         widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
     )
 
     def clean_sku(self) -> str:
         sku: str = self.cleaned_data["sku"]
-        self.data = {"sku": ""}  # shown again, it is empty: the next scan must not be written behind this one
+        self.data = {"sku": ""}  # shown again, it is empty: the next scan must not be appended to this one
         try:
             self.item = items.find_item(sku)
         except items.SkuNotFound as refusal:
@@ -56,16 +57,16 @@ class ScanForm(forms.Form):
 
 
 class QuantityForm(forms.Form):
-    """How many units of a product were counted, and whether that replaces what was counted before or comes on top."""
+    """The counted units of a product, and whether they replace an earlier entry or are added to it."""
 
     quantity = forms.IntegerField(
         label="Quantity",
         min_value=0,
         max_value=MAX_LEVEL,
-        # Not a field for numbers: that leaves out the letters of a code, and takes what remains.
+        # A text field: a number field would drop the letters of a scanned code and accept the rest.
         widget=UnfoldAdminTextInputWidget({"inputmode": "numeric", "autocomplete": "off"}),
     )
-    how = forms.ChoiceField(label="What it does", widget=UnfoldAdminSelectWidget)
+    how = forms.ChoiceField(label="How to enter it", widget=UnfoldAdminSelectWidget)
     sure = forms.BooleanField(label="Enter it anyway", required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, book: int, before: int | None, **kwargs: Any) -> None:
@@ -75,31 +76,31 @@ class QuantityForm(forms.Form):
             del self.fields["how"]
         else:
             self.fields["how"].choices = [  # type: ignore[attr-defined]
-                ("replace", f"replaces the {before:,} counted before"),
-                ("add", f"is added to the {before:,} counted before"),
+                ("replace", f"Replace the {before:,} counted before"),
+                ("add", f"Add to the {before:,} counted before"),
             ]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         quantity = given.get("quantity")
-        # It is for the number that was asked about, and for no other.
+        # The confirmation is for the number that was asked about only.
         if quantity is not None and self.data.get("sure") == str(quantity):
             return given
         if doubt := self._doubt(self.data.get("quantity", "").strip(), quantity):
-            # Off again, also where it was on for another number.
+            # Switched off again, even if it was on for another number.
             self.fields["sure"].widget = UnfoldBooleanSwitchWidget({"value": str(quantity)})
             self.data = {name: value for name, value in self.data.items() if name != "sure"}
-            anyway = "" if quantity is None else " To enter it all the same, switch that on below."
-            raise forms.ValidationError(f"{doubt} Nothing was entered.{anyway}")
+            anyway = "" if quantity is None else "; to enter it, switch on “Enter it anyway”"
+            raise forms.ValidationError(f"{doubt} Nothing was entered{anyway}.")
         return given
 
     def _doubt(self, typed: str, quantity: int | None) -> str:
-        """Return why what was typed may not be meant as a quantity; it may be none."""
+        """Return why the input may not be meant as a quantity; empty if there is no doubt."""
         found = stock_models.Item.objects.filter(sku__in={typed, str(quantity)}).first()
         if found is not None:
-            return f"{typed} is the SKU of {found.name}: was it scanned into the wrong field?"
+            return f"{typed} is the SKU of {found.name}. Was it scanned into the wrong field?"
         if quantity is not None and quantity > FAR_ABOVE_TIMES * self.book + FAR_ABOVE_UNITS:
-            return f"{quantity:,} is far above the {self.book:,} in the book."
+            return f"{quantity:,} is far above the {self.book:,} on record."
         return ""
 
 
@@ -114,7 +115,7 @@ class OpenCountPage(WarehousesPage, ListPage):
         others = models.Count.objects.filter(warehouse=self.made.warehouse, closed_at__isnull=True).exclude(
             pk=opened.id
         )
-        also = f" Another count of {opened.warehouse} is open as well." if others.exists() else ""
+        also = f" Another count of {opened.warehouse} is also open." if others.exists() else ""
         return f"Opened a count of {opened.warehouse}.{also}"
 
     def done_at(self) -> str:
@@ -131,7 +132,7 @@ class _CountPage(ServicePage):
 
 @dataclass(frozen=True)
 class Counted:
-    """A product in a count: what the book says of it now, and its line, None before it is counted."""
+    """A product in a count: its units on record now, and its line, None before it is counted."""
 
     item: stock_models.Item
     book: int
@@ -139,7 +140,7 @@ class Counted:
 
     @classmethod
     def named_by(cls, request: HttpRequest, count: models.Count) -> "Counted | None":
-        """Return the product that an address names, None when it names none that there is."""
+        """Return the product named in the URL; None if there is no such product."""
         named = request.GET.get("product", "")
         is_id = named.isascii() and named.isdigit() and len(named) < 19
         item = stock_models.Item.objects.filter(pk=named).first() if is_id else None
@@ -154,9 +155,9 @@ class Counted:
 
 
 class _ScanPage(_CountPage):
-    """The page of the scanner: its field, the product that was counted last with its quantity, the latest lines.
+    """The page for scanning: the scan field, the product counted last with its quantity, and the latest lines.
 
-    Whatever is sent from it, the scanner's field has the focus afterwards: what is scanned next is never lost.
+    After each form that is sent, the scan field has the focus again, so that the next scan is not lost.
     """
 
     template_name = "inventory/count_scan.html"
@@ -186,7 +187,7 @@ class _ScanPage(_CountPage):
         return {**found, **shown, **self.own_form(found)}
 
     def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Return this page's own form of the two, as `found`."""
+        """Return the form of this page and its key, under their names in the template."""
         raise NotImplementedError
 
 
@@ -200,7 +201,7 @@ class EnterPage(_ScanPage):
 
     def act(self, given: dict[str, Any]) -> str:
         entry = counting.add_to_count(self.row.pk, product_id=self.scanned.product_id, quantity=1, caller=self.caller)
-        return _told(entry)
+        return _entered(entry)
 
     def done_at(self) -> str:
         return _address(self.address("enter", self.row.pk), self.scanned.product_id)
@@ -210,9 +211,9 @@ class EnterPage(_ScanPage):
 
 
 class _OfProduct(_CountPage):
-    """A page of one product in a count, which its address names."""
+    """A page about one product in a count; the URL names the product."""
 
-    has_button = False  # the lines lead here
+    has_button = False  # the SKUs of the lines link here
 
     @property
     def title(self) -> str:
@@ -242,7 +243,7 @@ class QuantityPage(_OfProduct, _ScanPage):
             entry = counting.add_to_count(self.row.pk, product_id=product_id, quantity=quantity, caller=self.caller)
         else:
             entry = counting.record_count(self.row.pk, product_id=product_id, counted=quantity, caller=self.caller)
-        return _told(entry)
+        return _entered(entry)
 
     def own_form(self, found: dict[str, Any]) -> dict[str, Any]:
         return {"quantity_form": found["form"], "quantity_key": found["form_key"]}
@@ -267,16 +268,16 @@ class RemoveLinePage(_OfProduct):
 class ClosePage(_CountPage):
     form_class = forms.Form
     template_name = "inventory/count_review.html"
-    slug, label, icon, submit = "close", "Review and close", "check", "Post what differs, and close"
+    slug, label, icon, submit = "close", "Review and close", "check", "Post the differences and close"
 
     def act(self, given: dict[str, Any]) -> str:
         closed = posting.close_count(self.row.pk, caller=self.caller)
         self.is_closed = closed.count.closed_at is not None
         corrected = sum(1 for line in closed.posted if line.variance)
-        said = f"Posted {_lines(len(closed.posted))}; the stock was corrected by {_lines(corrected)}."
+        said = f"Posted {counted(len(closed.posted), 'line')}; {corrected:,} of them corrected the stock."
         if self.is_closed:
             return f"{said} The count is closed."
-        return f"{said} {_lines(len(closed.obstacles))} still open; the reasons are below."
+        return f"{said} Still open: {counted(len(closed.obstacles), 'line')}, for the reasons below."
 
     def done_at(self) -> str:
         return self.target() if self.is_closed else self.address("close", self.row.pk)
@@ -305,11 +306,11 @@ class AbandonPage(_CountPage):
     def act(self, given: dict[str, Any]) -> str:
         abandoned = counting.abandon_count(self.row.pk, caller=self.caller)
         left = sum(1 for line in abandoned.lines if line.posted_at is None)
-        return f"Abandoned; not posted: {_lines(left)}."
+        return f"Abandoned the count of {abandoned.warehouse}: {counted(left, 'line')} not posted."
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         left = models.CountLine.objects.filter(count_id=self.row.pk, posted_at__isnull=True).count()
-        return super().get_context_data(left=_lines(left), **kwargs)
+        return super().get_context_data(left=counted(left, "line"), **kwargs)
 
 
 @admin.register(models.Count)
@@ -342,20 +343,16 @@ class CountAdmin(ReadOnlyAdmin):
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         lines = counting.get_count(row.pk, caller=SYSTEM).lines
         return {
-            "lines_title": "What was counted; what differs first",
+            "lines_title": "Counted lines, differences first",
             "lines": _table(sorted(lines, key=lambda line: (line.variance == 0, line.sku))),
         }
 
 
-def _told(entry: counting.CountEntry) -> str:
-    """Return what an entry made of a line."""
+def _entered(entry: counting.CountEntry) -> str:
+    """Return the message about an entry."""
     line = entry.line
     before = "" if entry.before is None else f", {entry.before:,} before"
-    return f"{line.sku} {line.name}: {line.counted:,} counted{before}; {line.book:,} in the book."
-
-
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count:,} lines"
+    return f"{line.sku} {line.name}: {line.counted:,} counted{before}; {line.book:,} on record."
 
 
 def _address(page: str, product_id: int) -> str:
@@ -363,9 +360,9 @@ def _address(page: str, product_id: int) -> str:
 
 
 def _table(lines: Iterable[counting.CountLine], *, leads_to: UUID | None = None) -> dict[str, Any]:
-    """Return lines of a count as a table; with the id of an open count, SKUs lead to the pages of their quantities."""
+    """Return lines of a count as a table; with the id of an open count, each SKU links to its quantity page."""
     return {
-        "headers": ["SKU", "name", "counted", "in the book then", "difference", "counted at", "posted at"],
+        "headers": ["SKU", "name", "counted", "on record then", "difference", "counted at", "posted at"],
         "rows": [
             [*_figures(line, leads_to), shown(line.counted_at),
              shown(line.posted_at) if line.posted_at else ""]
@@ -376,7 +373,7 @@ def _table(lines: Iterable[counting.CountLine], *, leads_to: UUID | None = None)
 
 def _obstacles(lines: Iterable[counting.CountLine], why: dict[int, str], *, leads_to: UUID) -> dict[str, Any]:
     return {
-        "headers": ["SKU", "name", "counted", "in the book then", "difference", "why it cannot be posted"],
+        "headers": ["SKU", "name", "counted", "on record then", "difference", "why it cannot be posted"],
         "rows": [[*_figures(line, leads_to), why[line.product_id]] for line in lines],
     }
 

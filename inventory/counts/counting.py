@@ -1,4 +1,4 @@
-"""Stocktakes. A count is a document: people enter what they count, row by row, while sales go on."""
+"""Stocktakes: people enter counted quantities line by line, while sales go on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from inventory.stock.items import ItemNotFound
 from inventory.stock.ledger import LevelOutOfRange
 from inventory.stock.limits import MAX_LEVEL
 from inventory.stock.scopes import scope_of, within
-from inventory.stock.warehouses import warehouse_ids
+from inventory.stock.warehouses import locked_warehouse_ids
 from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.refusals import Refusal
 
 
 @dataclass(frozen=True)
 class CountLine:
-    """What was counted of one product, what the book said at that moment, and the difference.
+    """The counted units of one product, the units on record (`book`) at that moment, and the difference.
 
-    `posted_at` is when the stock was corrected by it, or found to be right; None while that is to be done.
+    `posted_at` is when the line corrected the stock or confirmed it; None before that.
     """
 
     product_id: int
@@ -41,7 +41,7 @@ class CountLine:
 
 @dataclass(frozen=True)
 class CountEntry:
-    """What an entry made of a line; `before` is what had been counted, None for a first entry."""
+    """A line after an entry; `before` is the quantity before it, None for a first entry."""
 
     line: CountLine
     before: int | None
@@ -49,7 +49,7 @@ class CountEntry:
 
 @dataclass(frozen=True)
 class CountProgress:
-    """How many products and units a count has, and its newest lines."""
+    """The numbers of products and units in a count, and its newest lines."""
 
     products: int
     units: int
@@ -77,63 +77,62 @@ class CountNotFound(Refusal):
 
 
 class CountClosed(Refusal):
-    """The count is closed or abandoned; what was posted of it is in the ledger."""
+    """The count is closed or abandoned. Its posted lines are in the ledger."""
 
     def __init__(self) -> None:
-        super().__init__("This count is closed. Open another one.")
+        super().__init__("This count is closed. Open a new one.")
 
 
 class NotCounted(Refusal):
-    """The count has no line of this product."""
+    """The count has no line for this product."""
 
     def __init__(self, product_id: int) -> None:
-        super().__init__(f"Product {product_id} has not been counted here.")
+        super().__init__(f"Product {product_id} has no line in this count.")
 
 
 class CountLinePosted(Refusal):
-    """The line was posted and is in the ledger; it stays in the count."""
+    """The line was posted to the ledger, so it can be neither removed nor added to."""
 
     def __init__(self, sku: str) -> None:
-        super().__init__(f"{sku} is posted already. To correct it, enter how many there are.")
+        super().__init__(f"{sku} is already posted. To correct it, enter how many units there are now.")
 
 
 class RecountNeeded(Refusal):
-    """Units came or went after the line was counted, so nobody knows what a further unit is added to."""
+    """The stock changed after the line was counted, so it is unclear what a further unit is added to."""
 
     def __init__(self, sku: str) -> None:
         super().__init__(
-            f"Units of {sku} came or went since it was counted. Remove the line and count again, or enter how many "
-            "there are now."
+            f"The stock of {sku} changed after it was counted. Remove the line and count again, or enter how many "
+            "units there are now."
         )
 
 
 @transaction.atomic(savepoint=False)
 def open_count(*, count_id: UUID, warehouse: str, note: str, caller: Caller) -> Count:
-    """Open a count of one warehouse; others may be open there. Raises WarehouseNotFound."""
-    warehouse_id = warehouse_ids([warehouse], caller=caller)[warehouse]
+    """Open a count of one warehouse; several may be open there. Raises WarehouseNotFound."""
+    warehouse_id = locked_warehouse_ids([warehouse], caller=caller)[warehouse]
     models.Count(pk=count_id, warehouse_id=warehouse_id, note=note, opened_by=caller.actor_id).save(force_insert=True)
     return get_count(count_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
 def record_count(count_id: UUID, *, product_id: int, counted: int, caller: Caller) -> CountEntry:
-    """Enter how many units of a product were counted, in place of what was entered before.
+    """Enter the counted units of a product, replacing an earlier entry.
 
-    What the book says at this moment is kept beside it. Raises CountNotFound, CountClosed, ItemNotFound,
-    LevelOutOfRange.
+    The line keeps the units on record at this moment. Raises CountNotFound, CountClosed, ItemNotFound, LevelOutOfRange.
     """
-    return _enter(opened(count_id, caller), product_id, counted, caller)
+    return _enter(_locked_open(count_id, caller), product_id, counted, caller)
 
 
 @transaction.atomic(savepoint=False)
 def add_to_count(count_id: UUID, *, product_id: int, quantity: int, caller: Caller) -> CountEntry:
-    """Add units to what was counted of a product before, while what is on hand by the book is still the same.
+    """Add units to the earlier entry of a product, if its units on hand have not changed since.
 
-    Where units came or went since the entry before, nobody knows which of them were counted. Raises what `record_count`
-    raises, CountLinePosted for a line that is posted, RecountNeeded.
+    After such a change it is unclear which units were counted. Raises what `record_count` raises, CountLinePosted for a
+    posted line, RecountNeeded after a change.
     """
-    count = opened(count_id, caller)
-    # Locked before it is asked: what is on hand stays what it is until the entry is written down.
+    count = _locked_open(count_id, caller)
+    # Locked before it is read: the units on hand must not change until the entry is written.
     stock_sql.lock_levels([(product_id, count.warehouse_id)])
     row = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
     if row is None:
@@ -151,11 +150,11 @@ def add_to_count(count_id: UUID, *, product_id: int, quantity: int, caller: Call
 
 @transaction.atomic(savepoint=False)
 def remove_count_line(count_id: UUID, *, product_id: int, caller: Caller) -> CountLine:
-    """Take a line that is not posted out of an open count, as if its product had not been counted; return it.
+    """Remove an unposted line from an open count, as if its product had not been counted; return the line.
 
     Raises CountNotFound, CountClosed, NotCounted, CountLinePosted.
     """
-    opened(count_id, caller)
+    _locked_open(count_id, caller)
     row = models.CountLine.objects.filter(count_id=count_id, product_id=product_id).first()
     if row is None:
         raise NotCounted(product_id)
@@ -168,9 +167,9 @@ def remove_count_line(count_id: UUID, *, product_id: int, caller: Caller) -> Cou
 
 @transaction.atomic(savepoint=False)
 def abandon_count(count_id: UUID, *, caller: Caller) -> Count:
-    """End a count without posting what is left of it. Repeating it is harmless.
+    """End a count without posting its open lines. Repeating it is harmless.
 
-    Raises CountNotFound; CountClosed when all of it is posted.
+    Raises CountNotFound; CountClosed when all lines are posted already.
     """
     count = locked(count_id, caller)
     if count.closed_at is None:
@@ -182,7 +181,7 @@ def abandon_count(count_id: UUID, *, caller: Caller) -> Count:
 
 
 def count_progress(count_id: UUID, *, latest: int) -> CountProgress:
-    """Return how far a count is, and its `latest` lines, the newest first."""
+    """Return the totals of a count and its `latest` lines, newest first."""
     rows = models.CountLine.objects.filter(count_id=count_id)
     totals = rows.aggregate(units=Sum("counted"))
     newest = lines_of(list(rows.order_by("-counted_at", "-product_id")[:latest]))
@@ -190,7 +189,7 @@ def count_progress(count_id: UUID, *, latest: int) -> CountProgress:
 
 
 def get_count(count_id: UUID, *, caller: Caller) -> Count:
-    """Return a count with its lines by product; with `visible_to`, one of that user's scope. Raises CountNotFound."""
+    """Return a count with its lines by product. Only the caller's warehouses count. Raises CountNotFound."""
     return count_of(row_of(count_id, caller))
 
 
@@ -201,7 +200,7 @@ def _enter(count: models.Count, product_id: int, counted: int, caller: Caller) -
         raise LevelOutOfRange(MAX_LEVEL)
     before = models.CountLine.objects.filter(count_id=count.pk, product_id=product_id).first()
     key = (product_id, count.warehouse_id)
-    # Under the row's lock, so that no sale falls between the book's figure and its being written down.
+    # Under the lock of the stock row, so that no sale falls between reading the units on record and writing them.
     levels = stock_sql.lock_levels([key]).get(key)
     row, _ = models.CountLine.objects.update_or_create(
         count_id=count.pk,
@@ -271,7 +270,7 @@ def locked(count_id: UUID, caller: Caller) -> models.Count:
     return row
 
 
-def opened(count_id: UUID, caller: Caller) -> models.Count:
+def _locked_open(count_id: UUID, caller: Caller) -> models.Count:
     count = locked(count_id, caller)
     if count.closed_at is not None:
         raise CountClosed

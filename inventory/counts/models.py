@@ -11,10 +11,10 @@ from shop.toolkit.ids import new_id
 
 
 class Count(models.Model):
-    """A stocktake of one warehouse: a document of counted rows, open until all are posted or it is abandoned.
+    """A stocktake of one warehouse, open until every line is posted or it is abandoned.
 
-    Several may be open: a row is never corrected twice, since a line whose row was corrected after it was counted must
-    be counted again.
+    A warehouse may have several open counts. No stock row is corrected twice: a line must be counted again if its stock
+    row was corrected after it was counted.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -38,7 +38,7 @@ class Count(models.Model):
 
 
 class CountLine(models.Model):
-    """What somebody counted of one product, and what the book said at that moment, which is that of the last entry."""
+    """The counted units of one product, and the units on record at the moment of the last entry."""
 
     pk = models.CompositePrimaryKey("count_id", "product_id")
     count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)

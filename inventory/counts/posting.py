@@ -1,4 +1,4 @@
-"""What a count found is posted to the ledger."""
+"""Posting of a count's differences to the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,14 @@ from inventory.stock.limits import MAX_LEVEL
 from inventory.stock.sql import Change
 from inventory.stock.vocabulary import Kind, Reason
 from shop.toolkit.callers import SYSTEM, Caller
+from shop.toolkit.plurals import counted
 
 NAMED_PROMISES = 5  # in a sentence
 
 
 @dataclass(frozen=True)
 class CountObstacle:
-    """Why a line of a count cannot be posted: a sentence that says what to do, and the promises in its way, if any."""
+    """Why a line of a count cannot be posted: a message with advice, and the promises in the way, if any."""
 
     product_id: int
     sku: str
@@ -43,9 +44,9 @@ class CountReview:
 
 
 def review_count(count_id: UUID, *, caller: Caller) -> CountReview:
-    """Tell what closing a count would do now: its lines with what differs, and what cannot be posted and why.
+    """Return what closing a count would do now: its lines, and why some of them cannot be posted.
 
-    With `visible_to`, of one of that user's scope. Raises CountNotFound.
+    Only the caller's warehouses count. Raises CountNotFound.
     """
     row = row_of(count_id, caller)
     open_lines = _open_lines(count_id)
@@ -61,11 +62,11 @@ def review_count(count_id: UUID, *, caller: Caller) -> CountReview:
 
 @transaction.atomic(savepoint=False)
 def close_count(count_id: UUID, *, caller: Caller) -> CountReview:
-    """Post the difference of every open line that can be posted, once; the count is closed when none is left.
+    """Post the difference of every open line that can be posted; close the count if no line is left open.
 
-    What came and went between counting and posting stays: the difference is added to what is on hand now. A count below
-    what is unavailable lowers that as well. A line stays open, and is named, when its row was corrected since it was
-    counted, or when units that are missing are promised. Closing a closed count is harmless. Raises CountNotFound.
+    Movements between counting and posting are kept: the difference is added to the units on hand now. A count below the
+    unavailable units lowers these as well. A line stays open, with an obstacle, if its stock row was corrected after it
+    was counted, or if its missing units are promised. Closing a closed count is harmless. Raises CountNotFound.
     """
     count = locked(count_id, caller)
     if count.closed_at is not None:
@@ -87,7 +88,7 @@ def close_count(count_id: UUID, *, caller: Caller) -> CountReview:
 def _judge(
     count: models.Count, open_lines: Sequence[models.CountLine], levels: dict[Key, Levels]
 ) -> tuple[list[Change], list[CountObstacle]]:
-    """Return the changes of the lines that can be posted onto these levels, and why the others cannot."""
+    """Return the changes of the lines that can be posted to these levels, and the obstacles of the others."""
     corrected = sql.corrected_since_counted(count.pk)
     changes: list[Change] = []
     recounts: dict[int, str] = {}
@@ -104,7 +105,7 @@ def _judge(
         lowered = min(0, after - level.unavailable)
         change = Change(*key, on_hand=line.counted - line.book, unavailable=lowered, reference=str(count.pk))
         if not 0 <= after <= MAX_LEVEL:
-            recounts[line.product_id] = f"Posting this would leave {after:,} units on hand. Count it again."
+            recounts[line.product_id] = f"Posting this would leave {counted(after, 'unit')} on hand. Count it again."
         elif taken_by(change) > level.free:
             promised.append((change, level))
         else:
@@ -127,17 +128,18 @@ def _obstacles(recounts: dict[int, str], promised: Sequence[tuple[Change, Levels
     for change, level in promised:
         found = in_the_way[change.product_id]
         said = (
-            f"Missing: {taken_by(change):,}, free: {level.free:,}. Promised: {_named(found) or 'the others'}. "
-            "Cancel an order or count again."
+            f"{counted(taken_by(change), 'unit')} missing, but only {level.free:,} free; the others are promised"
+            f"{_listed(found)}. Cancel an order or count again."
         )
         obstacles.append(CountObstacle(change.product_id, items[change.product_id].sku, said, found))
     return sorted(obstacles, key=lambda obstacle: obstacle.sku)
 
 
-def _named(promises: Sequence[Promise]) -> str:
+def _listed(promises: Sequence[Promise]) -> str:
+    """Return " (3 to A, 1 to B)", with at most NAMED_PROMISES of the promises; empty without any."""
     named = ", ".join(f"{promise.quantity:,} to {promise.reference}" for promise in promises[:NAMED_PROMISES])
     more = len(promises) - NAMED_PROMISES
-    return f"{named} and {more} more" if more > 0 else named
+    return f" ({named} and {more} more)" if more > 0 else f" ({named})" if named else ""
 
 
 def _open_lines(count_id: UUID) -> list[models.CountLine]:

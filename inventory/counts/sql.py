@@ -14,7 +14,7 @@ SELECT l.product_id FROM inventory_countline l JOIN inventory_count c ON c.id = 
 
 
 def corrected_since_counted(count_id: UUID) -> set[int]:
-    """Return the products of a count's open lines whose stock row was corrected after they were counted."""
+    """Return the products of open lines whose stock row was corrected after the line was counted."""
     with connection.cursor() as cursor:
         cursor.execute(CORRECTED_SINCE_COUNTED, [count_id])
         return {product_id for (product_id,) in cursor}

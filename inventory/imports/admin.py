@@ -1,4 +1,4 @@
-"""Imports: load a file, look at what it would change, approve it, take it back."""
+"""Admin of imports: load a file, review its changes, apply or undo them."""
 
 from functools import partial
 from typing import Any
@@ -31,38 +31,40 @@ from shop.toolkit.files.sheets import write_sheet
 from shop.toolkit.http.permissions import caller_of
 from shop.toolkit.http.uploads import Download, on_disk
 from shop.toolkit.ids import new_id
+from shop.toolkit.plurals import counted
+from shop.toolkit.refusals import Refusal
 from shop.toolkit.staff.admin import AdminPage, ListPage, OfList, ReadOnlyAdmin, ServicePage, button
 
 MODES = [
-    ("set", "What is on hand"),
-    ("adjust", "What is to be added"),
-    ("count", "What was counted"),
+    ("set", "Stock on hand"),
+    ("adjust", "Changes to add"),
+    ("count", "Counted stock"),
 ]
 
 REFRESH_SECONDS = 3
-# What the page of an import says while a worker has it.
+# Messages on the page of an unfinished import.
 UNDER_WAY = {
-    "staged": "The rows are being checked. Nothing is written yet.",
-    "applying": "The rows are being written.",
-    "aborting": "A row became wrong while the file was written. What was written is being taken back.",
-    "undoing": "The import is being taken back.",
+    "staged": "The rows are being checked. Nothing is applied yet.",
+    "applying": "The rows are being applied.",
+    "aborting": "A row became invalid while the file was being applied. The applied rows are being undone.",
+    "undoing": "The import is being undone.",
 }
 
 
 class UploadForm(forms.Form):
     file = forms.FileField(
         label="File",
-        help_text="CSV, CSV in gzip, or .xlsx: sku and quantity, or what Shopify exports.",
+        help_text="CSV, gzipped CSV or .xlsx with the columns sku and quantity, or a Shopify export.",
         widget=UnfoldAdminFileFieldWidget,
     )
     mode = forms.ChoiceField(label="The quantities are", choices=MODES, widget=UnfoldAdminSelectWidget)
     warehouse = WarehouseField(label="Warehouse", required=False)
     skip = forms.BooleanField(
-        label="Leave out refused rows", required=False, help_text="Else one refused row refuses the file.",
+        label="Skip refused rows", required=False, help_text="Otherwise one refused row refuses the whole file.",
         widget=UnfoldBooleanSwitchWidget,
     )  # fmt: skip
     again = forms.BooleanField(
-        label="Load it again", required=False, help_text="Although the same file was loaded before.",
+        label="Load it again", required=False, help_text="Even if the same file was loaded before.",
         widget=UnfoldBooleanSwitchWidget,
     )  # fmt: skip
     note = forms.CharField(label="Note", max_length=MAX_NOTE, required=False, widget=UnfoldAdminTextInputWidget)
@@ -70,16 +72,18 @@ class UploadForm(forms.Form):
     def clean_file(self) -> UploadedFile:
         file: UploadedFile = self.cleaned_data["file"]
         if (file.size or 0) > settings.MAX_UPLOAD_BYTES:
-            raise forms.ValidationError(f"At most {settings.MAX_UPLOAD_BYTES:,} bytes are taken; split it, or pack it.")
+            raise forms.ValidationError(
+                f"A file may have at most {settings.MAX_UPLOAD_BYTES:,} bytes. Split or compress it."
+            )
         return file
 
 
 class UploadPage(WarehousesPage, ListPage):
-    """Reads and checks a file; nothing is written before somebody has seen what would change."""
+    """Reads and checks a file as a dry run. Its changes are applied after a review only."""
 
     permission_required = ("inventory.view_stockimport", "inventory.add_stockimport")
     form_class = UploadForm
-    slug, label, icon, submit = "upload", "Load a file", "upload", "Check it"
+    slug, label, icon, submit = "upload", "Load a file", "upload", "Check the file"
 
     def act(self, given: dict[str, Any]) -> str:
         file = given["file"]
@@ -98,17 +102,27 @@ class UploadPage(WarehousesPage, ListPage):
             document = steps.load_import(request, import_id=new_id(), path=path, limits=limits, caller=self.caller)
         self.made = models.StockImport.objects.get(pk=document.id)
         if document.is_finished:
-            return f"Checked {document.rows:,} rows; nothing is written yet."
-        return f"{document.rows:,} rows are being checked; nothing is written yet. This page shows when it is done."
+            return f"Checked {counted(document.rows, 'row')} of {document.file_name}; nothing is applied yet."
+        return f"Checking {counted(document.rows, 'row')} of {document.file_name}; nothing is applied yet."
 
     def done_at(self) -> str:
         return self.address("change", self.history_object().pk)
+
+    def explain(self, refusal: Refusal) -> str:
+        return _explained(refusal)
+
+
+def _explained(refusal: Refusal) -> str:
+    """Return what to say of a refusal, with advice for the form in place of that for API clients."""
+    if isinstance(refusal, documents.AlreadyImported):
+        return f"{refusal.fact} To import it anyway, load it with “Load it again” switched on."
+    return str(refusal)
 
 
 class ApprovePage(ServicePage):
     permission_required = ("inventory.view_stockimport", "inventory.add_stockimport")
     form_class = forms.Form
-    slug, label, icon, submit = "approve", "Write these changes", "check", "Write them"
+    slug, label, icon, submit = "approve", "Apply these changes", "check", "Apply them"
 
     @classmethod
     def leads_on(cls, row: models.StockImport, user: Any) -> bool:
@@ -118,14 +132,18 @@ class ApprovePage(ServicePage):
     def act(self, given: dict[str, Any]) -> str:
         document = steps.approve_at_once(self.row.pk, caller=self.caller)
         if document.status == "refused":
-            return f"Nothing was written: {document.refused:,} rows are refused as the stock is now."
-        return "Written." if document.is_finished else f"{document.rows:,} rows are being written."
+            return f"Nothing was applied: the current stock refuses {counted(document.refused, 'row')}."
+        step = "Applied" if document.is_finished else "Applying"
+        return f"{step} {counted(document.rows, 'row')} of {document.file_name}."
+
+    def explain(self, refusal: Refusal) -> str:
+        return _explained(refusal)
 
 
 class UndoPage(ServicePage):
     permission_required = ("inventory.view_stockimport", "inventory.undo_stockimport")
     form_class = forms.Form
-    slug, label, icon = "undo", "Take it back", "undo"
+    slug, label, icon = "undo", "Undo the import", "undo"
 
     @classmethod
     def leads_on(cls, row: models.StockImport, user: Any) -> bool:
@@ -134,9 +152,10 @@ class UndoPage(ServicePage):
     def act(self, given: dict[str, Any]) -> str:
         document = steps.undo_at_once(self.row.pk, undo_id=new_id(), caller=self.caller)
         if not document.is_finished or document.undone_by is None:
-            return "It is being taken back."
+            return f"Undoing the import of {document.file_name}."
         undo = documents.get_import(document.undone_by, caller=SYSTEM)
-        return f"Taken back: {undo.changed:,} rows; {undo.refused:,} whose units are gone are refused."
+        refused = f" Refused because the units are gone: {counted(undo.refused, 'row')}." if undo.refused else ""
+        return f"Undid {counted(undo.changed, 'row')} of {document.file_name}.{refused}"
 
 
 class ErrorsPage(AdminPage, View):
@@ -200,7 +219,7 @@ class StockImportAdmin(ReadOnlyAdmin):
         return _detail(documents.get_import(row.pk, caller=SYSTEM))
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Have the page of an import that is being worked on ask again until it is done."""
+        """Make the page of an unfinished import refresh itself."""
         response = super().change_view(request, *args, **kwargs)
         if isinstance(response, TemplateResponse) and (response.context_data or {}).get("under_way"):
             response.headers["Refresh"] = str(REFRESH_SECONDS)
@@ -208,11 +227,11 @@ class StockImportAdmin(ReadOnlyAdmin):
 
 
 def _detail(document: documents.StockImport) -> dict[str, Any]:
-    """Return what the page of an import shows: the diff that it made, or would make."""
+    """Return the figures and tables on the page of an import: its changes, made or expected."""
     figures = [(name, getattr(document, name)) for name in ("rows", "new", "changed", "unchanged", "refused")]
     return {
         "under_way": UNDER_WAY.get(document.status),
-        "must_be_mended": document.status == "checked" and document.on_error == "abort" and document.refused > 0,
+        "must_be_corrected": document.status == "checked" and document.on_error == "abort" and document.refused > 0,
         "figures": figures,
         "units": {
             "headers": ["warehouse", "units in", "units out"],
@@ -226,7 +245,7 @@ def _detail(document: documents.StockImport) -> dict[str, Any]:
             ],
         },
         "refused": {
-            "headers": ["line", "column", "value", "what would be right"],
+            "headers": ["line", "column", "value", "how to correct it"],
             "rows": [[found.line, found.column, found.value, found.detail] for found in document.refused_rows],
         },
     }

@@ -1,4 +1,4 @@
-"""What is known of imports, and what of them was refused."""
+"""Import documents, and their refused rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class LargestChange:
 
 @dataclass(frozen=True)
 class ImportUnits:
-    """The units that an import brought into a warehouse and took out of it."""
+    """The units that an import added to a warehouse and removed from it."""
 
     warehouse: str
     units_in: int
@@ -47,12 +47,12 @@ class ImportUnits:
 
 @dataclass(frozen=True)
 class StockImport:
-    """A file that was loaded, or the undoing of one, and what it did so far; of a dry run, what it would do.
+    """A file that was loaded, or the undo of one, with its results so far; a dry run has the expected results.
 
-    `new`, `changed`, `unchanged` and `refused` count rows; `warehouses` has the units in and out; `refused_rows` are
-    the first twenty refused rows of a finished import. `status` is staged,
-    applying, aborting or undoing while there is more to do, then checked (a dry run), refused (nothing was written),
-    applied, aborted (a row became wrong half-way, and what was written was taken back) or undone.
+    `new`, `changed`, `unchanged` and `refused` count rows; `warehouses` has the units in and out; `refused_rows` has
+    the first twenty refused rows of a finished import. `status` is staged, applying, aborting or undoing until the
+    import is finished. Then it is checked (a dry run), refused (nothing was written), applied, aborted (a row became
+    invalid half-way, and the applied rows were undone) or undone.
     """
 
     id: UUID
@@ -83,7 +83,7 @@ class StockImport:
 
     @property
     def done(self) -> int:
-        """The rows that are dealt with."""
+        """The number of rows processed so far."""
         return self.new + self.changed + self.unchanged + self.refused
 
 
@@ -95,66 +95,66 @@ class ImportNotFound(Refusal):
 
 
 class AlreadyImported(Refusal):
-    """The same file was loaded before, or is being loaded."""
+    """The same file was imported before, or is being imported; `fact` says so without the advice for API clients."""
 
     def __init__(self, import_id: UUID | None, status: str) -> None:
         self.import_id = import_id
         self.status = status
-        which = f", as the import {import_id} ({status})" if import_id else ", or is being loaded"
-        super().__init__(f"This very file was loaded already{which}; say so if you mean to load it again.")
+        self.fact = (
+            f"This file was already imported (import {import_id}, {status})."
+            if import_id
+            else "This file is already being imported."
+        )
+        super().__init__(f"{self.fact} Send `again=true` to import it anyway.")
 
 
 class NotApprovable(Refusal):
-    """Only a dry run that was made for review can be approved, and once."""
+    """Only a dry run made for review can be approved, and only once."""
 
     def __init__(self, current_status: str) -> None:
         self.current_status = current_status
-        super().__init__(f"The import is {current_status}; only a dry run that waits for review can be approved.")
+        super().__init__(f"This import is {current_status}. Only a dry run that awaits review can be approved.")
 
 
 class NotUndoable(Refusal):
-    """Only an import that was applied can be undone, and an undo cannot."""
+    """Only an applied import can be undone, and an undo cannot."""
 
     def __init__(self, current_status: str, *, is_undo: bool) -> None:
         self.current_status = current_status
         what = "itself an undo" if is_undo else current_status
-        super().__init__(f"The import is {what}; only a file that was applied can be taken back.")
+        super().__init__(f"This import is {what}. Only an applied file can be undone.")
 
 
 def get_import(import_id: UUID, *, caller: Caller) -> StockImport:
-    """Return an import with its figures; with `visible_to`, one that this user may see. Raises ImportNotFound."""
-    return fact(row_of(import_id, caller))
+    """Return an import with its figures. Raises ImportNotFound, also for an import that the caller may not see."""
+    return import_of(row_of(import_id, caller))
 
 
 def find_unfinished(path: Path) -> StockImport | None:
-    """Return the import of this very file that was begun, and is neither finished nor being taken back."""
+    """Return the unfinished import of this same file, unless it is being undone; None if there is none."""
     waiting = [ImportStatus.STAGED, ImportStatus.APPLYING]
     rows = models.StockImport.objects.filter(file_hash=fingerprint(path), status__in=waiting)
     row = rows.filter(is_dry_run=False).order_by("created_at").first()
-    return fact(row) if row else None
+    return import_of(row) if row else None
 
 
 def list_imports(*, page: PageRequest, caller: Caller) -> Page[StockImport]:
-    """Return imports, newest first, without their refused rows; with `visible_to`, those that this user may see.
-
-    Raises InvalidCursor.
-    """
+    """Return the imports that the caller may see, newest first, without their refused rows. Raises InvalidCursor."""
     rows = models.StockImport.objects.filter(seen_by(caller)).select_related("undone_by")
-    return page_of(rows, order=["-created_at", "-id"], request=page).map(partial(fact, with_refused_rows=False))
+    return page_of(rows, order=["-created_at", "-id"], request=page).map(partial(import_of, with_refused_rows=False))
 
 
 def unfinished_imports() -> list[UUID]:
-    """Return the imports and dry runs that wait to be advanced, oldest first."""
+    """Return the ids of unfinished imports and dry runs, oldest first."""
     rows = models.StockImport.objects.filter(status__in=ImportStatus.UNFINISHED, undoes__isnull=True)
     return list(rows.order_by("created_at").values_list("pk", flat=True))
 
 
 @transaction.atomic(savepoint=False)
 def clear_imports(*, now: datetime) -> int:
-    """Forget rows that nobody will ask for: of dry runs that were not approved, and refused ones after KEPT; return
-    how many.
+    """Delete the rows of dry runs not approved within UNAPPROVED, and refused rows older than KEPT; return how many.
 
-    The documents of what was loaded stay, and so do the rows that an undo could not take back.
+    The documents stay, and so do the rows that an undo refused.
     """
     reviewed = models.StockImport.objects.filter(is_dry_run=True, is_reviewed=True)
     unapproved = reviewed.filter(finished_at__lt=now - UNAPPROVED)
@@ -171,10 +171,10 @@ def refused_rows(import_id: UUID, *, limit: int) -> list[RefusedRow]:
 
 
 def refused_sheet(import_id: UUID, *, caller: Caller) -> tuple[list[str], Iterator[list[str]]]:
-    """Return the columns and the refused rows of an import as a table of the file's own layout, to be mended.
+    """Return the columns and the refused rows of an import as a table in the file's own layout, to be corrected.
 
-    Its column `error` says of each what would be right; a file that is loaded may have it. The rows are read as they
-    are asked for. With `visible_to`, of one that this user may see. Raises ImportNotFound.
+    The column `error` says how to correct each row; a later import ignores it. Rows are read lazily. Raises
+    ImportNotFound, also for an import that the caller may not see.
     """
     document = row_of(import_id, caller)
     return _layout(document).mendable(_refused(document))
@@ -201,8 +201,11 @@ def _layout(document: models.StockImport) -> Layout:
 
 
 def seen_by(caller: Caller) -> Q:
-    """Return which imports a caller may see: who works in some warehouses only, those that they loaded themselves and
-    that say nothing of other warehouses, where they may have worked then."""
+    """Return the condition that a caller may see an import.
+
+    A caller who works in some warehouses only sees the imports that they loaded themselves, except those with rows of
+    other warehouses, where they may have worked at that time.
+    """
     scope = scope_of(caller)
     if scope.everywhere:
         return Q()
@@ -226,7 +229,7 @@ def _found(row: models.StockImport | None, import_id: UUID) -> models.StockImpor
     return row
 
 
-def fact(row: models.StockImport, *, with_refused_rows: bool = True) -> StockImport:
+def import_of(row: models.StockImport, *, with_refused_rows: bool = True) -> StockImport:
     undone_by = getattr(row, "undone_by", None)
     is_finished = row.status not in ImportStatus.UNFINISHED
     return StockImport(
@@ -259,6 +262,6 @@ def fact(row: models.StockImport, *, with_refused_rows: bool = True) -> StockImp
             for change in row.largest
         ],
         is_finished=is_finished,
-        # Of a finished import only refused rows are left; before that, looking for them would take long.
+        # A finished import has only refused rows left; before that, finding them would take long.
         refused_rows=_first_refused(row, LISTED_ERRORS) if with_refused_rows and is_finished and row.refused else [],
     )

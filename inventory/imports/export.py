@@ -1,4 +1,4 @@
-"""Stock as a file: what staff edit and load again."""
+"""Export of stock to a file that staff can edit and import again."""
 
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,19 @@ from shop.toolkit.files.sheets import MAX_XLSX_ROWS, write_sheet
 from shop.toolkit.refusals import Refusal
 
 READ_AT_ONCE = 5000
-# Edit the quantity and load the file: it is set where what is on hand is still what was expected.
+# An edited quantity is set by the import if the units on hand are still the expected ones.
 COLUMNS = ("sku", "warehouse", "quantity", "expected_on_hand", *FOR_PEOPLE)
 FIELDS = ("product__sku", "warehouse__code", "on_hand", "on_hand", "product__name", "reserved", "committed",
           "unavailable", "safety_stock", "sellable", "reorder_point", "backorder_limit")  # fmt: skip
 
 
 class TooManyRows(Refusal):
-    """A worksheet has no room for so many rows."""
+    """There are more rows than a worksheet can have."""
 
     def __init__(self, rows: int) -> None:
-        super().__init__(f"{rows:,} rows are more than the {MAX_XLSX_ROWS:,} of a worksheet; take CSV, or filter them.")
+        super().__init__(
+            f"The export has {rows:,} rows, and a worksheet holds {MAX_XLSX_ROWS:,}. Export CSV, or filter the rows."
+        )
 
 
 def export_stock(
@@ -39,11 +41,11 @@ def export_stock(
     search: str = "",
     caller: Caller,
 ) -> int:
-    """Write the stock rows to a file, all as of one moment, and return how many; memory stays constant.
+    """Write the stock rows as of one moment to a file, in constant memory; return how many.
 
-    `kind` is csv or xlsx. `warehouse` keeps the rows of one; `low_stock` those that are low, or are not; `search`
-    matches words of SKU and name, in any order; with `visible_to`, rows outside that user's scope do not exist. The
-    columns are those that an import reads. In a transaction of its own. Raises WarehouseNotFound, TooManyRows.
+    `kind` is csv or xlsx. `warehouse` keeps the rows of one warehouse; `low_stock` keeps those that are low, or if
+    False those that are not; `search` matches words of SKU and name in any order. Only the caller's warehouses count.
+    An import can read the file. Runs in a transaction of its own. Raises WarehouseNotFound, TooManyRows.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""How files of stock are laid out: which column says what, and what a row means."""
+"""Layouts of stock files: which column holds which field, and how a row is parsed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,14 +13,14 @@ from shop.toolkit.files.sheets import InvalidNumber, Layout, Sheet, UnreadableFi
 
 REQUIRED = ("sku", "quantity")
 OPTIONAL = ("warehouse", "expected_on_hand", "reason", "note", "reference")
-# What export_stock writes beside them.
+# Further columns of export_stock, which an import ignores.
 FOR_PEOPLE = (
     "name", "reserved", "committed", "unavailable", "safety_stock", "available", "reorder_point", "backorder_limit",
 )  # fmt: skip
 
 
 class Row(NamedTuple):
-    """A row as it was understood; with a `fault`, what was not is None."""
+    """A parsed row. With a `fault`, only its line and cells are set."""
 
     line: int
     cells: list[str]
@@ -31,15 +31,15 @@ class Row(NamedTuple):
     reason: str = ""
     reference: str = ""
     note: str = ""
-    is_tidied: bool = False  # whether its SKU had characters that nobody sees
+    is_tidied: bool = False  # whether invisible characters or spaces were removed from its SKU
     fault_field: str = ""
     fault: str = ""
 
 
 def recognize(columns: Sequence[str], *, mapping: Mapping[str, str], mode: str) -> Layout:
-    """Tell the layout by the names of the columns; `mapping` says which column is which field where they are others.
+    """Return the layout that the column names indicate; `mapping` has the field of each column of any other layout.
 
-    Raises UnreadableFile when columns are missing, unknown, or say something that goes with another mode.
+    Raises UnreadableFile when columns are missing, unknown, or do not fit the mode.
     """
     if mapping:
         layout = by_mapping(columns, mapping, required=REQUIRED, optional=OPTIONAL)
@@ -47,7 +47,7 @@ def recognize(columns: Sequence[str], *, mapping: Mapping[str, str], mode: str) 
         own = partial(by_name, columns, required=REQUIRED, optional=OPTIONAL, ignored=FOR_PEOPLE)
         layout = _shopify(columns) or own()
     if mode == Mode.ADJUST and (layout.handle is not None or "expected_on_hand" in layout.places):
-        raise UnreadableFile("This file says what is on hand, not what is added: load it with the mode set or count.")
+        raise UnreadableFile("This file states stock on hand, not changes to it. Load it with the mode set or count.")
     return layout
 
 
@@ -70,8 +70,8 @@ def _inventory_places(named: Mapping[str, int]) -> dict[str, int]:
     quantity = next((name for name in shopify.ON_HAND if name in named), None)
     if quantity is None or "location" not in named:
         raise UnreadableFile(
-            "This is Shopify's inventory file of available quantities alone, with a column for each location. What is "
-            "available follows from what is on hand: export it again with all quantities."
+            "This Shopify inventory file has available quantities only, in one column per location. Export it again "
+            "with all quantities."
         )
     places = {"sku": named["sku"], "warehouse": named["location"], "quantity": named[quantity]}
     if shopify.ON_HAND_BEFORE in named:
@@ -80,7 +80,7 @@ def _inventory_places(named: Mapping[str, int]) -> dict[str, int]:
 
 
 class _Fault(Exception):
-    """What is wrong with a field, and what would be right."""
+    """A faulty field, and how to correct it."""
 
     def __init__(self, field: str, said: str) -> None:
         super().__init__(said)
@@ -98,9 +98,9 @@ def read_rows(
     find_warehouse: Callable[[str], int | str],
     default_warehouse: int | None,
 ) -> Iterator[Row | None]:
-    """Yield each row as it is understood, None for one that says nothing of stock.
+    """Yield each row parsed; None for a row without stock.
 
-    `find_warehouse` returns the id of a warehouse, or why there is none. Raises UnreadableFile.
+    `find_warehouse` returns the id of the warehouse that a cell names, or the fault. Raises UnreadableFile.
     """
     reader = _RowReader(layout, mode, find_warehouse, default_warehouse)
     for line, cells in sheet.rows:
@@ -145,7 +145,7 @@ class _RowReader:
     def _stand_in(self, cells: list[str]) -> str:
         handle = "" if self._layout.handle is None else cells[self._layout.handle].strip()
         if not handle:
-            raise _Fault("sku", "a SKU is needed")
+            raise _Fault("sku", "the SKU is missing")
         return shopify.variant_sku("", handle, (cells[place].strip() for place in self._layout.options))
 
     def _warehouse_id(self, cells: list[str]) -> int:
@@ -160,21 +160,21 @@ class _RowReader:
     def _read_texts(self, cells: list[str]) -> tuple[str, str, str]:
         reason, reference, note = ("" if place is None else " ".join(cells[place].split()) for place in self._texts)
         if reason and reason not in Reason.MANUAL:
-            raise _Fault("reason", f"a reason is one of {', '.join(Reason.MANUAL)}")
+            raise _Fault("reason", f"the reason must be one of {', '.join(Reason.MANUAL)}")
         if len(reference) > MAX_REFERENCE:
-            raise _Fault("reference", f"a reference has at most {MAX_REFERENCE} characters")
+            raise _Fault("reference", f"the reference may have at most {MAX_REFERENCE} characters")
         if len(note) > MAX_NOTE:
-            raise _Fault("note", f"a note has at most {MAX_NOTE} characters")
+            raise _Fault("note", f"the note may have at most {MAX_NOTE} characters")
         return reason, reference, note
 
 
 def _level(field: str, text: str, lowest: int) -> int:
     if not text:
-        raise _Fault(field, "a number of units is needed")
+        raise _Fault(field, "the number of units is missing")
     try:
         number = units(text)
     except InvalidNumber as error:
         raise _Fault(field, str(error)) from error
     if not lowest <= number <= MAX_LEVEL:
-        raise _Fault(field, f"a number of units from {lowest:,} to {MAX_LEVEL:,} is needed")
+        raise _Fault(field, f"the number of units must be between {lowest:,} and {MAX_LEVEL:,}")
     return number

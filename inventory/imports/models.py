@@ -1,4 +1,4 @@
-"""Stock from files: the documents, and the rows that are not applied yet."""
+"""The tables of imports: documents, and rows that are not applied yet."""
 
 from django.db import models
 from django.db.models import Q
@@ -11,7 +11,7 @@ from shop.toolkit.ids import new_id
 
 
 class StockImport(models.Model):
-    """A file of stock levels that somebody loaded, or the undoing of one: a document with its figures."""
+    """A stock file that was loaded, or the undo of one: a document with its figures."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     status = models.CharField(max_length=16, choices=ImportStatus.choices, default=ImportStatus.STAGED)
@@ -34,7 +34,7 @@ class StockImport(models.Model):
     position = models.IntegerField(default=0, help_text="The last line that is dealt with.")
     rows = models.IntegerField(default=0)
     skipped = models.IntegerField(default=0, help_text="Rows that say nothing of stock, such as those of images.")
-    # What it did so far; of a dry run, what it would do.
+    # The results so far; of a dry run, the expected results.
     new = models.IntegerField(default=0)
     changed = models.IntegerField(default=0)
     unchanged = models.IntegerField(default=0)
@@ -51,7 +51,7 @@ class StockImport(models.Model):
                 | Q(finished_at__isnull=False) & ~Q(status__in=ImportStatus.UNFINISHED),
                 name="inventory_import_ends_once",
             ),
-            # Nobody loads a file twice by mistake, not even at the same moment.
+            # The same file cannot be loaded twice by mistake, not even concurrently.
             models.UniqueConstraint(
                 fields=["file_hash"],
                 condition=Q(again=False, is_dry_run=False, undoes__isnull=True) & Q(status__in=ImportStatus.LOADED),
@@ -66,7 +66,7 @@ class StockImport(models.Model):
 
 
 class ImportRow(models.Model):
-    """A row of an import that is still to be applied, or that was refused and why. What is applied is in the ledger."""
+    """A row of an import that is still to be applied, or that was refused. Applied rows are in the ledger only."""
 
     pk = models.CompositePrimaryKey("stock_import_id", "line")
     stock_import = models.ForeignKey(StockImport, on_delete=models.CASCADE, related_name="+", db_index=False)

@@ -1,4 +1,4 @@
-"""Imports: rows come in by COPY and are merged set by set, chunk by chunk, each set in one statement."""
+"""Statements that check the staged rows of an import, and merge them into the stock chunk by chunk."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from inventory.imports.sql_staging import parsed
 from inventory.stock.levels import free_sql
 from inventory.stock.sql import is_correction
 
-# Units that the merge will find free, since it ends such holds before it takes units off the rows.
+# The units of overdue holds. The merge finds them free, since it expires such holds first.
 OVERDUE = """overdue AS MATERIALIZED (
     SELECT l.product_id, l.warehouse_id, sum(l.open)::bigint AS units
       FROM inventory_reservation h JOIN inventory_reservationline l ON l.reservation_id = h.id
@@ -18,7 +18,7 @@ OVERDUE = """overdue AS MATERIALIZED (
      GROUP BY l.product_id, l.warehouse_id
 )"""
 JOIN_OVERDUE = "LEFT JOIN overdue o ON o.product_id = s.product_id AND o.warehouse_id = s.warehouse_id"
-# How far back the ledger of a row is searched for the moment at which a file's row was counted.
+# How many movements back the ledger is searched for the moment at which a row was counted.
 COUNT_MEMORY = 1000
 
 
@@ -30,14 +30,15 @@ def _judged(
     is_first: str = "true",
     more: str = "",
 ) -> str:
-    """Return the query that says of each of `rows` what it would change, or why it may not.
+    """Return the query that computes the change or the fault of each of `rows`.
 
-    It is what `_refuse_impossible` of the services says of one change, for a set: the loss must not exceed what is
-    free, and no level its range. `earlier` is what rows before it change of the same stock row. `overdue` are the units
-    of holds past their deadline.
+    It applies the rules of `_refuse_impossible` in stock/ledger.py to a set: a loss must not exceed the free units, and
+    no level may leave its range. `earlier` is the sum of changes to the same stock row by rows before this one.
+    `overdue` is the units of overdue holds on the stock row.
 
-    A count below what is unavailable lowers that in the same movement. A count against another book than today's
-    replays what happened since; unless the row was corrected since, maybe for the same units.
+    A count below the unavailable units lowers these in the same movement. If the units on record have changed since the
+    count, the movements since are kept; but the row is refused if one of them was a correction, which may be about the
+    same units.
     """
     return f"""
     SELECT r.line, r.product_id, r.warehouse_id, w.code, r.reason, r.reference, r.note,
@@ -94,7 +95,7 @@ def _judged(
      ) f"""
 
 
-# What a set of rows did or would do. A row that adds nothing to an existing stock row changes nothing.
+# The results of a set of rows. A row that does not change the level of an existing stock row is "unchanged".
 FIGURES = """
     count(*) FILTER (WHERE is_new) AS new, count(*) FILTER (WHERE NOT is_new AND delta <> 0) AS changed,
     count(*) FILTER (WHERE NOT is_new AND delta = 0) AS unchanged"""
@@ -113,7 +114,7 @@ SELECT {FIGURES},
 
 
 class Figures(NamedTuple):
-    """What a set of rows did: counts of rows, units in and out by warehouse, the largest changes."""
+    """The results of a set of rows: numbers of rows, units in and out by warehouse, the largest changes."""
 
     new: int
     changed: int
@@ -125,10 +126,10 @@ class Figures(NamedTuple):
 LARGEST = 20
 
 
-# A statement that comes back to the staged row of one it has judged takes the whole key from there, the import's id
-# too. Told that id, the planner guesses the number of the import's rows by what was in the table when somebody last
-# counted. It often guesses one, and then reads all of them again for each row judged. With the id taken from a joined
-# row it has no such estimate, and looks each row up by its key.
+# A statement that joins a judged row to its staged row takes the whole key from the judged row, including the import's
+# id. Given that id as a parameter, the planner estimates the number of rows from the last statistics of the table. The
+# estimate is often one row, and then all rows are read again for each judged row. Without the parameter it has no such
+# estimate, and looks each row up by its key.
 _KEY = ", r.stock_import_id"
 
 
@@ -156,9 +157,9 @@ _FIRST = _judged(_FIRST_OF_EACH, more=f"{_KEY}, r.lines, r.n")
 _NEXT = _judged(
     _NEXT_OF_EACH, earlier="r.so_far", is_first="NOT r.is_open", more=f"{_KEY}, r.lines, r.n, r.so_far, r.is_open"
 )
-# In a file of changes a stock row may come again. Its changes are judged one after the other as the merge does it: a
-# refused one changes nothing for those behind it. Each stock row takes the lines that change it along, so that the next
-# is looked up by its key.
+# A file of changes may have several rows for one stock row. These are judged one after the other, as the merge does: a
+# refused row has no effect on later ones. Each stock row carries the numbers of its lines, so that the next line is
+# looked up by its key.
 _ONE_AFTER_THE_OTHER = f"""queue AS MATERIALIZED (
     SELECT stock_import_id, array_agg(line ORDER BY line) AS lines FROM inventory_importrow
      WHERE stock_import_id = %(id)s AND fault = '' GROUP BY stock_import_id, product_id, warehouse_id
@@ -180,7 +181,7 @@ CHECK = {
 
 
 def check_rows(import_id: UUID, *, mode: str, highest: int) -> Figures:
-    """Refuse the rows that cannot be applied as the stock is now; return what the others would do. Locks nothing."""
+    """Refuse the rows that the current stock does not allow; return the results of the others. Locks nothing."""
     with connection.cursor() as cursor:
         parameters: dict[str, Any] = {"id": import_id, "mode": mode, "highest": highest, "largest": LARGEST}
         cursor.execute(CHECK[mode], parameters)
@@ -188,7 +189,7 @@ def check_rows(import_id: UUID, *, mode: str, highest: int) -> Figures:
 
 
 class Chunk(NamedTuple):
-    """Consecutive rows of an import: those behind the line `after`, up to `last_line`."""
+    """Consecutive rows of an import: those after the line `after`, up to `last_line`."""
 
     after: int
     last_line: int
@@ -202,7 +203,7 @@ SELECT max(line) FROM (
 
 
 def next_chunk(import_id: UUID, *, after: int, size: int) -> Chunk | None:
-    """Return the next `size` rows of an import behind the line `after`; None when there are none."""
+    """Return the next `size` rows of an import after the line `after`; None if there are none."""
     with connection.cursor() as cursor:
         cursor.execute(NEXT_CHUNK, [import_id, after, size])
         (last_line,) = cursor.fetchone()
@@ -216,19 +217,19 @@ SELECT DISTINCT product_id FROM inventory_importrow
 
 
 def chunk_products(import_id: UUID, chunk: Chunk) -> list[int]:
-    """Return the products of the rows of a chunk that are still to be applied."""
+    """Return the products of the rows of a chunk that are not applied yet."""
     with connection.cursor() as cursor:
         cursor.execute(CHUNK_PRODUCTS, [import_id, *chunk])
         return [product_id for (product_id,) in cursor]
 
 
-# None of them can be deleted until the commit; like everywhere, before the stock rows.
-SHARE_PLACES = """
+# Locks the warehouses against deletion until the commit; before the stock rows, as everywhere.
+LOCK_PLACES = """
 SELECT id FROM inventory_warehouse
  WHERE id IN (SELECT warehouse_id FROM inventory_importrow WHERE stock_import_id = %s AND line > %s AND line <= %s)
  ORDER BY id FOR KEY SHARE
 """
-# In key order, like every lock on stock; rows that are not there yet are made by the merge.
+# In key order, like every lock on stock. The merge creates missing rows.
 LOCK_CHUNK = """
 WITH chunk AS (
     SELECT product_id, warehouse_id FROM inventory_importrow
@@ -246,20 +247,20 @@ SELECT count(*), (SELECT count(*) FROM locked) FROM chunk
 
 
 def lock_chunk(import_id: UUID, chunk: Chunk, *, claimed_by: Collection[UUID] = ()) -> int:
-    """Lock the stock rows of a chunk in key order, and with them those that the reservations `claimed_by` claim.
+    """Lock the stock rows of a chunk, and those that the reservations `claimed_by` claim, together in key order.
 
-    Returns how many rows of the chunk are still to be applied.
+    Returns how many rows of the chunk are not applied yet.
     """
     with connection.cursor() as cursor:
-        cursor.execute(SHARE_PLACES, [import_id, *chunk])
+        cursor.execute(LOCK_PLACES, [import_id, *chunk])
         cursor.execute(LOCK_CHUNK, [import_id, *chunk, list(claimed_by)])
         rows, _ = cursor.fetchone()
     return int(rows)
 
 
-# Beside POST_MOVEMENTS the only statement that changes a quantity: the decision is made from rows that are locked, and
-# stock and ledger are written together. Of several rows for one stock row it takes the first; the next call the next.
-# With a refused row among them, and none may be refused, it writes nothing but the refusals.
+# Together with POST_MOVEMENTS and RESERVE, the only statement that changes a quantity. It decides on locked rows, and
+# writes stock and ledger at once. Each call takes one row for each stock row. If a row is refused and none may be, it
+# writes nothing but the refusals.
 MERGE = f"""
 WITH next AS (
     SELECT DISTINCT ON (product_id, warehouse_id) * FROM inventory_importrow
@@ -315,9 +316,9 @@ WITH next AS (
 def merge_chunk(
     import_id: UUID, chunk: Chunk, *, mode: str, highest: int, skips: bool, note: str, actor_id: int | None
 ) -> tuple[Figures, int]:
-    """Apply one row for each stock row of the chunk; return what was done and how many rows were refused.
+    """Apply one row for each stock row of the chunk; return the results and the number of refused rows.
 
-    `highest` is the highest level that there may be. Unless `skips`, a refused row leaves all others as they are.
+    `highest` is the highest level allowed. Unless `skips`, one refused row keeps all others from being applied.
     """
     parameters: dict[str, Any] = {
         "id": import_id, "after": chunk.after, "last_line": chunk.last_line, "mode": mode,

@@ -13,7 +13,7 @@ FIND_SKUS = "SELECT sku_key, product_id FROM inventory_item WHERE sku_key = ANY(
 
 
 def find_skus(keys: Collection[str]) -> dict[str, int]:
-    """Return by `sku_key` the product of each SKU that there is."""
+    """Return the product of each known SKU, by `sku_key`."""
     with connection.cursor() as cursor:
         cursor.execute(FIND_SKUS, [list(keys)])
         return dict(cursor.fetchall())
@@ -27,38 +27,41 @@ FROM STDIN (FORMAT csv, FORCE_NOT_NULL (reason, reference, note, cells, fault_fi
 
 
 def copy_rows(import_id: UUID, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Stage rows: line, product_id, warehouse_id, quantity, expected_on_hand, reason, reference, note, cells, field
-    and sentence of the fault."""
+    """Copy rows into the staging table.
+
+    A row has line, product_id, warehouse_id, quantity, expected_on_hand, reason, reference, note, cells, and the field
+    and message of its fault.
+    """
     text = StringIO()
     key = str(import_id)
     csv.writer(text).writerows((key, *row) for row in rows)
-    # Django tells psycopg's errors from others by its own names, but not those of COPY unless it is asked to.
+    # Django does not convert psycopg's errors in COPY to its own unless asked to.
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(COPY_ROWS) as copy:
         copy.write(text.getvalue())
 
 
-# A document of a million rows is read and checked for longer than a request may last; both lock no stock.
-TAKE_TIME = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'"
-# No plan goes wrong without it (see _KEY). But a planner that knows of many rows joins them all at once instead of
-# looking each up, which makes a check of 200,000 a tenth to a third faster. It is a hint, so nobody waits for it.
-COUNT_ROWS = "ANALYZE (SKIP_LOCKED) inventory_importrow"
+# Reading and checking a million rows takes longer than a request may last; neither locks stock.
+LIFT_TIMEOUTS = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+# No plan goes wrong without it (see _KEY in sql.py). But a planner that expects many rows joins them all at once,
+# instead of looking each up, which makes a check of 200,000 rows a tenth to a third faster. It does not wait for locks.
+ANALYZE_ROWS = "ANALYZE (SKIP_LOCKED) inventory_importrow"
 
 
-def take_time() -> None:
-    """Let the statements of this transaction take as long as they need."""
+def lift_timeouts() -> None:
+    """Lift the statement timeout of this transaction, and let it be idle for up to a minute."""
     with connection.cursor() as cursor:
-        cursor.execute(TAKE_TIME)
+        cursor.execute(LIFT_TIMEOUTS)
 
 
-def count_rows() -> None:
-    """Tell the planner how many rows are staged."""
+def analyze_rows() -> None:
+    """Update the planner's statistics of the staging table."""
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_ROWS)
+        cursor.execute(ANALYZE_ROWS)
 
 
-# Two rows that set one quantity: nobody can tell which is right. Changes may come one by one, with a reference each.
-# Materialized, they tell the planner nothing of the import's id; why that is better is said at _KEY.
-MARK_TWINS = """
+# If two rows set the same quantity, nobody can tell which is right. Changes may repeat a stock row, each with another
+# reference. MATERIALIZED hides the import's id from the planner; see _KEY in sql.py.
+MARK_DUPLICATES = """
 WITH twin AS MATERIALIZED (
     SELECT stock_import_id, line, count(*) OVER same AS rows, min(line) OVER same AS first, max(line) OVER same AS last
       FROM inventory_importrow WHERE stock_import_id = %(id)s AND fault = ''
@@ -71,7 +74,7 @@ UPDATE inventory_importrow r
                       CASE WHEN %(mode)s = 'adjust' THEN ' with the same reference' ELSE '' END)
   FROM twin t WHERE t.rows > 1 AND r.stock_import_id = t.stock_import_id AND r.line = t.line
 """
-# Changes of one row are merged one after the other, so there is a limit to their number.
+# Changes of one stock row are merged one after the other, so their number is limited.
 MAX_CHANGES_OF_A_ROW = 100
 MARK_CROWDS = f"""
 WITH crowd AS MATERIALIZED (
@@ -85,11 +88,11 @@ UPDATE inventory_importrow r
 """
 
 
-def mark_twins(import_id: UUID, *, mode: str) -> None:
-    """Refuse rows that contradict each other, and changes of one stock row that are too many."""
+def refuse_conflicts(import_id: UUID, *, mode: str) -> None:
+    """Refuse rows that contradict each other, and too many changes of one stock row."""
     parameters: dict[str, Any] = {"id": import_id, "mode": mode}
     with connection.cursor() as cursor:
-        cursor.execute(MARK_TWINS, parameters)
+        cursor.execute(MARK_DUPLICATES, parameters)
         if mode == "adjust":
             cursor.execute(MARK_CROWDS, parameters)
 
@@ -98,7 +101,7 @@ COUNT_REFUSED = "SELECT count(*) FROM inventory_importrow WHERE stock_import_id 
 
 
 def count_refused(import_id: UUID) -> int:
-    """Return the number of rows that are refused."""
+    """Return the number of refused rows."""
     with connection.cursor() as cursor:
         cursor.execute(COUNT_REFUSED, [import_id])
         (refused,) = cursor.fetchone()
@@ -106,7 +109,7 @@ def count_refused(import_id: UUID) -> int:
 
 
 def parsed(document: Any) -> Any:
-    # Django keeps the driver from reading JSON, since its own fields do so.
+    # Django turns off JSON parsing in the driver, since its own fields do it.
     return json.loads(document) if isinstance(document, str) else document
 
 
@@ -114,12 +117,12 @@ DROP_ROWS = "DELETE FROM inventory_importrow WHERE stock_import_id = %s AND faul
 
 
 def drop_rows(import_id: UUID) -> None:
-    """Forget the rows that will not be applied; refused ones stay for the file of them."""
+    """Delete the rows that will not be applied; refused ones stay for download."""
     with connection.cursor() as cursor:
         cursor.execute(DROP_ROWS, [import_id])
 
 
-# The rows that take back what an import did, one for each stock row.
+# The rows that reverse an import, one for each stock row.
 STAGE_UNDO = """
 INSERT INTO inventory_importrow (stock_import_id, line, product_id, warehouse_id, quantity, unavailable, reason,
                                  reference, note, cells, fault_field, fault)
@@ -136,7 +139,7 @@ SELECT %(undo_id)s, row_number() OVER (ORDER BY m.product_id, m.warehouse_id) + 
 
 
 def stage_undo(import_id: UUID, *, undo_id: UUID) -> int:
-    """Stage the rows that take back what an import did; return how many."""
+    """Stage the rows that reverse an import; return how many."""
     with connection.cursor() as cursor:
         parameters: dict[str, Any] = {"id": import_id, "undo_id": undo_id}
         cursor.execute(STAGE_UNDO, parameters)
@@ -149,7 +152,7 @@ UPDATE inventory_importrow SET fault = '', fault_field = '' WHERE stock_import_i
 
 
 def retry_refused(import_id: UUID) -> None:
-    """Give refused rows another try."""
+    """Clear the faults of refused rows, so that they are checked again."""
     with connection.cursor() as cursor:
         cursor.execute(RETRY_REFUSED, [import_id])
 
@@ -170,7 +173,7 @@ SELECT line, cells, fault_field, fault FROM inventory_importrow
 
 
 def list_refused(import_id: UUID, *, after: int, limit: int) -> list[RefusedRow]:
-    """Return the refused rows behind the line `after`."""
+    """Return the refused rows after the line `after`."""
     with connection.cursor() as cursor:
         cursor.execute(LIST_REFUSED, [import_id, after, limit])
         return [RefusedRow(line, json.loads(cells), field, fault) for line, cells, field, fault in cursor]

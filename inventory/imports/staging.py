@@ -1,4 +1,4 @@
-"""Files become imports: read row by row, each row understood or refused, copied into the staging table."""
+"""Reading files into imports: each row is parsed or refused, and copied into the staging table."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 
 from inventory.imports import models, sql_staging
-from inventory.imports.documents import AlreadyImported, StockImport, fact, seen_by
+from inventory.imports.documents import AlreadyImported, StockImport, import_of, seen_by
 from inventory.imports.layouts import Row, read_rows, recognize
 from inventory.imports.vocabulary import ImportStatus
 from inventory.stock import models as stock_models
@@ -20,6 +20,7 @@ from inventory.stock.warehouses import WarehouseNotFound
 from shop.toolkit.callers import Caller
 from shop.toolkit.db import transactions
 from shop.toolkit.files import sheets
+from shop.toolkit.plurals import counted
 from shop.toolkit.skus import sku_key
 
 STAGED_AT_ONCE, CHARACTERS_AT_ONCE = 5000, 4 << 20
@@ -29,11 +30,11 @@ OnRows = Callable[[int], None]
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """How a file is to be taken.
+    """How to import a file.
 
-    `mode` is set, adjust or count; `on_error` abort (one refused row refuses all) or skip; `mapping` says which column
-    is which field; `warehouse` is for files without a column of them; `again` takes a file that was loaded before. With
-    `review` a dry run keeps its rows, for `approve_import`.
+    `mode` is set, adjust or count. `on_error` is abort (one refused row refuses the file) or skip. `mapping` has the
+    field of each column. `warehouse` is for files without a warehouse column. `again` allows a file that was loaded
+    before. With `review`, a dry run keeps its rows for `approve_import`.
     """
 
     file_name: str
@@ -48,21 +49,21 @@ class ImportRequest:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What must be the same for an import that goes on."""
+        """The options that must match to resume an import."""
         return {"mode": self.mode, "on_error": self.on_error, "warehouse": self.warehouse, "map": dict(self.mapping),
                 "note": self.note}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FileLimits:
-    """What a file may unpack to, and how many lines it may have."""
+    """The maximum unpacked size and number of lines of a file."""
 
     max_bytes: int
     max_lines: int
 
     @classmethod
     def of_upload(cls, upload_bytes: int) -> "FileLimits":
-        """Return those of an upload of at most so many bytes: its lines are read while the client waits."""
+        """Return the limits for an upload of `upload_bytes`, whose lines are read while the client waits."""
         return cls(max_bytes=10 * upload_bytes, max_lines=1_000_000)
 
 
@@ -79,35 +80,34 @@ def stage_import(
     caller: Caller,
     on_rows: OnRows = _no_rows,
 ) -> StockImport:
-    """Read a file into a new import that is still to be applied, all rows or none; memory stays constant.
+    """Read a file into a new import that is still to be applied, all rows or none, in constant memory.
 
-    `path` is a CSV (plain or gzip) or .xlsx file. `on_rows` is told the number of
-    rows read so far. Rows that cannot be right are refused one by one, in the document. Raises AlreadyImported,
-    WarehouseNotFound; UnreadableFile for a file that is no table of a known layout.
+    `path` is a CSV (plain or gzip) or .xlsx file. `on_rows` is called with the number of rows read so far. Invalid rows
+    do not raise; they are refused in the document. Raises AlreadyImported, WarehouseNotFound; UnreadableFile for a file
+    that is not a table of a known layout.
     """
     if len(request.note) > MAX_NOTE:
-        raise sheets.UnreadableFile(f"A note has at most {MAX_NOTE} characters.")
-    sql_staging.take_time()
+        raise sheets.UnreadableFile(f"A note may have at most {MAX_NOTE} characters.")
+    sql_staging.lift_timeouts()
     file_hash = sheets.fingerprint(path)
     if not request.dry_run:
-        refuse_twin(file_hash, again=request.again, caller=caller)
+        refuse_duplicate(file_hash, again=request.again, caller=caller)
     with sheets.open_sheet(path, max_bytes=limits.max_bytes, max_lines=limits.max_lines) as sheet:
         layout = recognize(sheet.columns, mapping=request.mapping, mode=request.mode)
         warehouses = _Warehouses(scope_of(caller))
         default = warehouses.default(request.warehouse, layout)
         document = _document(request, import_id, layout, sheet, file_hash, caller)
-        save_loaded(document)
+        save_unless_duplicate(document)
         found = read_rows(sheet, layout, mode=request.mode, find_warehouse=warehouses.find, default_warehouse=default)
         _stage(document, found, on_rows)
     if not document.rows:
-        raise sheets.UnreadableFile("The file names its columns and has no rows that say anything of stock.")
+        raise sheets.UnreadableFile("The file has column names but no rows with stock.")
     document.save(update_fields=["rows", "skipped", "understood_as"])
-    return fact(document)
+    return import_of(document)
 
 
 class _Warehouses:
-    """Warehouses of a scope by what files call them: their code; or its letters, or their name, where they are one's
-    alone."""
+    """The warehouses of a scope as files name them: by code, or ignoring case by a code or name that is unique."""
 
     def __init__(self, scope: Scope) -> None:
         self._by_code: dict[str, int] = {}
@@ -121,44 +121,44 @@ class _Warehouses:
                 self._active.append(row.pk)
 
     def find(self, text: str) -> int | str:
-        """Return the id of a warehouse, or why there is none."""
+        """Return the id of the warehouse that a cell names, or the fault of the cell as a string."""
         if not text:
-            return "a warehouse is needed"
+            return "the warehouse is missing"
         if (found := self._by_code.get(text)) is not None:
             return found
         named = self._by_text.get(text.casefold(), set())
         if len(named) == 1:
             return next(iter(named))
         if named:
-            return "several warehouses are called so; give the code, as it is written"
-        return "there is no such warehouse; create it first, or give the code or name of another"
+            return "several warehouses have this name; use the exact warehouse code"
+        return "there is no such warehouse; create it first, or use the code or name of another"
 
     def default(self, code: str | None, layout: sheets.Layout) -> int | None:
-        """Return the warehouse of all rows, None where each row has its own."""
+        """Return the warehouse of all rows; None if each row names its own."""
         if "warehouse" in layout.places:
             if code is not None:
-                raise sheets.UnreadableFile("The file says itself where the units are; name no warehouse beside it.")
+                raise sheets.UnreadableFile("The file has a warehouse column. Leave the warehouse option empty.")
             return None
         if code is not None:
             if code not in self._by_code:
                 raise WarehouseNotFound([code])
             return self._by_code[code]
         if len(self._active) != 1:
-            raise sheets.UnreadableFile("The file does not say where the units are; name one for all of them.")
+            raise sheets.UnreadableFile("The file has no warehouse column. Choose one warehouse for all rows.")
         return self._active[0]
 
 
-def refuse_twin(file_hash: str, *, again: bool, caller: Caller) -> None:
-    """Refuse a file that is in the books or on its way there as far as the actor may see, unless it is meant.
+def refuse_duplicate(file_hash: str, *, again: bool, caller: Caller) -> None:
+    """Raise AlreadyImported for a file with an applied or unfinished import that the caller may see.
 
-    Raises AlreadyImported.
+    `again` allows such a file.
     """
     if again:
         return
     seen = models.StockImport.objects.filter(seen_by(caller))
-    twins = seen.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
-    if twin := twins.filter(status__in=ImportStatus.LOADED).order_by("created_at").first():
-        raise AlreadyImported(twin.pk, twin.status)
+    same = seen.filter(file_hash=file_hash, is_dry_run=False, undoes__isnull=True)
+    if duplicate := same.filter(status__in=ImportStatus.LOADED).order_by("created_at").first():
+        raise AlreadyImported(duplicate.pk, duplicate.status)
 
 
 def _document(
@@ -187,20 +187,20 @@ def _document(
     )
 
 
-def save_loaded(document: models.StockImport) -> None:
-    """Save an import whose file nobody else may be loading. Raises AlreadyImported."""
+def save_unless_duplicate(document: models.StockImport) -> None:
+    """Save an import. Raises AlreadyImported when the same file is being imported concurrently."""
     try:
         document.save()
     except DatabaseError as error:
-        # Somebody loads the same file at this moment, or has not done so for longer than a lock is waited for.
-        is_twin = transactions.violated_constraint(error) == "inventory_import_once"
-        if is_twin or transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
+        # Another transaction has just imported the same file, or still does so after the lock timeout.
+        is_duplicate = transactions.violated_constraint(error) == "inventory_import_once"
+        if is_duplicate or transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
             raise AlreadyImported(None, ImportStatus.STAGED) from error
         raise
 
 
 def _stage(document: models.StockImport, found: Iterator[Row | None], on_rows: OnRows) -> None:
-    """Copy rows into the staging table, some thousands at a time, each with the product that its SKU names."""
+    """Copy rows into the staging table in batches, each row with the product of its SKU."""
     tidied = 0
     for batch in _batches(found):
         rows = [row for row in batch if row is not None]
@@ -211,12 +211,12 @@ def _stage(document: models.StockImport, found: Iterator[Row | None], on_rows: O
         document.skipped += len(batch) - len(rows)
         on_rows(document.rows + document.skipped)
     if tidied:
-        said = f"; {tidied:,} SKUs had invisible characters or double spaces, which were left out"
+        said = f"; {counted(tidied, 'SKU')} had invisible characters or double spaces, which were removed"
         document.understood_as = f"{document.understood_as[: 500 - len(said)]}{said}"
 
 
 def _batches(found: Iterator[Row | None]) -> Iterator[list[Row | None]]:
-    """Yield rows together, as many as need not much memory."""
+    """Yield rows in batches, limited by their number and by their characters in memory."""
     batch: list[Row | None] = []
     characters = 0
     for row in found:

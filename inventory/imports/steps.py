@@ -1,7 +1,7 @@
-"""Stock from files. An import is a document; it is read and staged, checked, and applied chunk by chunk.
+"""The steps of an import: its rows are staged, checked, and applied in chunks.
 
-Each step is a transaction of its own and knows from the document what is next, so that an import that was cut off goes
-on where it stopped, whoever tells it to, and two who tell it at once do nothing twice.
+Each step is a transaction of its own, and the document records which step is next. So any process can resume an
+interrupted import, and two processes that do so at once do nothing twice.
 """
 
 import time
@@ -14,8 +14,8 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from inventory.imports import models, sql, sql_staging
-from inventory.imports.documents import NotApprovable, NotUndoable, StockImport, fact, get_import, locked
-from inventory.imports.staging import FileLimits, ImportRequest, refuse_twin, save_loaded, stage_import
+from inventory.imports.documents import NotApprovable, NotUndoable, StockImport, get_import, import_of, locked
+from inventory.imports.staging import FileLimits, ImportRequest, refuse_duplicate, save_unless_duplicate, stage_import
 from inventory.imports.vocabulary import ImportStatus, Mode
 from inventory.stock import sql_claims
 from inventory.stock.claims import expire
@@ -25,14 +25,14 @@ from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.db import transactions
 from shop.toolkit.ids import new_id
 
-# A chunk's stock rows are locked until it is written: a buyer waits for so many rows at most. docs/performance.md
+# The stock rows of a chunk are locked until it is written, so its size limits how long buyers wait: docs/performance.md
 CHUNK_ROWS = 1000
 LARGEST = 20
-FINISH_IMPORT = "finish_import"  # the job by which a worker does it
-ONE_IMPORT = "imports"  # at a time
+FINISH_IMPORT = "finish_import"  # the job that calls finish_import
+ONE_IMPORT = "imports"  # the lock of that job: one import at a time
 UNDO_COLUMNS = ("sku", "warehouse", "quantity")
 
-PATIENCE_SECONDS = 600  # somebody else may be checking the same million rows
+PATIENCE_SECONDS = 600  # another process may be checking the same million rows
 
 OnStep = Callable[[StockImport], None]
 
@@ -41,9 +41,9 @@ OnStep = Callable[[StockImport], None]
 def load_import(
     request: ImportRequest, *, import_id: UUID, path: Path, limits: FileLimits, caller: Caller
 ) -> StockImport:
-    """Stage a file, and finish it at once when it is one chunk, dry run or not; else a worker will.
+    """Stage a file. Finish the import at once if it fits one chunk, dry run or not; otherwise leave it to a worker.
 
-    Shapes and refusals are those of `stage_import`.
+    Raises what `stage_import` raises.
     """
     document = stage_import(request, import_id=import_id, path=path, limits=limits, caller=caller)
     return _finish_if_small(document)
@@ -54,19 +54,19 @@ def _finish_if_small(document: StockImport) -> StockImport:
         while not document.is_finished:
             document = advance_import(document.id)
     else:
-        _have_finished(document.id)
+        _defer_finish(document.id)
     return document
 
 
-def _have_finished(import_id: UUID) -> None:
+def _defer_finish(import_id: UUID) -> None:
     jobs.defer(FINISH_IMPORT, lock=ONE_IMPORT, import_id=str(import_id))
 
 
 def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
-    """Take all steps of an unfinished import, each in a transaction of its own; `on_step` is told it after each.
+    """Take all remaining steps of an import, each in a transaction of its own; call `on_step` after each.
 
-    A step that meets a lock is tried again for PATIENCE_SECONDS, and `on_step` told that nothing has changed. Whatever
-    ends this half-way, calling it again goes on from there. Raises ImportNotFound, and database errors.
+    A step that meets a lock is retried for PATIENCE_SECONDS, with a call of `on_step` for each attempt. Call this again
+    after a failure to resume the import. Raises ImportNotFound, and database errors.
     """
     document = get_import(import_id, caller=SYSTEM)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -84,7 +84,7 @@ def finish_import(import_id: UUID, *, on_step: OnStep) -> StockImport:
 
 @transaction.atomic(savepoint=False)
 def advance_import(import_id: UUID) -> StockImport:
-    """Take the next step of an unfinished import; of a finished one there is none. Raises ImportNotFound."""
+    """Take the next step of an import; do nothing if it is finished. Raises ImportNotFound."""
     document = locked(import_id, SYSTEM)
     if document.status == ImportStatus.STAGED:
         _check(document)
@@ -93,41 +93,41 @@ def advance_import(import_id: UUID) -> StockImport:
     elif document.status in (ImportStatus.ABORTING, ImportStatus.UNDOING):
         advance_import(document.undone_by.pk)
         document.refresh_from_db()
-    return fact(document)
+    return import_of(document)
 
 
 @transaction.atomic(savepoint=False)
 def approve_import(import_id: UUID, *, caller: Caller) -> StockImport:
-    """Have a dry run that was made for review applied; it is checked again first, and finished like any other.
+    """Turn a reviewed dry run into an import that is still to be applied; its rows are checked again first.
 
-    Raises ImportNotFound, NotApprovable when it is not one that waits for this, AlreadyImported.
+    Raises ImportNotFound, NotApprovable unless it is a dry run that awaits review, AlreadyImported.
     """
     document = locked(import_id, caller)
     if not (document.status == ImportStatus.CHECKED and document.is_reviewed):
         raise NotApprovable(document.status)
-    refuse_twin(document.file_hash, again=document.again, caller=caller)
+    refuse_duplicate(document.file_hash, again=document.again, caller=caller)
     document.status, document.is_dry_run, document.finished_at = ImportStatus.STAGED, False, None
     document.new = document.changed = document.unchanged = document.refused = 0
     document.by_warehouse, document.largest = {}, []
-    # What was refused then may be right by now: it is judged again.
-    sql_staging.take_time()
+    # Refused rows may be valid by now, so they are checked again.
+    sql_staging.lift_timeouts()
     sql_staging.retry_refused(document.pk)
-    save_loaded(document)
-    return fact(document)
+    save_unless_duplicate(document)
+    return import_of(document)
 
 
 @transaction.atomic(savepoint=False)
 def approve_at_once(import_id: UUID, *, caller: Caller) -> StockImport:
-    """Do the same, and finish it when it is one chunk; else a worker will."""
+    """Approve as `approve_import` does; finish at once if it fits one chunk, otherwise leave it to a worker."""
     return _finish_if_small(approve_import(import_id, caller=caller))
 
 
 @transaction.atomic(savepoint=False)
 def undo_import(import_id: UUID, *, undo_id: UUID, caller: Caller) -> StockImport:
-    """Begin to take back what an import did, by one compensating import; rows are refused where units are gone since.
+    """Begin to undo an import by one compensating import, which refuses rows whose units are gone.
 
-    It is advanced like any other. Undoing once more gives the rows that were refused another try. Raises
-    ImportNotFound, NotUndoable unless the import was applied.
+    It is advanced like any other import. Undoing again retries the refused rows. Raises ImportNotFound, NotUndoable
+    unless the import was applied.
     """
     document = locked(import_id, caller)
     if document.undoes_id is not None:
@@ -138,27 +138,27 @@ def undo_import(import_id: UUID, *, undo_id: UUID, caller: Caller) -> StockImpor
         _retry_undo(document)
     elif document.status not in (ImportStatus.UNDOING, ImportStatus.UNDONE):
         raise NotUndoable(document.status, is_undo=False)
-    return fact(document)
+    return import_of(document)
 
 
 @transaction.atomic(savepoint=False)
 def undo_at_once(import_id: UUID, *, undo_id: UUID, caller: Caller) -> StockImport:
-    """Do the same, and finish it when it is one chunk; else a worker will."""
+    """Undo as `undo_import` does; finish at once if it fits one chunk, otherwise leave it to a worker."""
     document = undo_import(import_id, undo_id=undo_id, caller=caller)
     if document.undone_by and get_import(document.undone_by, caller=SYSTEM).rows <= CHUNK_ROWS:
         while not document.is_finished:
             document = advance_import(import_id)
     else:
-        _have_finished(import_id)
+        _defer_finish(import_id)
     return document
 
 
 def _check(document: models.StockImport) -> None:
-    """Judge every row before any is applied, and go on, or not."""
-    sql_staging.take_time()
+    """Check every row before any is applied; then end the import, or let it be applied."""
+    sql_staging.lift_timeouts()
     if document.rows > 10 * CHUNK_ROWS:
-        sql_staging.count_rows()
-    sql_staging.mark_twins(document.pk, mode=document.mode)
+        sql_staging.analyze_rows()
+    sql_staging.refuse_conflicts(document.pk, mode=document.mode)
     figures = sql.check_rows(document.pk, mode=document.mode, highest=MAX_LEVEL)
     document.refused = sql_staging.count_refused(document.pk)
     if document.is_dry_run:
@@ -177,11 +177,11 @@ def _apply_chunk(document: models.StockImport) -> None:
         _end(document, ImportStatus.APPLIED)
         document.save()
         return
-    # A hold past its deadline never keeps units from anybody. It is locked before its stock rows, like everywhere.
+    # Overdue holds must not block units. They are locked before their stock rows, as everywhere.
     if overdue := sql_claims.lock_overdue(sql.chunk_products(document.pk, chunk)):
         sql.lock_chunk(document.pk, chunk, claimed_by=overdue)
         expire(overdue, caller=SYSTEM)
-    # Locked afresh each time: between two calls somebody may have made a row that was not there.
+    # Lock again in each round: another transaction may have created a missing stock row meanwhile.
     while sql.lock_chunk(document.pk, chunk):
         figures, refused = sql.merge_chunk(
             document.pk,
@@ -226,8 +226,8 @@ def _end(document: models.StockImport, status: ImportStatus) -> None:
 
 
 def _abort(document: models.StockImport) -> None:
-    """Refuse the file for a row that became wrong since it was checked, and take back the chunks before it."""
-    sql_staging.take_time()
+    """Refuse the file because a row became invalid after the check, and undo the chunks before it."""
+    sql_staging.lift_timeouts()
     if document.new + document.changed:
         sql_staging.drop_rows(document.pk)
         document.save()
@@ -245,14 +245,14 @@ def _begin_undo(document: models.StockImport, undo_id: UUID, actor_id: int | Non
         skips_refused=True,
         undoes=document,
         file_name=f"undo of {document.file_name}"[:255],
-        understood_as="what the ledger says that the import did, taken back",
+        understood_as="the reverse of the import's movements in the ledger",
         columns=UNDO_COLUMNS,
         places={name: place for place, name in enumerate(UNDO_COLUMNS)},
         note=f"undo of the import {document.pk}",
         actor_id=actor_id,
     )
     undo.save(force_insert=True)
-    sql_staging.take_time()
+    sql_staging.lift_timeouts()
     undo.rows = sql_staging.stage_undo(document.pk, undo_id=undo_id)
     undo.save(update_fields=["rows"])
     document.status, document.finished_at = status, None
@@ -261,7 +261,7 @@ def _begin_undo(document: models.StockImport, undo_id: UUID, actor_id: int | Non
 
 def _retry_undo(document: models.StockImport) -> None:
     undo = document.undone_by
-    sql_staging.take_time()
+    sql_staging.lift_timeouts()
     sql_staging.retry_refused(undo.pk)
     undo.status, undo.finished_at, undo.position, undo.refused = ImportStatus.APPLYING, None, 0, 0
     undo.save()

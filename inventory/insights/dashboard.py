@@ -1,4 +1,4 @@
-"""What staff want to see first: what is low, what sells, what will be out soon."""
+"""Figures for the dashboard: low stock, sales, and products that will be out soon."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from shop.toolkit.callers import Caller
 
 DAYS, LISTED = 30, 10
 OUTCOMES = ("new", "changed", "unchanged", "refused")
-STALE = timedelta(minutes=10)  # a million rows take one or two
+STALE = timedelta(minutes=10)  # an import of a million rows takes one or two
 
 
 @dataclass(frozen=True)
 class Health:
-    """How many items are low and out, how many holds are overdue, how many imports are unfinished for too long."""
+    """How many items are low or out of stock, holds overdue, and imports unfinished for longer than STALE."""
 
     low: int
     out: int
@@ -34,7 +34,7 @@ class Health:
 
 @dataclass(frozen=True)
 class StockFigures:
-    """How many reservations are held, how many of them too long, the age of the oldest, and the rows of imports."""
+    """How many holds there are, how many are overdue, the age of the oldest; rows of imports by outcome."""
 
     holds: int
     overdue_holds: int
@@ -53,7 +53,7 @@ class Sales:
 
 
 def stock_health(*, caller: Caller) -> Health:
-    """Return what of the stock needs somebody; with `visible_to`, in the warehouses of that user's scope."""
+    """Return how much of the stock needs attention. Only the caller's warehouses count."""
     low, out, overdue = sql.health(_places(caller))
     begun = imports_models.StockImport.objects.filter(seen_by(caller), status__in=ImportStatus.UNFINISHED)
     stale = begun.filter(created_at__lt=timezone.now() - STALE).count()
@@ -61,7 +61,7 @@ def stock_health(*, caller: Caller) -> Health:
 
 
 def stock_figures() -> StockFigures:
-    """Return what is watched of the stock, by statements that take no longer when the ledger grows."""
+    """Return the monitored figures, by statements whose cost does not grow with the ledger."""
     holds, overdue, oldest = sql.holds()
     applied = imports_models.StockImport.objects.filter(is_dry_run=False)
     rows = applied.aggregate(**{outcome: Sum(outcome, default=0) for outcome in OUTCOMES})
@@ -75,9 +75,9 @@ def skus(product_ids: Collection[int]) -> dict[int, str]:
 
 
 def sales(*, caller: Caller) -> Sales:
-    """Return what was sold by the ledger: what was shipped, whether from an order or by hand.
+    """Return sales by the ledger: the units that were shipped, from an order or by hand.
 
-    With `visible_to`, from the warehouses of that user's scope.
+    Only the caller's warehouses count.
     """
     at = _places(caller)
     by_day = [(day.isoformat(), units) for day, units in sql.sold_by_day(DAYS, at, zone=settings.TIME_ZONE)]

@@ -1,3 +1,5 @@
+"""Statements for the dashboard and the metrics of stock."""
+
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -5,8 +7,8 @@ from django.db import connection
 
 from inventory.stock.levels import available_sql, is_low_sql, is_shown_sql
 
-# `places` are the warehouses that are looked at, `active` those of them that orders are served from: looking these up
-# for each stock row, and joining the items before the rows are summed, would take half as long again.
+# `places` are the caller's warehouses, `active` those of them that serve orders. Looking these up for each stock row,
+# and joining the items before the rows are summed, would take half as long again.
 HEALTH = f"""
 SELECT count(*) FILTER (WHERE stock.is_low), count(*) FILTER (WHERE COALESCE(stock.units, 0) = 0)
   FROM inventory_item i LEFT JOIN (
@@ -34,7 +36,7 @@ SELECT count(*), count(*) FILTER (WHERE expires_at <= statement_timestamp()),
 
 
 def holds() -> tuple[int, int, float]:
-    """Return how many reservations are held, how many of them past their deadline, and the age of the oldest."""
+    """Return how many holds there are, how many are overdue, and the age of the oldest in seconds."""
     with connection.cursor() as cursor:
         cursor.execute(HOLDS)
         count, overdue, oldest = cursor.fetchone()
@@ -42,7 +44,7 @@ def holds() -> tuple[int, int, float]:
 
 
 class Places(NamedTuple):
-    """The warehouses that somebody looks at, and those of them that orders are served from."""
+    """The caller's warehouses, and those of them that serve orders."""
 
     everywhere: bool
     places: list[int]
@@ -50,9 +52,9 @@ class Places(NamedTuple):
 
 
 def health(at: Places) -> tuple[int, int, int]:
-    """Return how many items on sale are low, how many are out, and how many holds are past their deadline.
+    """Return how many items on sale are low, how many are out of stock, and how many holds are overdue.
 
-    Everywhere, an item without any stock row is out; who looks at some warehouses sees those that are there.
+    For callers who work everywhere, an item without stock rows is out of stock; for others it does not exist.
     """
     with connection.cursor() as cursor:
         cursor.execute(HEALTH, at._asdict())
@@ -62,7 +64,7 @@ def health(at: Places) -> tuple[int, int, int]:
     return low, out, overdue
 
 
-# A range of the partial index on shipped movements for each day: asking each row for its day would take twice as long.
+# One range scan of the partial index on shipments per day: computing the day of each row would take twice as long.
 SOLD_BY_DAY = """
 SELECT day::date, (
     SELECT sum(-on_hand_delta) FROM inventory_movement
@@ -76,14 +78,14 @@ SELECT day::date, (
 
 
 def sold_by_day(days: int, at: Places, *, zone: str) -> list[tuple[date, int]]:
-    """Return the units that were shipped on each of the last days, today the last of them, in a time zone."""
+    """Return the units shipped on each of the last `days` days up to today, in a time zone."""
     with connection.cursor() as cursor:
         cursor.execute(SOLD_BY_DAY, {"days": days - 1, "zone": zone, **at._asdict()})
         return [(day, int(units or 0)) for day, units in cursor]
 
 
 class Mover(NamedTuple):
-    """A product that sells: units shipped in the last days, what is available, and how many days that will last."""
+    """A product that sells: units shipped in the last days, units available, and how many days these will last."""
 
     product_id: int
     sku: str
@@ -93,8 +95,8 @@ class Mover(NamedTuple):
     days_of_cover: float
 
 
-# Both lists at once: the sums over sales and stock, which they share, are what takes the time. Names are looked up for
-# the few that are listed, of ten times as many as are wanted, since some of those may be off sale.
+# Both lists in one statement: the sums over sales and stock, which they share, take most of the time. Only the listed
+# products are joined with their names; ten times as many are selected as needed, since some may be off sale.
 MOVERS = f"""
 WITH sold AS (
     SELECT product_id, sum(-on_hand_delta) AS units FROM inventory_movement
@@ -121,7 +123,7 @@ SELECT f.list, f.product_id, i.sku, i.name, f.sold, f.available, f.days_of_cover
 
 
 def movers(days: int, at: Places, *, limit: int) -> tuple[list[Mover], list[Mover]]:
-    """Return the products that sold most in the last days, and those whose stock will not last at that rate."""
+    """Return the products that sold most in the last days, and those that will be out first at that rate."""
     found: dict[str, list[Mover]] = {"top": [], "soon out": []}
     parameters: dict[str, Any] = {"days": days, "limit": limit, **at._asdict()}
     with connection.cursor() as cursor:

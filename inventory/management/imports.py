@@ -1,4 +1,4 @@
-"""What the commands that load files share: going on to the end, and telling what came of it."""
+"""Shared by the commands that import and undo: finish an import, and report its results."""
 
 import sys
 from functools import partial
@@ -12,18 +12,19 @@ from inventory.imports import documents, steps
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.files.commands import FileCommand
 from shop.toolkit.files.progress import Progress, progress
+from shop.toolkit.plurals import counted
 
 
 def finish(import_id: UUID) -> documents.StockImport:
-    """Take all steps of an import that is left, with progress on stderr. Raises CommandError when it was cut off."""
+    """Finish an import, with progress on stderr. Raises CommandError when a database error interrupts it."""
     total = documents.get_import(import_id, caller=SYSTEM).rows
     try:
         with progress("Applying", total=total, stream=sys.stderr) as show:
             return steps.finish_import(import_id, on_step=partial(_show, show))
     except Error as error:
         raise CommandError(
-            f"The import {import_id} was cut off: {error}\n"
-            "The same command once more goes on where it stopped; so does `manage.py work`."
+            f"Import {import_id} was interrupted: {error}\n"
+            "Run the same command again, or `manage.py work`, to resume it."
         ) from error
 
 
@@ -32,11 +33,11 @@ def _show(show: Progress, document: documents.StockImport) -> None:
 
 
 def report(command: FileCommand, document: documents.StockImport, errors_path: Path) -> None:
-    """Print what an import did, and write its refused rows to `errors_path`."""
+    """Print the results of an import, and write its refused rows to `errors_path`."""
     say = command.stdout.write
     say(f"{document.file_name}: {document.understood_as}")
-    skipped = f", {document.skipped:,} that say nothing of stock" if document.skipped else ""
-    say(f"{document.rows:,} rows{skipped}")
+    skipped = f", {document.skipped:,} without stock skipped" if document.skipped else ""
+    say(f"{counted(document.rows, 'row')}{skipped}")
     for name in ("new", "changed", "unchanged", "refused"):
         say(f"  {name:<10}{getattr(document, name):>12,}")
     if document.warehouses:

@@ -1,4 +1,4 @@
-"""Warehouses, who works in which, and reservations."""
+"""Admin of reservations: their lines, and the early release of a hold."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class EndHoldForm(forms.Form):
     reason = forms.CharField(
         label="Reason",
         max_length=MAX_NOTE,
-        help_text="It stands in the ledger.",
+        help_text="Recorded in the ledger.",
         widget=UnfoldAdminTextInputWidget,
     )
 
@@ -39,11 +39,11 @@ class EndHoldPage(ServicePage):
 
     def act(self, given: dict[str, Any]) -> str:
         expiry.end_hold(self.row.pk, reason=given["reason"], caller=self.caller)
-        return f"Released what {self.row.reference} held: {given['reason']}."
+        return f"Released the hold of {self.row.reference}: {given['reason']}."
 
 
 class OverdueFilter(admin.SimpleListFilter):
-    """Holds past their deadline that nobody has ended yet."""
+    """Overdue holds that are not expired yet."""
 
     title, parameter_name = "deadline", "overdue"
 
@@ -59,7 +59,7 @@ class ReservationAdmin(ReadOnlyAdmin):
     list_display = ("reference", "state", "created_at", "expires_at", "ended_at")
     list_filter = ("state", OverdueFilter)
     search_fields = ("reference__exact",)
-    search_help_text = "Reference: the id of an order"
+    search_help_text = "Exact reference, such as an order number"
     ordering = ("-id",)
     fields = ("reference", "owner", "state", "created_at", "expires_at", "ended_at")
     change_form_outer_after_template = "inventory/lines.html"
@@ -74,7 +74,7 @@ class ReservationAdmin(ReadOnlyAdmin):
         lines = listing.get_reservation(row.pk, caller=caller_of(request)).lines
         items = stock_models.Item.objects.in_bulk([line.product_id for line in lines])
         return {
-            "lines_title": "What it claims",
+            "lines_title": "Claimed units",
             "lines": {
                 "headers": ["SKU", "name", "warehouse", "units", "open", "shipped", "released", "returned"],
                 "rows": [

@@ -19,7 +19,7 @@ from shop.toolkit.db import replicas
 class Availability:
     """Whether `quantity` units of a product can be reserved, out of `available_quantity`.
 
-    Of a product that is archived or unknown, nothing is available.
+    An archived or unknown product has no available units.
     """
 
     product_id: int
@@ -40,17 +40,17 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a reserve would do just now: where the units would come from, or all that is short."""
+    """What a reserve would do now: where the units would come from, and every shortage."""
 
     allocations: list[Allocation]
     shortages: list[Shortage]
 
 
 def check(demand: Sequence[Demand]) -> list[Availability]:
-    """Tell for each line whether a reserve of all of them together would find its product, in one statement.
+    """Tell for each line whether a reserve of all lines together would find enough units, in one statement.
 
-    For display, from a replica where there is one: only `reserve` decides, from locked rows. Lines of one product are
-    judged by their sum.
+    For display only, read from a replica if there is one: only `reserve` decides, on locked rows. Lines of one product
+    are judged by their sum.
     """
     wanted = summed(demand)
     rows = replicas.read(lambda using: stock_sql.read_sellable(wanted, using=using))
@@ -68,7 +68,7 @@ def check(demand: Sequence[Demand]) -> list[Availability]:
 
 
 def check_one(demand: Demand) -> Availability:
-    """Tell the same of one product. Raises ItemNotFound when it has no inventory item or is not on sale."""
+    """Tell the same for one product. Raises ItemNotFound when it has no inventory item or is not on sale."""
     (availability,) = check([demand])
     if not availability.is_on_sale:
         raise ItemNotFound([demand.product_id])
@@ -76,10 +76,10 @@ def check_one(demand: Demand) -> Availability:
 
 
 def preview(demand: Sequence[Demand], *, caller: Caller) -> Preview:
-    """Tell what a reserve would do just now, by the same plan, and write nothing.
+    """Return what a reserve would do now, by the same plan, without writing anything.
 
-    The products that are not short are allocated as they would be without the short ones. With `visible_to`, out of
-    the warehouses of that user's scope, as if there were no others. Raises ItemNotFound.
+    Products that are not short are allocated as if the short ones were not requested. Only the caller's warehouses
+    count. Raises ItemNotFound.
     """
     wanted = summed(demand)
     by_product = stock_sql.read_stock(wanted)
@@ -96,13 +96,13 @@ def preview(demand: Sequence[Demand], *, caller: Caller) -> Preview:
 
 @transaction.atomic(savepoint=False)
 def shortages(demand: Sequence[Demand]) -> list[Shortage]:
-    """Return what a reserve would be short of, decided from locked rows as a reserve decides, and reserve nothing."""
+    """Return what a reserve would be short of, decided on locked rows as a reserve does. Reserves nothing."""
     wanted = summed(demand)
     return _plan_as_reserve_does(wanted, stock_sql.lock_stock(wanted)).shortages
 
 
 def _plan_as_reserve_does(wanted: Mapping[int, int], rows: Sequence[StockRow]) -> Plan:
-    """Plan; where that falls short, plan once more as if the overdue holds on what is short had been ended."""
+    """Plan; if units are short, plan again as if the overdue holds on the short products were expired."""
     plan = allocate(wanted, rows)
     if not plan.shortages:
         return plan

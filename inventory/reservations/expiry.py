@@ -1,4 +1,4 @@
-"""Holds end: when their deadline has passed, or before it when staff say so."""
+"""The end of holds: at their deadline, or earlier when staff release them."""
 
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from shop.toolkit.callers import SYSTEM, Caller
 
 @transaction.atomic(savepoint=False)
 def expire_due(*, limit: int) -> int:
-    """End up to `limit` holds past their deadline, by the database's clock; return how many.
+    """Expire up to `limit` overdue holds, by the database's clock; return how many.
 
     Any number of these may run at once: each hold is expired by one of them.
     """
@@ -25,10 +25,10 @@ def expire_due(*, limit: int) -> int:
 
 @transaction.atomic(savepoint=False)
 def end_hold(reservation_id: UUID, *, reason: str, caller: Caller) -> None:
-    """End a hold before its deadline, whoever owns it: its units are free at once, and its owner finds it expired.
+    """Expire a hold before its deadline, whoever owns it. Its units are free at once.
 
-    `reason` stands in the ledger, with the actor. Raises ReservationNotFound, also for one with lines outside the
-    actor's scope, and InvalidTransition when it is no longer held.
+    The ledger records `reason` and the caller. Raises ReservationNotFound, also for a hold with lines outside the
+    caller's warehouses, and InvalidTransition when it is no longer held.
     """
     found = sql.lock_reservation(reservation_id)
     if found is None or not is_within_scope(reservation_id, caller=caller):

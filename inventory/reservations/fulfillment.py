@@ -1,4 +1,4 @@
-"""Promised units are shipped, and taken back."""
+"""Shipment of promised units, and returns."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,6 +19,7 @@ from inventory.stock.sql import Change, Line
 from inventory.stock.sql_claims import ClaimedLine
 from inventory.stock.vocabulary import Kind, Reason
 from shop.toolkit.callers import SYSTEM, Caller
+from shop.toolkit.plurals import counted
 
 
 @transaction.atomic(savepoint=False)
@@ -30,12 +31,12 @@ def fulfill(
     caller: Caller,
     out_of_turn: bool = False,
 ) -> Reservation:
-    """Ship units of a confirmed reservation from the warehouses it names: those of `items`, or all that are open.
+    """Ship units of a confirmed reservation from its warehouses: those of `items`, or all open ones.
 
-    Goods go to the oldest promise first: what was confirmed before must stay covered, unless it is `out_of_turn`.
-    Raises ReservationNotFound, NotTheOwner, InvalidTransition when there is nothing left to ship, ExceedsOpen,
-    InsufficientStock where fewer units are on hand and not unavailable than would be shipped (promised on backorder and
-    not arrived, or damaged since), StockPromised naming the older promises in the way.
+    The oldest promise is served first: unless `out_of_turn`, units that older promises need are not shipped. Raises
+    ReservationNotFound, NotTheOwner, InvalidTransition when nothing is left to ship, ExceedsOpen, InsufficientStock
+    when fewer sellable units are on hand (a backorder that has not arrived, or units damaged since), StockPromised
+    naming the older promises in the way.
     """
     state, reference, *_ = locked(reservation_id, owner, caller)
     if state != CONFIRMED:
@@ -68,9 +69,9 @@ def fulfill(
 def take_back(
     reservation_id: UUID, *, owner: str, items: Sequence[Demand], resalable: bool, note: str, caller: Caller
 ) -> Reservation:
-    """Put shipped units back where they came from, for sale or as unavailable; never more than were shipped.
+    """Return shipped units to the warehouses they came from, for sale or as unavailable.
 
-    Raises ReservationNotFound, NotTheOwner, ExceedsOpen, LevelOutOfRange.
+    No more units are accepted than were shipped. Raises ReservationNotFound, NotTheOwner, ExceedsOpen, LevelOutOfRange.
     """
     state, reference, *_ = locked(reservation_id, owner, SYSTEM)
     lines = sql_claims.lock_lines([reservation_id])
@@ -100,7 +101,7 @@ def take_back(
 
 
 def _refuse_absent(lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
-    """Refuse to ship what is not there, or is there and not for sale, whatever was promised."""
+    """Refuse to ship more units than are on hand and not unavailable, whatever was promised."""
     sellable = {line.key: line.sellable for line in lines}
     short = [
         Shortage(part.product_id, part.quantity, sellable[part.key])
@@ -112,7 +113,7 @@ def _refuse_absent(lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
 
 
 def _refuse_out_of_turn(reservation_id: UUID, lines: Sequence[ClaimedLine], parts: Sequence[Line]) -> None:
-    """Refuse to ship units that an older promise waits for, where not all that is promised is there."""
+    """Refuse to ship units that older promises need, if the stock does not cover all promises."""
     rows = {line.key: line for line in lines}
     scarce = [part for part in parts if rows[part.key].committed > rows[part.key].sellable]
     if not scarce:
@@ -126,5 +127,5 @@ def _refuse_out_of_turn(reservation_id: UUID, lines: Sequence[ClaimedLine], part
     waiting = sql.older_promises(reservation_id, [part.key for part in early], limit=LISTED_PROMISES)
     raise StockPromised(
         promises_of(waiting),
-        f"{there:,} units of {sku} are there; {promised:,} were promised to others before. Ship those first.",
+        f"Older orders wait for {counted(promised, 'unit')} of {sku}, and {there:,} can be shipped. Ship them first.",
     )

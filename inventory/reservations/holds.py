@@ -1,4 +1,4 @@
-"""Units are held, promised and given up."""
+"""Reservations: units are held, confirmed and released."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from inventory.stock import metrics, sql_claims
 from inventory.stock import models as stock_models
 from inventory.stock import sql as stock_sql
 from inventory.stock.allocation import Demand, InsufficientStock, Shortage, allocate, summed
-from inventory.stock.claims import expire_overdue, given_back
+from inventory.stock.claims import expire_overdue, release_change
 from inventory.stock.items import ItemNotFound
 from inventory.stock.scopes import in_scope, scope_of
 from inventory.stock.sql import Change, Line
@@ -29,58 +29,59 @@ from inventory.stock.sql_claims import ClaimedLine
 from inventory.stock.vocabulary import Kind, State
 from shop.toolkit.callers import SYSTEM, Caller
 from shop.toolkit.db import transactions
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.telemetry.metrics import count_at_commit
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Where a reservation is, and how long its deadline has passed by the database's clock, negative before it."""
+    """The state of a reservation, and how long ago its deadline was by the database's clock; negative before it."""
 
     state: str
     late_by: timedelta
 
 
 class NotTheOwner(Refusal):
-    """The reservation belongs to `owner`, whose own records must follow whatever becomes of it."""
+    """The reservation belongs to `owner`, which must change it itself to keep its own records consistent."""
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
-        super().__init__(f"This reservation belongs to {owner}; make the change there.")
+        super().__init__(f"This reservation is managed by {owner}. Change it there.")
 
 
 class ReferenceInUse(Refusal):
-    """An open reservation has this reference already."""
+    """This reference already has an open reservation."""
 
     def __init__(self, reference: str) -> None:
-        super().__init__(f"There is an open reservation for {reference} already.")
+        super().__init__(f"{reference} already has an open reservation. Release it first, or use another reference.")
 
 
 class InvalidTransition(Refusal):
-    """The reservation is in a state from which this step does not lead on."""
+    """The state of the reservation does not allow this step."""
 
     def __init__(self, current_status: str) -> None:
         self.current_status = current_status
-        super().__init__(f"The reservation is {current_status}.")
+        super().__init__(f"The reservation is {current_status}; this step is not possible.")
 
 
 class ExceedsOpen(InvalidTransition):
-    """More units were asked to be shipped, released or taken back than there are to."""
+    """More units were requested than the reservation has left to ship, release or return."""
 
     def __init__(self, current_status: str, shortages: Sequence[Shortage]) -> None:
         super().__init__(current_status)
         self.shortages = list(shortages)
-        self.args = ("More units than the reservation has to give: see shortages.",)
+        self.args = ("More units were requested than the reservation has left. Ask for fewer units.",)
 
 
 class HoldLimitReached(Refusal):
-    """The hold would become older than a hold may; it can last `left` more seconds from now on."""
+    """The hold would exceed its maximum age; it can last `left` more seconds from now."""
 
     def __init__(self, left: int) -> None:
         super().__init__(
-            f"This hold can last {left:,} more seconds. Ask for at most that."
+            f"This hold can last {counted(left, 'more second')}. Ask for at most that."
             if left > 0
-            else "This hold is as old as a hold may become. Reserve again."
+            else "This hold has reached its maximum age. Reserve again."
         )
 
 
@@ -98,14 +99,13 @@ def reserve(
     ttl: timedelta,
     caller: Caller,
 ) -> Reservation:
-    """Hold every line for `ttl`, or none, in two statements whatever the number of lines.
+    """Hold every line for `ttl`, or none, in two statements for any number of lines.
 
-    Call it last in a transaction: from here to the commit the stock rows are locked. Lines of one product are summed.
-    Where units are short and holds past their deadline claim some, those are expired and the whole transaction is done
-    once more; so it must be one that `transactions.run` runs, else AssertionError. Raises InsufficientStock naming
-    every product that is short, ItemNotFound naming every unknown one, ReferenceInUse. Only `owner` can then change the
-    reservation. With `visible_to`, the units come from the warehouses of that user's scope, as if there
-    were no others.
+    Call it last in a transaction: it locks the stock rows until the commit. Lines of one product are summed. If units
+    are short and overdue holds claim some of them, these holds are expired and the whole transaction is repeated; so
+    `transactions.run` must run it, else AssertionError. Only `owner` can change the reservation later. Only the
+    caller's warehouses count. Raises InsufficientStock naming every product that is short, ItemNotFound naming every
+    unknown one, ReferenceInUse.
     """
     transactions.assert_repeatable("inventory.reserve")
     wanted = summed(demand)
@@ -149,9 +149,9 @@ def reserve_on_sale(
     ttl: timedelta,
     caller: Caller,
 ) -> Reservation:
-    """Hold as `reserve` does, for a caller who has not asked the catalogue whether the products are on sale.
+    """Hold as `reserve` does, for a caller that has not checked whether the products are on sale.
 
-    Raises what `reserve` raises, and ItemNotFound naming every archived product too.
+    Raises what `reserve` raises; ItemNotFound names archived products too.
     """
     wanted = {line.product_id for line in demand}
     on_sale = stock_models.Item.objects.filter(pk__in=wanted, is_active=True).values_list("product_id", flat=True)
@@ -177,7 +177,7 @@ def extend(
     max_age: timedelta,
     caller: Caller,
 ) -> Reservation:
-    """Put the deadline of a hold off to `ttl` from now; without one to `usual`, as far as `max_age` lets it.
+    """Extend a hold to `ttl` from now. Without `ttl`, extend it to `usual` from now, or as far as `max_age` allows.
 
     Raises ReservationNotFound, NotTheOwner, InvalidTransition when it is no longer held, HoldLimitReached when it would
     become older than `max_age`.
@@ -196,15 +196,15 @@ def extend(
 def confirm(reservation_id: UUID, *, owner: str, caller: Caller) -> Reservation:
     """Turn a hold into a commitment: its units are promised without a deadline.
 
-    A hold past its deadline that nobody has ended yet is still good. Repeating it is harmless, also when its units are
-    shipped by now. Raises ReservationNotFound, NotTheOwner, InvalidTransition.
+    An overdue hold can be confirmed until it is expired. Repeating it is harmless, even after the units were shipped.
+    Raises ReservationNotFound, NotTheOwner, InvalidTransition.
     """
     state, reference, *_ = locked(reservation_id, owner, caller)
     if state in (CONFIRMED, FULFILLED):
         return get_reservation(reservation_id, caller=SYSTEM)
     if state != HELD:
         raise InvalidTransition(state)
-    # The stock rows before the state: who reserves for this reference meanwhile holds them, and waits for the state.
+    # Stock rows first: a concurrent reserve for this reference has locked them and waits for the reservation.
     lines = sql_claims.lock_lines([reservation_id])
     sql.confirm_reservation(reservation_id)
     count_at_commit(metrics.CONFIRMED)
@@ -227,9 +227,9 @@ def release(
     items: Sequence[Demand] | None = None,
     caller: Caller,
 ) -> Reservation:
-    """Give up units that a held or confirmed reservation claims: those of `items`, or all that are open.
+    """Release units that a held or confirmed reservation claims: those of `items`, or all open ones.
 
-    Repeating a whole release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
+    Repeating a full release is harmless. Raises ReservationNotFound, NotTheOwner, InvalidTransition, ExceedsOpen.
     """
     state, reference, *_ = locked(reservation_id, owner, caller)
     if state == RELEASED and items is None:
@@ -241,14 +241,14 @@ def release(
     if take_out(reservation_id, lines, parts, column="released"):
         count_at_commit(metrics.RELEASED)
     stock_sql.post_movements(
-        [given_back(part, state, reference) for part in parts], kind=Kind.RELEASE, actor_id=caller.actor_id
+        [release_change(part, state, reference) for part in parts], kind=Kind.RELEASE, actor_id=caller.actor_id
     )
     return get_reservation(reservation_id, caller=SYSTEM)
 
 
 @transaction.atomic(savepoint=False)
 def lock_hold(reservation_id: UUID, *, owner: str) -> Hold:
-    """Return where a reservation is, which nobody else changes until the commit.
+    """Lock a reservation until the commit, and return its state.
 
     Raises ReservationNotFound, NotTheOwner.
     """
@@ -260,15 +260,15 @@ def _refuse(shortages: Sequence[Shortage]) -> None:
     refusal = InsufficientStock(shortages)
     short = [shortage.product_id for shortage in shortages]
     if sql.overdue_units(short):
-        # A reservation is locked before its stock rows, everywhere; we hold stock rows. So all is undone, the overdue
-        # holds are ended in that order, and the buyer tries again.
+        # Reservations must be locked before stock rows, and this transaction has locked stock rows. So it is rolled
+        # back, the overdue holds are expired in the right order, and the transaction is repeated.
         raise transactions.Repeat(first=lambda: expire_overdue(short), refusal=refusal)
     metrics.count_shortages(shortages)
     raise refusal
 
 
 def _refuse_unknown(product_ids: Collection[int]) -> None:
-    """Tell products that are out of stock, and have no stock row, from those that were never there."""
+    """Raise ItemNotFound for unknown products; a product that merely has no stock row is out of stock."""
     if not product_ids:
         return
     known = set(stock_models.Item.objects.filter(pk__in=product_ids).values_list("product_id", flat=True))
@@ -277,7 +277,7 @@ def _refuse_unknown(product_ids: Collection[int]) -> None:
 
 
 def locked(reservation_id: UUID, owner: str, caller: Caller) -> LockedReservation:
-    """Lock a reservation; one that reaches out of the scope of `visible_to` does not exist."""
+    """Lock a reservation. One with lines outside the caller's warehouses does not exist for them."""
     found = sql.lock_reservation(reservation_id)
     if found is None or not is_within_scope(reservation_id, caller=caller):
         raise ReservationNotFound(reservation_id)
@@ -291,7 +291,7 @@ def open_parts(state: str, lines: Iterable[ClaimedLine], items: Sequence[Demand]
 
 
 def parts_of(state: str, lines: Sequence[Line], items: Sequence[Demand] | None) -> list[Line]:
-    """Take the units of `items` out of `lines`, in their order; all of them when no items are named."""
+    """Take the units of `items` from `lines`, in their order; without items, take all units."""
     if items is None:
         return [line for line in lines if line.quantity]
     wanted = summed(items)
@@ -317,7 +317,7 @@ def take_out(
     *,
     column: Literal["fulfilled", "released"],
 ) -> bool:
-    """Move units from open to `column`; end the reservation when none is left open, and tell whether that is so."""
+    """Move units from open to `column`. If no unit is left open, end the reservation and return True."""
     sql_claims.add_to_lines([(reservation_id, part) for part in parts], column=column)
     ends = sum(line.open for line in lines) == sum(part.quantity for part in parts)
     if ends:

@@ -1,4 +1,4 @@
-"""Reservations, as they are read."""
+"""Queries for reservations."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from shop.toolkit.refusals import Refusal
 class ReservationLine:
     """A reservation's claim on one product in one warehouse: quantity = open + fulfilled + released.
 
-    Of a confirmed one, `ready` open units are there once all that was promised before is covered; else it is 0.
+    `ready` is how many open units the stock covers after all older promises; 0 unless the reservation is confirmed.
     """
 
     product_id: int
@@ -36,7 +36,7 @@ class ReservationLine:
 class Reservation:
     """The claim of `reference` on units. `state` is held, confirmed, fulfilled, released or expired.
 
-    `expires_at` is the deadline of a held one, and None of all others.
+    `expires_at` is the deadline of a held reservation; None in any other state.
     """
 
     id: UUID
@@ -56,9 +56,9 @@ class ReservationNotFound(Refusal):
 
 
 def get_reservation(reservation_id: UUID, *, caller: Caller) -> Reservation:
-    """Return one reservation; with `visible_to`, its lines in the warehouses of that user's scope.
+    """Return one reservation, with its lines in the caller's warehouses.
 
-    Raises ReservationNotFound, also for one without a line there.
+    Raises ReservationNotFound, also for a reservation without a line there.
     """
     found = reservations([reservation_id], caller=caller)
     if not found:
@@ -71,13 +71,12 @@ def list_reservations(
 ) -> Page[Reservation]:
     """Return reservations, newest first, in a constant number of statements.
 
-    With `visible_to`, those that claim units of the warehouses of that user's scope, and what they claim there. Raises
-    InvalidCursor.
+    Only the caller's warehouses count. Raises InvalidCursor.
     """
     given = {"state": state, "reference": reference}
     rows = models.Reservation.objects.filter(**{name: value for name, value in given.items() if value is not None})
     rows = rows.filter(claims_within(scope_of(caller)))
-    # By now one of them may be in another state than was asked for; it is shown as it is.
+    # A reservation may have changed its state since it was selected; it is returned as it is now.
     found = page_of(rows.only("id"), order=["-id"], request=page, parts=_count_lines)
     complete = reservations([row.pk for row in found.results], caller=caller)
     return found.map(lambda row: complete[row.pk])
@@ -91,7 +90,7 @@ def _count_lines(rows: Sequence[models.Reservation]) -> dict[UUID, int]:
 def reservations(reservation_ids: Collection[UUID], *, caller: Caller) -> dict[UUID, Reservation]:
     """Return reservations by id, in one statement; unknown ids are absent.
 
-    With `visible_to`, only their lines in the warehouses of that user's scope; those without any are absent.
+    Only the caller's warehouses count: other lines are left out, and so is a reservation without any line left.
     """
     scope = scope_of(caller)
     codes = None if scope.everywhere else codes_in_scope(scope)
@@ -114,14 +113,14 @@ def expired_among(reservation_ids: Collection[UUID]) -> list[UUID]:
 
 
 def claims_within(scope: Scope) -> Q:
-    """Return the condition that reservations claim units of a scope's warehouses."""
+    """Return the condition that a reservation claims units in any of a scope's warehouses."""
     if scope.everywhere:
         return Q()
     return Q(Exists(models.ReservationLine.objects.filter(within(scope), reservation_id=OuterRef("pk"))))
 
 
 def is_within_scope(reservation_id: UUID, *, caller: Caller) -> bool:
-    """Tell whether a reservation claims units of a caller's warehouses alone."""
+    """Tell whether a reservation claims units in the caller's warehouses only."""
     scope = scope_of(caller)
     lines = models.ReservationLine.objects.filter(reservation_id=reservation_id)
     return scope.everywhere or not lines.exclude(warehouse_id__in=scope.places).exists()

@@ -70,7 +70,7 @@ class ReservationLine(models.Model):
             ),
         )
         indexes = (
-            # Whose promises stand on a stock row.
+            # The open claims on a stock row.
             models.Index(fields=["product_id", "warehouse_id"], condition=Q(open__gt=0), name="inventory_line_open"),
         )
 

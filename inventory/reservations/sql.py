@@ -1,4 +1,4 @@
-"""Statements that open reservations and move them on."""
+"""Statements that create, read and change reservations."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -22,16 +22,18 @@ SELECT l.product_id, l.warehouse_id, sum(l.open)
 
 
 def overdue_units(product_ids: Collection[int]) -> dict[tuple[int, int], int]:
-    """Return the units by (product, warehouse) that would be free if the holds past their deadline on these products
-    were ended, their other products included."""
+    """Return the units by (product, warehouse) that expiring the overdue holds on these products would free.
+
+    Other products of the same holds are included.
+    """
     with prepared() as cursor:
         cursor.execute(OVERDUE_UNITS, [array(product_ids)])
         return {(product_id, warehouse_id): units for product_id, warehouse_id, units in cursor}
 
 
-# All that a reserve writes in one statement, so that the stock rows, which are locked by now, wait for one round trip
-# less. Each row is in a plan once, which spares it the window functions of POST_MOVEMENTS.
-# The deadline is counted from the clock after the locks were won, so a wait does not eat into the buyer's time.
+# Everything that a reserve writes, in one statement: the stock rows are locked by now, and each round trip keeps them
+# locked longer. A plan has each row once, so the window functions of POST_MOVEMENTS are not needed.
+# The deadline counts from the clock after the locks are held, so that waiting for locks does not shorten the hold.
 RESERVE = """
 WITH opened AS (
     INSERT INTO inventory_reservation (id, owner, reference, state, actor_id, created_at, expires_at)
@@ -65,9 +67,9 @@ SELECT created_at, expires_at, (SELECT count(*) FROM booked) FROM opened
 def reserve(
     reservation_id: UUID, *, owner: str, reference: str, actor_id: int | None, ttl: timedelta, lines: Sequence[Line]
 ) -> tuple[datetime, datetime]:
-    """Claim lines on stock rows that the caller has locked: a held reservation, the rows, a ledger row for each.
+    """Claim lines on locked stock rows: insert the held reservation, update the rows, write a movement for each.
 
-    Returns when it was opened and until when it holds. Raises IntegrityError when the reference has an open one.
+    Returns when it was created and its deadline. Raises IntegrityError when the reference has an open reservation.
     """
     products, warehouses, quantities = zip(*lines, strict=True)
     parameters: dict[str, Any] = {
@@ -87,10 +89,10 @@ def reserve(
     return created_at, expires_at
 
 
-# Since when a reservation is promised, and a tie-break. While the release before this one runs beside it, that confirms
-# without a time.
+# The order of promises: by the time of confirmation, with a tie-break. While servers of the previous release are still
+# running, they confirm without a time.
 TURN = "(COALESCE({0}.confirmed_at, {0}.created_at), {0}.id)"
-# Nearly everywhere all that is promised is there, and no other promise is looked at.
+# The stock nearly always covers all promises; then no other promise is read.
 READY = f"""
        CASE WHEN r.state <> 'confirmed' THEN 0
             WHEN s.committed <= {sellable_sql("s")} THEN l.open
@@ -114,9 +116,12 @@ SELECT r.id, r.reference, r.state, r.created_at, r.expires_at, r.ended_at,
 
 
 def read_reservations(reservation_ids: Collection[UUID]) -> list[tuple[Any, ...]]:
-    """Return a row for each line of these reservations: id, reference, state, opened, deadline, ended; product,
-    warehouse code, quantity, open, fulfilled, released, returned, and how many open units of a confirmed one are there
-    once older promises are covered. One without lines is one row with None for these."""
+    """Return one row per line of these reservations.
+
+    The columns are id, reference, state, created, deadline and end of the reservation, and product, warehouse code,
+    quantity, open, fulfilled, released, returned and ready of the line. A reservation without lines is one row with
+    None in the columns of the line.
+    """
     with prepared() as cursor:
         cursor.execute(READ_RESERVATIONS, [list(reservation_ids)])
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -124,8 +129,7 @@ def read_reservations(reservation_ids: Collection[UUID]) -> list[tuple[Any, ...]
 
 
 class LockedReservation(NamedTuple):
-    """A reservation that nobody else changes until the commit; `late_by` is how long its deadline has passed, negative
-    before it."""
+    """A locked reservation. `late_by` is how long ago its deadline was; negative before it."""
 
     state: str
     reference: str
@@ -156,7 +160,7 @@ SELECT id, reference FROM inventory_reservation
 
 
 def lock_due(limit: int) -> dict[UUID, str]:
-    """Lock up to `limit` holds past their deadline that nobody else is at; return their references by id."""
+    """Lock up to `limit` overdue holds that no other transaction has locked; return their references by id."""
     with connection.cursor() as cursor:
         cursor.execute(LOCK_DUE, [limit])
         return dict(cursor.fetchall())
@@ -180,7 +184,7 @@ SELECT l.product_id, (SELECT code FROM inventory_warehouse WHERE id = l.warehous
 
 
 def older_units(reservation_id: UUID, keys: Collection[Key]) -> dict[Key, int]:
-    """Return the open units by (product, warehouse) key that were promised before those of this reservation."""
+    """Return the open units by (product, warehouse) key that were promised before this reservation."""
     columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
     with connection.cursor() as cursor:
         cursor.execute(OLDER_UNITS, [*columns, reservation_id])
@@ -188,7 +192,7 @@ def older_units(reservation_id: UUID, keys: Collection[Key]) -> dict[Key, int]:
 
 
 def older_promises(reservation_id: UUID, keys: Collection[Key], *, limit: int) -> list[Consumer]:
-    """Return who was promised units of these (product, warehouse) rows before this reservation, oldest first."""
+    """Return the promises on these (product, warehouse) rows that are older than this reservation, oldest first."""
     columns = [[product_id for product_id, _ in keys], [warehouse_id for _, warehouse_id in keys]]
     with connection.cursor() as cursor:
         cursor.execute(OLDER_PROMISES, [*columns, reservation_id, limit])
@@ -201,7 +205,7 @@ UPDATE inventory_reservation SET state = 'confirmed', confirmed_at = clock_times
 
 
 def confirm_reservation(reservation_id: UUID) -> None:
-    """Move a held reservation on; its lines stay open until they are shipped or released."""
+    """Mark a held reservation as confirmed. Its lines stay open until they are shipped or released."""
     with prepared() as cursor:
         cursor.execute(CONFIRM_RESERVATION, [reservation_id])
         assert cursor.rowcount == 1, "the caller holds the lock and has seen the state"
@@ -211,7 +215,7 @@ TIME_LEFT = "SELECT created_at + %s - clock_timestamp() FROM inventory_reservati
 
 
 def time_left(reservation_id: UUID, *, max_age: timedelta) -> timedelta:
-    """Return how long it is until a reservation that the caller has locked is `max_age` old; negative after that."""
+    """Return the time until a locked reservation is `max_age` old; negative after that."""
     parameters: list[Any] = [max_age, reservation_id]
     with connection.cursor() as cursor:
         cursor.execute(TIME_LEFT, parameters)
@@ -219,7 +223,7 @@ def time_left(reservation_id: UUID, *, max_age: timedelta) -> timedelta:
     return timedelta(seconds=left.total_seconds())
 
 
-# Never beyond the greatest age, and never to an earlier deadline than it has.
+# Never beyond the maximum age, and never to an earlier deadline.
 EXTEND_RESERVATION = """
 UPDATE inventory_reservation
    SET expires_at = GREATEST(expires_at, LEAST(clock_timestamp() + %s, created_at + %s))
@@ -228,7 +232,7 @@ UPDATE inventory_reservation
 
 
 def extend_reservation(reservation_id: UUID, *, ttl: timedelta, max_age: timedelta) -> None:
-    """Put the deadline of a hold off that the caller has locked, at most to `max_age` after it was opened."""
+    """Extend a locked hold to `ttl` from now, at most to `max_age` after its creation."""
     parameters: list[Any] = [ttl, max_age, reservation_id]
     with connection.cursor() as cursor:
         cursor.execute(EXTEND_RESERVATION, parameters)

@@ -1,3 +1,5 @@
+"""Which warehouse serves which units of a demand."""
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ from shop.toolkit.refusals import Refusal
 
 @dataclass(frozen=True)
 class Demand:
-    """Units of one product that somebody asks for, at least 1."""
+    """A request for units of one product, at least 1."""
 
     product_id: int
     quantity: int
@@ -16,7 +18,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Shortage:
-    """Of one product fewer units are available than were requested."""
+    """A product with fewer units available than requested."""
 
     product_id: int
     requested: int
@@ -24,23 +26,23 @@ class Shortage:
 
 
 class InsufficientStock(Refusal):
-    """Fewer units are available than were asked for; `shortages` names every product that is short, exactly."""
+    """Fewer units are available than requested. `shortages` has one entry for every product that is short."""
 
     def __init__(self, shortages: Sequence[Shortage], said: str = "") -> None:
         self.shortages = list(shortages)
-        super().__init__(said or "There is not enough stock for all that was asked for.")
+        super().__init__(said or "There is not enough stock. Ask for fewer units.")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each unit would come from, and what cannot be served. A product that is short has no lines."""
+    """The lines that would serve a demand, and the shortages. A product that is short has no lines."""
 
     lines: list[Line]
     shortages: list[Shortage]
 
 
 def summed(demand: Iterable[Demand]) -> dict[int, int]:
-    """Return units by product: two lines of one product together must not pass what one line could not."""
+    """Return units by product. Lines of one product count together: splitting a demand must not get more units."""
     total: dict[int, int] = {}
     for line in demand:
         total[line.product_id] = total.get(line.product_id, 0) + line.quantity
@@ -48,11 +50,11 @@ def summed(demand: Iterable[Demand]) -> dict[int, int]:
 
 
 def allocate(demand: Mapping[int, int], rows: Sequence[StockRow]) -> Plan:
-    """Plan `demand` (units by product) over `rows`, with the fewest warehouses, then by priority.
+    """Plan `demand` (units by product) over `rows`: few warehouses first, then by priority.
 
-    Again and again the warehouse that can serve most of the remaining lines whole is taken, ties by priority; one that
-    can serve them all is therefore taken at once. A line that none can serve whole is split by priority. The same
-    input gives the same plan, in key order.
+    Repeatedly takes the warehouse that can serve the most remaining lines whole; priority breaks ties. One warehouse
+    that can serve everything is therefore taken alone. A line that no warehouse can serve whole is split by priority.
+    The same input always gives the same plan, in key order.
     """
     by_product: dict[int, list[StockRow]] = {}
     for row in sorted(rows, key=lambda row: (row.priority, row.warehouse_id)):
@@ -77,7 +79,7 @@ def _shortages(demand: Mapping[int, int], by_product: Mapping[int, list[StockRow
 
 
 def _take_whole(remaining: dict[int, int], by_product: Mapping[int, list[StockRow]]) -> list[Line]:
-    """Take every line that some warehouse can serve whole out of `remaining`, the most capable warehouse first."""
+    """Remove from `remaining` each line that one warehouse can serve whole; return these lines."""
     servable: dict[tuple[int, int], set[int]] = {}
     for product_id, quantity in remaining.items():
         for row in by_product[product_id]:
@@ -93,7 +95,7 @@ def _take_whole(remaining: dict[int, int], by_product: Mapping[int, list[StockRo
 
 
 def _split(quantity: int, rows: Iterable[StockRow]) -> list[Line]:
-    """Take `quantity` from rows of one product in the order given, which together have enough."""
+    """Take `quantity` from the rows of one product, in their order. Together they have enough."""
     lines: list[Line] = []
     for row in rows:
         taken = min(quantity, row.available_to_promise)

@@ -1,4 +1,4 @@
-"""Who claims units of a stock row, and the end of claims whose deadline has passed."""
+"""Claims on the units of stock rows, and the expiry of overdue holds."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why `item.available` is what it is: who holds units, to which orders they are promised, at most 1,000 of each."""
+    """What reduces `item.available`: the holds and the orders that claim units, at most 1,000 of each."""
 
     item: Item
     holds: list[Promise]
@@ -41,17 +41,17 @@ class Explanation:
 
 
 class StockPromised(Refusal):
-    """The loss would break `promises`: reservations that claim the units."""
+    """The change would take units that reservations claim; `promises` lists these claims."""
 
     def __init__(self, promises: Sequence[Promise], said: str = "") -> None:
         self.promises = list(promises)
-        super().__init__(said or "These units are promised; release or move the promises first.")
+        super().__init__(said or "These units are promised to reservations. Release those reservations first.")
 
 
 def explain(product_id: int, *, caller: Caller) -> Explanation:
-    """Tell what consumes a product's stock: its item, each hold with its deadline, each order; at most 1,000 of each.
+    """Return an item with the holds and the orders that claim its units, at most 1,000 of each.
 
-    With `visible_to`, of the warehouses of that user's scope. Raises ItemNotFound.
+    Only the caller's warehouses count. Raises ItemNotFound.
     """
     item = get_item(product_id, caller=caller)
     stocks = models.Stock.objects.filter(
@@ -62,7 +62,7 @@ def explain(product_id: int, *, caller: Caller) -> Explanation:
 
 
 def promises(keys: Collection[tuple[int, int]]) -> list[Promise]:
-    """Return who claims units of these (product, warehouse) rows, holds first, at most LISTED_PROMISES of each kind."""
+    """Return the claims on these (product, warehouse) rows: holds first, at most LISTED_PROMISES of each kind."""
     return _promises(keys, State.HELD) + _promises(keys, State.CONFIRMED)
 
 
@@ -71,7 +71,7 @@ def _promises(keys: Collection[tuple[int, int]], state: State) -> list[Promise]:
 
 
 def promises_of(rows: Iterable[sql_claims.Consumer]) -> list[Promise]:
-    """Return the promises that these rows are; for the services of this app."""
+    """Convert rows of the database to promises."""
     return [
         Promise(
             product_id=row.product_id,
@@ -88,21 +88,21 @@ def promises_of(rows: Iterable[sql_claims.Consumer]) -> list[Promise]:
 
 
 def overdue_products(*, caller: Caller) -> list[int]:
-    """Return the products with units under holds past their deadline; with `visible_to`, in that user's scope."""
+    """Return the products with units under overdue holds. Only the caller's warehouses count."""
     scope = scope_of(caller)
     return sql_claims.overdue_products(everywhere=scope.everywhere, places=scope.places)
 
 
 def expire_overdue(product_ids: Collection[int]) -> None:
-    """End every hold past its deadline on these products, for a reserve that has fallen short."""
+    """Expire every overdue hold on these products, for a reserve that has fallen short."""
     expire(sql_claims.lock_overdue(product_ids), caller=SYSTEM)
 
 
 def expire_overdue_before(product_ids: Collection[int]) -> None:
-    """End every hold past its deadline on these products, before somebody takes units off their stock rows.
+    """Expire every overdue hold on these products, before units are taken off their stock rows.
 
-    Where there are such holds, the products' rows and all others that the holds claim are locked together: what the
-    caller locks next is locked already, and in key order.
+    If there are any, this locks the products' stock rows and all rows that the holds claim, together and in key order.
+    The caller locks rows of these products next, and then holds them already, so the order of locks is kept.
     """
     overdue = sql_claims.lock_overdue(product_ids)
     if not overdue:
@@ -113,7 +113,7 @@ def expire_overdue_before(product_ids: Collection[int]) -> None:
 
 
 def expire(references: dict[UUID, str], *, note: str = "", caller: Caller) -> None:
-    """Expire holds that the caller has locked: their references by id."""
+    """Expire holds that the caller has locked. `references` has the reference of each hold by its id."""
     if not references:
         return
     parts = [
@@ -125,15 +125,15 @@ def expire(references: dict[UUID, str], *, note: str = "", caller: Caller) -> No
     sql_claims.end_reservations(references, state=State.EXPIRED)
     count_at_commit(metrics.EXPIRED, len(references))
     sql.post_movements(
-        [given_back(part, State.HELD, references[reservation_id]) for reservation_id, part in parts],
+        [release_change(part, State.HELD, references[reservation_id]) for reservation_id, part in parts],
         kind=Kind.EXPIRE,
         note=note,
         actor_id=caller.actor_id,
     )
 
 
-def given_back(part: Line, state: str, reference: str) -> Change:
-    """Return what it does to a stock row that a reservation in `state` gives up units of it."""
+def release_change(part: Line, state: str, reference: str) -> Change:
+    """Return the change to a stock row when a reservation in `state` releases units of it."""
     if state == State.HELD:
         return Change(part.product_id, part.warehouse_id, reserved=-part.quantity, reference=reference)
     return Change(part.product_id, part.warehouse_id, committed=-part.quantity, reference=reference)

@@ -1,4 +1,4 @@
-"""The ledger: its movements, and what it says of a moment in the past."""
+"""The ledger: its movements, and the stock as of a moment in the past."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,11 +43,11 @@ class Movement:
 
 
 def item_as_of(product_id: int, at: datetime, *, caller: Caller) -> Item:
-    """Return an item with the quantities that the ledger had at `at`, by one index probe for each warehouse.
+    """Return an item with its quantities as of `at` by the ledger. Takes one index probe per warehouse.
 
     Warehouses without a movement by then are left out. Policy (safety stock, reorder point, backorder limit, whether a
-    warehouse is active) is not in the ledger and is today's. With `visible_to`, in the warehouses of that user's scope.
-    Raises ItemNotFound.
+    warehouse is active) is not in the ledger; the result has today's. Only the caller's warehouses count. Raises
+    ItemNotFound.
     """
     item = item_with_removed(product_id, caller=caller)
     on_sale = is_on_sale(product_id)
@@ -73,7 +73,7 @@ def _stock_then(stock: Stock, row: sql_history.MovementRow, *, is_on_sale: bool)
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """What the ledger had of a product at one moment, over all warehouses that were asked for."""
+    """The stock of a product at one moment by the ledger, summed over the requested warehouses."""
 
     at: datetime
     on_hand: int
@@ -82,10 +82,10 @@ class HistoryPoint:
 
 
 def stock_history(product_id: int, *, now: datetime, caller: Caller) -> list[HistoryPoint]:
-    """Return a product's stock at HISTORY_POINTS moments until `now`, from its first movement or HISTORY_DAYS ago on.
+    """Return a product's stock at HISTORY_POINTS moments up to `now`.
 
-    One index probe for each moment and warehouse, however long the ledger; empty without a movement. With `visible_to`,
-    in the warehouses of that user's scope.
+    The first moment is HISTORY_DAYS ago, or the product's first movement if that is later; empty without a movement.
+    Takes one index probe per moment and warehouse, however long the ledger. Only the caller's warehouses count.
     """
     stocks = models.Stock.objects.filter(within(scope_of(caller)), product_id=product_id)
     places = list(stocks.values_list("warehouse_id", flat=True))
@@ -106,7 +106,7 @@ def list_movements(
     kind: str | None = None,
     caller: Caller,
 ) -> Page[Movement]:
-    """Return a product's ledger, newest first; with `visible_to`, that of the warehouses of that user's scope.
+    """Return a product's ledger, newest first. Only the caller's warehouses count.
 
     Raises ItemNotFound, InvalidCursor.
     """
@@ -123,9 +123,9 @@ def list_movements(
 
 
 def last_change(product_id: int, *, warehouse: str, caller: Caller) -> Movement | None:
-    """Return the newest movement that changed what is on hand of a product in a warehouse; None when there is none.
+    """Return the newest movement that changed a product's units on hand in a warehouse; None if there is none.
 
-    With `visible_to`, only where the warehouse is in that user's scope.
+    Only the caller's warehouses count.
     """
     rows = models.Movement.objects.filter(within(scope_of(caller)), product_id=product_id)
     places = models.Warehouse.objects.filter(code=warehouse).values("id")

@@ -1,4 +1,4 @@
-"""Items: what inventory knows of a product, with its stock per warehouse."""
+"""Items: inventory's records of products, with their stock per warehouse."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from shop.toolkit.skus import MAX_SKU, sku_key
 class Stock:
     """One item's units in one warehouse. `available` is 0 in an inactive warehouse: nothing is sold from there.
 
-    `low_stock` is whether `available` is at or below the reorder point, where one is set, the warehouse is active and
-    the product on sale.
+    `low_stock` is true if `available` is at or below the reorder point. It is always false without a reorder point, in
+    an inactive warehouse, and for a product off sale.
     """
 
     product_id: int
@@ -39,7 +39,7 @@ class Stock:
 
 @dataclass(frozen=True)
 class Item:
-    """One item with its totals over all warehouses; `low_stock` when it is low in any of them."""
+    """One item with its totals over all warehouses. `low_stock` is true if it is low in any of them."""
 
     product_id: int
     sku: str
@@ -56,7 +56,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Labels:
-    """What inventory knows of a product; an inactive one is not on sale."""
+    """The data of a product that inventory copies. An inactive product is not on sale."""
 
     product_id: int
     sku: str
@@ -65,11 +65,16 @@ class Labels:
 
 
 class ItemNotFound(Refusal):
-    """No inventory item belongs to these products."""
+    """These products have no inventory item, or are off sale where they must be on sale."""
 
     def __init__(self, product_ids: Collection[int]) -> None:
         self.product_ids = sorted(product_ids)
-        super().__init__(f"No inventory item, or none on sale, for: {', '.join(map(str, self.product_ids))}.")
+        ids = ", ".join(map(str, self.product_ids))
+        super().__init__(
+            f"Product {ids} does not exist or is not on sale."
+            if len(self.product_ids) == 1
+            else f"Products {ids} do not exist or are not on sale."
+        )
 
 
 class SkuNotFound(Refusal):
@@ -79,20 +84,17 @@ class SkuNotFound(Refusal):
         super().__init__(f"There is no product with the SKU {sku}.")
 
 
-ORDERINGS = ("product_id", "sku")  # each unique, so each a key to page by
+ORDERINGS = ("product_id", "sku")  # unique each, as paging by a cursor requires
 TOTALS = ("on_hand", "reserved", "committed", "unavailable", "safety_stock", "available")
 
 
 def get_item(product_id: int, *, caller: Caller) -> Item:
-    """Return one item with its stock per warehouse; with `visible_to`, in those of that user's scope.
-
-    Raises ItemNotFound.
-    """
+    """Return one item with its stock per warehouse. Only the caller's warehouses count. Raises ItemNotFound."""
     return _item(product_id, caller, IS_SHOWN)
 
 
 def item_with_removed(product_id: int, *, caller: Caller) -> Item:
-    """Return the same with the stock rows that were removed, for what was before; for the services of this app."""
+    """Return the same, including removed stock rows, for questions about the past."""
     return _item(product_id, caller, Q())
 
 
@@ -109,7 +111,7 @@ def is_on_sale(product_id: int) -> bool:
 
 
 def find_item(sku: str) -> Labels:
-    """Return which product has this SKU, in any case. Raises SkuNotFound."""
+    """Return the product with this SKU, ignoring case. Raises SkuNotFound."""
     row = models.Item.objects.filter(sku_key=sku_key(sku)).first() if len(sku) <= MAX_SKU else None
     if row is None:
         raise SkuNotFound(sku[:MAX_SKU])
@@ -125,11 +127,11 @@ def list_items(
     search: str = "",
     caller: Caller,
 ) -> Page[Item]:
-    """Return items by `ordering`, one of ORDERINGS, in a constant number of statements whatever the size of the page.
+    """Return items by `ordering` (one of ORDERINGS), in a constant number of statements.
 
-    `warehouse` keeps the items that have a stock row there; `low_stock` those that are low (there, if both are given)
-    or are not; `search` matches words of SKU and name, in any order. The totals are over all warehouses; with
-    `visible_to`, over those of that user's scope, as if there were no others. Raises InvalidCursor.
+    `warehouse` keeps the items with a stock row there; `low_stock` keeps those that are low, or if False those that are
+    not (in that warehouse, if both are given); `search` matches words of SKU and name in any order. Only the caller's
+    warehouses count, also in the totals. Raises InvalidCursor.
     """
     rows = models.Item.objects.all()
     rows = rows.filter(every_word(search, "sku", "name"))

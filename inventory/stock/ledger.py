@@ -1,4 +1,4 @@
-"""Staff change stock: every change is a movement of the ledger."""
+"""Changes of stock by staff. Every change is a movement in the ledger."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +18,9 @@ from inventory.stock.limits import MAX_LEVEL
 from inventory.stock.scopes import in_scope, scope_of
 from inventory.stock.sql import Change
 from inventory.stock.vocabulary import Kind, Reason
-from inventory.stock.warehouses import warehouse_ids
+from inventory.stock.warehouses import locked_warehouse_ids
 from shop.toolkit.callers import SYSTEM, Caller
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 
 
@@ -32,7 +33,7 @@ class Level:
 
 
 class PolicyChange(TypedDict, total=False):
-    """What is to change of a stock row's policy; what is absent stays."""
+    """Changes to the policy of a stock row; an absent key stays as it is."""
 
     safety_stock: int
     reorder_point: int | None
@@ -43,23 +44,26 @@ class LevelOutOfRange(Refusal):
     """A stock level would leave the range of 0 to `highest` units."""
 
     def __init__(self, highest: int) -> None:
-        super().__init__(f"A stock level may be 0 to {highest:,} units.")
+        super().__init__(f"A stock level must be between 0 and {highest:,} units.")
 
 
 class StaleQuantity(Refusal):
-    """The stock was not what the writer believed; `current` is what is on hand."""
+    """The units on hand are not what the caller expected; `current` is how many there are."""
 
     def __init__(self, current: int) -> None:
         self.current = current
-        super().__init__(f"{current} units are on hand, which is not what was expected; look again.")
+        super().__init__(
+            f"The stock on hand is {counted(current, 'unit')}, not what you expected. Check the quantity and try again."
+        )
 
 
 class StockInUse(Refusal):
-    """The stock row holds units, or promises of them."""
+    """The stock row still has units on hand or promised."""
 
     def __init__(self, warehouse: str, *, on_hand: int, promised: int) -> None:
         super().__init__(
-            f"In {warehouse}, {on_hand:,} units are on hand and {promised:,} promised. Move them before you remove it."
+            f"{warehouse} still has {counted(on_hand, 'unit')} of this product on hand and {promised:,} promised. "
+            "Move or release them first."
         )
 
 
@@ -75,12 +79,12 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic(savepoint=False)
 def receive(*, product_id: int, levels: Sequence[Level], caller: Caller, reference: str, note: str) -> None:
-    """Add units that arrived to one product's stock, warehouse by warehouse, all or none.
+    """Add received units to the stock of one product in these warehouses, all or none.
 
-    Levels of one warehouse are summed; a level of 0 only opens the stock row. Raises WarehouseNotFound,
+    Levels of one warehouse are summed; a level of 0 only creates the stock row. Raises WarehouseNotFound,
     ItemNotFound, LevelOutOfRange.
     """
-    ids = warehouse_ids({level.warehouse for level in levels}, caller=caller)
+    ids = locked_warehouse_ids({level.warehouse for level in levels}, caller=caller)
     units: dict[Key, int] = {}
     for level in levels:
         key = (product_id, ids[level.warehouse])
@@ -97,16 +101,16 @@ def receive(*, product_id: int, levels: Sequence[Level], caller: Caller, referen
 def adjust(
     *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, caller: Caller
 ) -> Movement:
-    """Add `delta` units, which may be negative, to what is on hand.
+    """Add `delta` units, which may be negative, to the units on hand.
 
-    Raises WarehouseNotFound, ItemNotFound, LevelOutOfRange, InsufficientStock when more would go than is there,
-    StockPromised when what would go is promised.
+    Raises WarehouseNotFound, ItemNotFound, LevelOutOfRange, InsufficientStock when fewer units are there than would be
+    removed, StockPromised when these units are promised.
     """
-    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
+    key = (product_id, locked_warehouse_ids([warehouse], caller=caller)[warehouse])
     change = Change(*key, on_hand=delta, reference=reference)
     if delta < 0:
         expire_overdue_before([product_id])
-    # Units that are taken off did not arrive, whatever the reason says.
+    # Removing units is not a receipt, whatever the reason says.
     is_receipt = delta > 0 and reason == Reason.RECEIVED
     kind = Kind.RECEIVE if is_receipt else Kind.ADJUST
     return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, caller=caller, kind=kind)
@@ -116,12 +120,12 @@ def adjust(
 def set_apart(
     *, product_id: int, warehouse: str, delta: int, reason: str, note: str, reference: str, caller: Caller
 ) -> Movement:
-    """Make `delta` of the units on hand unavailable, or available again when it is negative.
+    """Make `delta` of the units on hand unavailable; a negative `delta` makes them available again.
 
-    Raises WarehouseNotFound, ItemNotFound, InsufficientStock when there are not so many to set apart or to put back,
+    Raises WarehouseNotFound, ItemNotFound, InsufficientStock when there are too few units to set apart or to put back,
     StockPromised when they are promised.
     """
-    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
+    key = (product_id, locked_warehouse_ids([warehouse], caller=caller)[warehouse])
     change = Change(*key, unavailable=delta, reference=reference)
     if delta > 0:
         expire_overdue_before([product_id])
@@ -132,11 +136,11 @@ def set_apart(
 def discard(
     *, product_id: int, warehouse: str, quantity: int, reason: str, note: str, reference: str, caller: Caller
 ) -> Movement:
-    """Write off `quantity` units that are unavailable: they are gone from there and from what is on hand.
+    """Write off `quantity` unavailable units: they are no longer on hand, nor unavailable.
 
     Raises WarehouseNotFound, ItemNotFound, InsufficientStock when fewer are unavailable.
     """
-    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
+    key = (product_id, locked_warehouse_ids([warehouse], caller=caller)[warehouse])
     change = Change(*key, on_hand=-quantity, unavailable=-quantity, reference=reference)
     return _post_adjustment(change, locked_levels([key]), reason=reason, note=note, caller=caller)
 
@@ -153,16 +157,16 @@ def set_on_hand(
     reference: str,
     caller: Caller,
 ) -> Movement:
-    """Set what is on hand to `quantity`, if it is `expected_on_hand` now; None opts out of that check and is logged.
+    """Set the units on hand to `quantity` if they are `expected_on_hand` now.
 
-    Raises StaleQuantity with what is on hand, and what `adjust` raises.
+    None as `expected_on_hand` skips that check, and is logged. Raises StaleQuantity, and whatever `adjust` raises.
     """
-    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
+    key = (product_id, locked_warehouse_ids([warehouse], caller=caller)[warehouse])
     expire_overdue_before([product_id])
     locked = locked_levels([key])
     current = locked[key].on_hand
     if expected_on_hand is None:
-        logger.warning("Product %d in %s is set without an expected quantity by %s", product_id, warehouse, caller)
+        logger.warning("Product %d in %s was set without an expected quantity by %s", product_id, warehouse, caller)
     elif expected_on_hand != current:
         metrics.STALE_QUANTITIES.inc()
         raise StaleQuantity(current)
@@ -172,15 +176,14 @@ def set_on_hand(
 
 @transaction.atomic(savepoint=False)
 def sell(*, product_id: int, quantity: int, note: str, reference: str, caller: Caller) -> list[Movement]:
-    """Take units off that were sold without a reservation, from the warehouses that a reserve would choose.
+    """Remove units that were sold without a reservation, from the warehouses that a reserve would choose.
 
-    What others hold or were promised stays theirs; what is outside the actor's scope is not there for them. Raises
-    ItemNotFound, InsufficientStock.
+    Held and promised units are not taken. Only the caller's warehouses count. Raises ItemNotFound, InsufficientStock.
     """
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
     expire_overdue_before([product_id])
-    # Only what is there: a unit on backorder cannot be handed over.
+    # No backorders here: only a unit on hand can be handed over.
     locked = in_scope(sql.lock_stock([product_id]), scope_of(caller))
     rows = [row._replace(backorder_limit=0) for row in locked]
     plan = allocate({product_id: quantity}, rows)
@@ -204,14 +207,14 @@ def transfer(
     note: str,
     caller: Caller,
 ) -> list[Movement]:
-    """Move units between two warehouses, all of both legs or nothing; `transfer_id` is their reference.
+    """Move units between two warehouses, all or none; `transfer_id` is the reference of the movements.
 
     Items of one product are summed. Raises SameWarehouse, WarehouseNotFound, ItemNotFound, LevelOutOfRange,
     InsufficientStock, StockPromised.
     """
     if from_warehouse == to_warehouse:
         raise SameWarehouse
-    ids = warehouse_ids({from_warehouse, to_warehouse}, caller=caller)
+    ids = locked_warehouse_ids({from_warehouse, to_warehouse}, caller=caller)
     source, target = ids[from_warehouse], ids[to_warehouse]
     units = sorted(summed(items).items())
     keys = [(product_id, place) for product_id, _ in units for place in (source, target)]
@@ -237,30 +240,30 @@ def set_policy(
     changes: PolicyChange,
     caller: Caller,
 ) -> Stock:
-    """Change what is named of a stock row's policy, keep the rest; a reorder point of None takes it away.
+    """Apply changes to the policy of a stock row. A reorder point of None removes it.
 
-    Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover what is promised.
+    Raises WarehouseNotFound, ItemNotFound, StockPromised when a lower backorder limit would not cover the promises.
     """
-    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
+    key = (product_id, locked_warehouse_ids([warehouse], caller=caller)[warehouse])
     backorder_limit = changes.get("backorder_limit")
     if backorder_limit is not None:
         expire_overdue_before([product_id])
     levels = locked_levels([key])[key]
     if backorder_limit is not None and levels.promised + levels.unavailable > levels.on_hand + backorder_limit:
         raise StockPromised(promises([key]))
-    # Who gives a row a policy keeps the product there, also where the row was removed before.
+    # Setting a policy lists the row again if it was removed.
     models.Stock.objects.filter(product_id=product_id, warehouse_id=key[1]).update(**changes, is_listed=True)
     return next(stock for stock in get_item(product_id, caller=SYSTEM).stocks if stock.warehouse == warehouse)
 
 
 @transaction.atomic(savepoint=False)
 def remove_stock(*, product_id: int, warehouse: str, caller: Caller) -> None:
-    """Remove a stock row that holds nothing, with its policy. Repeating it is harmless.
+    """Remove an empty stock row and its policy. Repeating it is harmless.
 
-    Its movements stay, and it is shown again while it holds units. Raises WarehouseNotFound, ItemNotFound, StockInUse
-    when there are units or promises.
+    Its movements stay, and the row is shown again once it has units. Raises WarehouseNotFound, ItemNotFound, StockInUse
+    while units are on hand or promised.
     """
-    key = (product_id, warehouse_ids([warehouse], caller=caller)[warehouse])
+    key = (product_id, locked_warehouse_ids([warehouse], caller=caller)[warehouse])
     if not models.Item.objects.filter(pk=product_id).exists():
         raise ItemNotFound([product_id])
     expire_overdue_before([product_id])
@@ -291,10 +294,7 @@ def _post_adjustment(
 
 
 def locked_levels(keys: Iterable[Key]) -> dict[Key, Levels]:
-    """Lock the stock rows of these keys, opening those that are not there yet; for the services of this app.
-
-    Raises ItemNotFound.
-    """
+    """Lock the stock rows with these keys in key order; create those that do not exist. Raises ItemNotFound."""
     keys = sorted(keys)
     locked = sql.lock_levels(keys)
     if len(locked) == len(set(keys)):
@@ -311,7 +311,7 @@ def locked_levels(keys: Iterable[Key]) -> dict[Key, Levels]:
 
 
 def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) -> None:
-    """Refuse changes that would take more than is free, whatever may be promised, or pass the highest level."""
+    """Refuse changes that take more units than are free, or that exceed the highest level."""
     losses: list[tuple[Change, Levels]] = []
     absent: list[Shortage] = []
     for change in changes:
@@ -326,29 +326,30 @@ def _refuse_impossible(changes: Iterable[Change], locked: Mapping[Key, Levels]) 
     if absent:
         short = absent[0]
         sku = models.Item.objects.get(pk=short.product_id).sku
-        said = f"{short.requested:,} unavailable units of {sku} were asked for, and there are {short.available:,}."
+        has = counted(short.available, "unavailable unit")
+        said = f"{sku} has {has}, fewer than the {short.requested:,} requested."
         raise InsufficientStock(absent, said)
     if not losses:
         return
-    # Where the units are there, only promises can stand in the way.
+    # If the units are on hand and not unavailable, only promises can be in the way.
     are_there = [(change, levels) for change, levels in losses if taken_by(change) <= levels.sellable]
     if found := promises([(change.product_id, change.warehouse_id) for change, _ in are_there]):
-        raise StockPromised(found, f"{_told(are_there)} Release or move the promises first.")
+        raise StockPromised(found, f"{_why_refused(are_there)} Release the reservations in the way first.")
     raise InsufficientStock(
-        [Shortage(change.product_id, taken_by(change), levels.free) for change, levels in losses], _told(losses)
+        [Shortage(change.product_id, taken_by(change), levels.free) for change, levels in losses], _why_refused(losses)
     )
 
 
-def _told(losses: Sequence[tuple[Change, Levels]]) -> str:
-    """Return why the first of these losses is refused; the shortages name all."""
+def _why_refused(losses: Sequence[tuple[Change, Levels]]) -> str:
+    """Return why the first of these losses is refused; the refusal lists all of them."""
     change, levels = losses[0]
     sku = models.Item.objects.get(pk=change.product_id).sku
     return (
-        f"{taken_by(change):,} units of {sku} were to go, and at most {levels.free:,} may: of {levels.on_hand:,} on "
-        f"hand {levels.unavailable:,} are unavailable and {levels.promised:,} promised."
+        f"At most {counted(levels.free, 'unit')} of {sku} can be taken, not {taken_by(change):,}: "
+        f"{levels.on_hand:,} on hand, {levels.unavailable:,} unavailable, {levels.promised:,} promised."
     )
 
 
 def taken_by(change: Change) -> int:
-    """Return how many sellable units a change takes away, by loss or by setting them aside; negative for a gain."""
+    """Return how many sellable units a change removes or sets aside; negative for a gain."""
     return change.unavailable - change.on_hand

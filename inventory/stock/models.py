@@ -1,4 +1,4 @@
-"""The tables of stock: places, items, rows and their ledger. All quantities are whole units."""
+"""The tables of warehouses, items, stock rows and the ledger. All quantities are whole units."""
 
 from typing import ClassVar
 
@@ -30,7 +30,7 @@ class Warehouse(models.Model):
 
 
 class WarehouseScope(models.Model):
-    """One of the warehouses that a member of staff works in. Who has none of these rows works in all."""
+    """One warehouse that a member of staff works in. A member without such rows works in all warehouses."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     warehouse = models.ForeignKey(Warehouse, on_delete=models.PROTECT, related_name="+")
@@ -72,7 +72,7 @@ def _level(quantity: str) -> models.CheckConstraint:
 
 
 class Stock(models.Model):
-    """One row per item and warehouse: the heads of the ledger's chains."""
+    """One row per item and warehouse, with the balances after its newest movement."""
 
     # The distribution column comes first in every key on the stock side; see docs/architecture.md.
     pk = models.CompositePrimaryKey("product_id", "warehouse_id")
@@ -89,7 +89,7 @@ class Stock(models.Model):
         default=True, db_default=True, help_text="False once it was removed: it is shown while it holds units."
     )
     seq = models.BigIntegerField(default=0, help_text="Of the newest movement; 0 before the first.")
-    # Null where there is no movement yet, so that the foreign key to the head of the ledger leaves such a row alone.
+    # Null before the first movement, so that the foreign key to the newest movement does not apply.
     head_seq = models.GeneratedField(
         expression=NullIf(F("seq"), 0), output_field=models.BigIntegerField(), db_persist=True
     )
@@ -107,7 +107,7 @@ class Stock(models.Model):
                 condition=Q(on_hand__gte=F("reserved") + F("committed") + F("unavailable") - F("backorder_limit")),
                 name="inventory_never_oversold",
             ),
-            # A backorder limit widens what may be promised, never what is there.
+            # The backorder limit allows more promises, never more unavailable units.
             models.CheckConstraint(condition=Q(on_hand__gte=F("unavailable")), name="inventory_unavailable_is_on_hand"),
             models.CheckConstraint(
                 condition=Q(seq__gte=1) | Q(seq=0, on_hand=0, reserved=0, committed=0, unavailable=0),
@@ -148,7 +148,7 @@ class Movement(models.Model):
     note = models.CharField(max_length=MAX_NOTE, blank=True)
     import_id = models.UUIDField(null=True, help_text="Of the import that made it.")
     created_at = models.DateTimeField()
-    # What the movement before must have left; a foreign key of the table to itself holds the chain together.
+    # The balances that the previous movement must have left; a foreign key of the table to itself enforces it.
     prev_seq = models.GeneratedField(
         expression=NullIf(F("seq") - 1, 0), output_field=models.BigIntegerField(), db_persist=True
     )
@@ -183,14 +183,14 @@ class Movement(models.Model):
                 fields=["product_id", "-created_at", "-warehouse_id", "-seq"], name="inventory_movement_newest"
             ),
             models.Index(fields=["product_id", "warehouse_id", "-created_at", "-seq"], name="inventory_movement_as_of"),
-            # What was sold, by day and by product, without looking at the rows.
+            # Sales by day and product, as index-only scans.
             models.Index(
                 fields=["created_at"],
                 include=["product_id", "warehouse_id", "on_hand_delta"],
                 condition=Q(kind=Kind.SHIP),
                 name="inventory_movement_shipped",
             ),
-            # What an import did, in the order in which it is undone.
+            # The movements of an import, in the order in which it is undone.
             models.Index(
                 fields=["import_id", "product_id", "warehouse_id"],
                 condition=Q(import_id__isnull=False),

@@ -1,4 +1,4 @@
-"""An item is created with its product, and follows its labels."""
+"""Creates items for new products, and copies changed labels to them."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from shop.toolkit.skus import sku_key
 def provision_item(*, product_id: int, sku: str, name: str, initial_stock: Sequence[Level], caller: Caller) -> Item:
     """Create the inventory item of a new product and receive its initial stock, or neither.
 
-    Raises WarehouseNotFound, LevelOutOfRange; IntegrityError when the product has an item already, a caller's bug.
+    Raises WarehouseNotFound, LevelOutOfRange; IntegrityError when the product already has an item, a bug of the caller.
     """
     models.Item(product_id=product_id, sku=sku, sku_key=sku_key(sku), name=name).save(force_insert=True)
     if initial_stock:
@@ -27,14 +27,14 @@ def provision_item(*, product_id: int, sku: str, name: str, initial_stock: Seque
 def provision_items(labels: Sequence[Labels]) -> None:
     """Create the inventory items of new products, without stock, in one statement.
 
-    Raises IntegrityError when a product has an item already, a caller's bug.
+    Raises IntegrityError when a product already has an item, a bug of the caller.
     """
     models.Item.objects.bulk_create([_item(label) for label in labels])
 
 
 @transaction.atomic(savepoint=False)
 def relabel_items(labels: Sequence[Labels]) -> None:
-    """Give items their products' new labels, in one statement."""
+    """Copy the new labels of products to their items, in one statement."""
     models.Item.objects.bulk_update([_item(label) for label in labels], ["sku", "sku_key", "name", "is_active"])
 
 
@@ -50,7 +50,7 @@ def _item(label: Labels) -> models.Item:
 
 @transaction.atomic(savepoint=False)
 def relabel_item(*, product_id: int, sku: str, name: str, is_active: bool) -> None:
-    """Give an item its product's new labels; an inactive one is off sale for `check` too. Raises ItemNotFound."""
+    """Copy a product's new labels to its item; `check` then treats an inactive one as off sale. Raises ItemNotFound."""
     labels = {"sku": sku, "sku_key": sku_key(sku), "name": name, "is_active": is_active}
     if not models.Item.objects.filter(pk=product_id).update(**labels):
         raise ItemNotFound([product_id])

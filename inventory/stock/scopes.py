@@ -1,7 +1,7 @@
-"""In which warehouses somebody works, for the other services of this app.
+"""The warehouses that a caller works in.
 
-What is outside of it does not exist for them, neither to see nor to change, whichever way they come. Orders are the
-whole shop's.
+Outside the caller's warehouses nothing exists for them, neither to read nor to change, in the API, the admin and files
+alike. Docstrings say "only the caller's warehouses count". Orders belong to the whole shop and have no scope.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from shop.toolkit.callers import Caller, System
 
 @dataclass(frozen=True)
 class Scope:
-    """The warehouses that a caller works in, by id; with `everywhere`, these are all, and none is named."""
+    """The warehouses that a caller works in, by id. `everywhere` means all; `places` is empty then."""
 
     everywhere: bool
     places: tuple[int, ...] = ()
@@ -26,7 +26,7 @@ EVERYWHERE = Scope(everywhere=True)
 
 
 def scope_of(caller: Caller) -> Scope:
-    """Return the warehouses that a caller works in: all of them, unless some are named for their account."""
+    """Return the warehouses that a caller works in: all, unless some are assigned to their account."""
     user_id = scoped_user(caller)
     if user_id is None:
         return EVERYWHERE
@@ -36,7 +36,7 @@ def scope_of(caller: Caller) -> Scope:
 
 
 def scoped_user(caller: Caller) -> int | None:
-    """Return the id of the user whose scope counts; None for the shop itself, which works everywhere."""
+    """Return the id of the user whose assignment counts; None for the shop itself, which works everywhere."""
     return None if isinstance(caller, System) else caller.id
 
 

@@ -26,7 +26,7 @@ class Line(NamedTuple):
 STOCK_COLUMNS = """s.product_id, s.warehouse_id, w.code, w.priority, s.on_hand, s.reserved, s.committed, s.unavailable,
        s.safety_stock, s.backorder_limit"""
 
-# Only constants are put together here and below; values go in as parameters.
+# Only constants are interpolated here and below; values are passed as parameters.
 READ_STOCK = f"""
 SELECT i.product_id, {STOCK_COLUMNS}
   FROM inventory_item i
@@ -36,9 +36,9 @@ SELECT i.product_id, {STOCK_COLUMNS}
  ORDER BY i.product_id, s.warehouse_id
 """
 
-# Without the units of holds past their deadline, which a reserve would end before it said no. The index of deadlines
-# finds them; by clock_timestamp(), which may change from row to row, every hold would be looked at instead. Here and
-# below, the beginning of the statement is late enough.
+# Ignores the units of overdue holds, which a reserve would expire before it refused. With statement_timestamp() the
+# index of deadlines finds them; clock_timestamp() may change from row to row, so every hold would be read. Here and
+# below, the start of the statement is recent enough.
 READ_SELLABLE = f"""
 WITH overdue AS (
     SELECT l.product_id, l.warehouse_id, sum(l.open)::int AS units
@@ -58,12 +58,12 @@ SELECT i.product_id, {STOCK_COLUMNS.replace("s.reserved", "s.reserved - COALESCE
 
 
 def read_stock(product_ids: Collection[int]) -> dict[int, list[StockRow]]:
-    """Return the rows of each product that is on sale, in active warehouses, without locking."""
+    """Return the stock rows of each product on sale, in active warehouses, without locking them."""
     return _rows_by_product(READ_STOCK, [array(product_ids)], DEFAULT_DB_ALIAS)
 
 
 def read_sellable(product_ids: Collection[int], *, using: str) -> dict[int, list[StockRow]]:
-    """Return the same as a reserve would find it once overdue holds are ended."""
+    """Return the same rows as a reserve would find them after expiring overdue holds."""
     return _rows_by_product(READ_SELLABLE, [array(product_ids)] * 2, using)
 
 
@@ -78,8 +78,8 @@ def _rows_by_product(statement: str, parameters: list[Any], using: str) -> dict[
     return found
 
 
-# FOR NO KEY UPDATE: plain FOR UPDATE would collide with the foreign key checks of other buyers' inserts. A row that had
-# to be waited for comes back as the winner left it.
+# FOR NO KEY UPDATE: plain FOR UPDATE would conflict with the foreign key checks of other buyers' inserts. After a wait
+# a row is returned as the other transaction left it.
 LOCK_STOCK = f"""
 SELECT {STOCK_COLUMNS}
   FROM inventory_stock s JOIN inventory_warehouse w ON w.id = s.warehouse_id AND w.is_active
@@ -96,7 +96,7 @@ def lock_stock(product_ids: Collection[int]) -> list[StockRow]:
         return [StockRow(*row) for row in cursor.fetchall()]
 
 
-SHARE_WAREHOUSES = """
+LOCK_WAREHOUSES = """
 SELECT code, id FROM inventory_warehouse w
  WHERE code = ANY(%(codes)s)
    AND (NOT EXISTS (SELECT FROM inventory_warehousescope WHERE user_id = %(user_id)s)
@@ -105,10 +105,10 @@ SELECT code, id FROM inventory_warehouse w
 """
 
 
-def share_warehouses(codes: Collection[str], *, user_id: int | None) -> dict[str, int]:
-    """Return the id of each code that there is in the user's scope; until the commit none of them can be deleted."""
+def lock_warehouses(codes: Collection[str], *, user_id: int | None) -> dict[str, int]:
+    """Return the id of each code in the user's scope, locked so that none can be deleted before the commit."""
     with connection.cursor() as cursor:
-        cursor.execute(SHARE_WAREHOUSES, {"codes": list(codes), "user_id": user_id})
+        cursor.execute(LOCK_WAREHOUSES, {"codes": list(codes), "user_id": user_id})
         return dict(cursor.fetchall())
 
 
@@ -153,21 +153,21 @@ class Change:
 
 
 def is_correction(movement: str) -> str:
-    """Return the SQL condition that `movement` corrected what is on hand: by hand, by a file, or by a count.
+    """Return the SQL condition that `movement` corrected the units on hand: by hand, by a file, or by a count.
 
-    A count that was taken before it must not be applied after it: both may be about the same units. It is judged by the
-    operation, whatever reason somebody gave for it; receipts, transfers, shipments and returns are no corrections.
+    A count taken before a correction must not be posted after it: both may be about the same units. The kind of the
+    movement decides, whatever its reason. Receipts, transfers, shipments and returns are not corrections.
     """
     is_one = f"{movement}.kind IN ('adjust', 'count') OR {movement}.import_id IS NOT NULL"
     return f"{movement}.on_hand_delta <> 0 AND ({is_one})"
 
 
-# What changes a quantity, beside RESERVE and the MERGE of an import, which do the same for a set: the row and
-# its ledger entries in one, so neither is without the other.
-# Several changes of one row become as many movements, in the order given: an UPDATE ... FROM that met one row twice
-# would apply one of them and lose the rest.
-# The time is one for all of them, and the clock's, not now(): that is when the transaction began, which may be before
-# an earlier movement.
+# Together with RESERVE and the MERGE of an import, the only statement that changes a quantity. It updates stock rows
+# and inserts their movements at once, so that neither exists without the other.
+# Several changes of one row become as many movements, in the given order: an UPDATE ... FROM that matched one row twice
+# would apply one change and lose the others.
+# All movements get the same time, from the clock. now() is when the transaction began, which may be before an earlier
+# movement.
 POST_MOVEMENTS = """
 WITH change AS (
     SELECT c.*, row_number() OVER row AS n,
@@ -206,7 +206,7 @@ def post_movements(
 ) -> list[tuple[int, int, int]]:
     """Apply `changes` to their stock rows, which the caller has locked, and write a ledger row for each.
 
-    Returns the (product, warehouse, seq) keys of the movements. Raises IntegrityError when a balance would break a
+    Returns the (product, warehouse, seq) keys of the movements. Raises IntegrityError when a balance would violate a
     constraint; AssertionError when a row is missing.
     """
     columns: list[Any] = [
@@ -221,5 +221,5 @@ def post_movements(
     with prepared() as cursor:
         cursor.execute(POST_MOVEMENTS, [*columns, kind, reason, actor_id, note])
         posted = [(row[0], row[1], row[2]) for row in cursor.fetchall()]
-    assert len(posted) == len(changes), f"{len(changes)} changes met {len(posted)} movements"
+    assert len(posted) == len(changes), f"{len(changes)} changes made {len(posted)} movements"
     return posted

@@ -1,4 +1,4 @@
-"""Statements over the lines of reservations that claim units of stock rows."""
+"""Statements on the lines of reservations, which claim units of stock rows."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -56,13 +56,13 @@ SELECT DISTINCT l.product_id
 
 
 def overdue_products(*, everywhere: bool, places: Collection[int]) -> list[int]:
-    """Return the products with units under holds past their deadline, `everywhere` or in some warehouses by id."""
+    """Return the products with units under overdue holds, `everywhere` or in the warehouses `places` by id."""
     with connection.cursor() as cursor:
         cursor.execute(OVERDUE_PRODUCTS, {"everywhere": everywhere, "places": list(places)})
         return [product_id for (product_id,) in cursor]
 
 
-# Not SKIP LOCKED: a buyer is about to be told that there is no stock, so whoever is at these holds is waited for.
+# No SKIP LOCKED: before a buyer is refused for lack of stock, wait for whoever has locked these holds.
 LOCK_OVERDUE = """
 SELECT id, reference FROM inventory_reservation
  WHERE state = 'held' AND expires_at <= statement_timestamp()
@@ -73,7 +73,7 @@ SELECT id, reference FROM inventory_reservation
 
 
 def lock_overdue(product_ids: Collection[int]) -> dict[UUID, str]:
-    """Lock every hold past its deadline that claims any of these products; return their references by id."""
+    """Lock every overdue hold that claims any of these products; return their references by id."""
     with connection.cursor() as cursor:
         cursor.execute(LOCK_OVERDUE, [list(product_ids)])
         return dict(cursor.fetchall())
@@ -92,7 +92,7 @@ def claimed_rows(reservation_ids: Collection[UUID]) -> list[Key]:
 
 
 class ClaimedLine(NamedTuple):
-    """A line of a reservation, over its locked stock row."""
+    """A reservation line with the quantities of its locked stock row."""
 
     reservation_id: UUID
     product_id: int
@@ -111,7 +111,7 @@ class ClaimedLine(NamedTuple):
 
     @property
     def sellable(self) -> int:
-        """Units in the warehouse that are not set aside."""
+        """Units on hand that are not unavailable."""
         units: int = sellable(self.on_hand, self.unavailable)
         return units
 
@@ -145,7 +145,7 @@ UPDATE inventory_reservationline l
 
 
 def add_to_lines(parts: Sequence[tuple[UUID, Line]], *, column: str) -> None:
-    """Add units to `column` of these lines, "fulfilled", "released" or "returned"; the first two come out of open."""
+    """Add units to `column` of these lines: "fulfilled" or "released", which reduce `open`, or "returned"."""
     quantities = [part.quantity for _, part in parts]
     nothing = [0] * len(parts)
     columns: list[Any] = [
@@ -166,7 +166,7 @@ UPDATE inventory_reservation SET state = %s, ended_at = clock_timestamp()
 
 
 def end_reservations(reservation_ids: Collection[UUID], *, state: str) -> None:
-    """End reservations in `state`, once."""
+    """Move open reservations to the final state `state`."""
     with connection.cursor() as cursor:
         cursor.execute(END_RESERVATIONS, [state, list(reservation_ids)])
         assert cursor.rowcount == len(reservation_ids), "the caller holds the locks and has seen the states"

@@ -19,7 +19,7 @@ class MovementRow(NamedTuple):
     unavailable: int
 
 
-# One probe of the index for each warehouse, however long its history.
+# One index probe per warehouse, however long its history.
 AS_OF = f"""
 SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
   FROM inventory_stock s
@@ -34,9 +34,9 @@ SELECT s.warehouse_id, m.on_hand, m.reserved, m.committed, m.unavailable
 
 
 def as_of(product_id: int, at: datetime) -> dict[int, MovementRow]:
-    """Return by warehouse what the ledger said of a product at a time.
+    """Return the balances of a product as of `at`, by warehouse.
 
-    Warehouses without a movement yet are absent, and those that were removed since and held nothing.
+    Warehouses without a movement by then are absent, and so are those removed since that were empty then.
     """
     with connection.cursor() as cursor:
         cursor.execute(AS_OF, [at, product_id])
@@ -60,8 +60,10 @@ SELECT point.at, sum(m.on_hand), sum(m.reserved + m.committed), sum(m.unavailabl
 def history(
     product_id: int, *, warehouse_ids: Sequence[int], at: Sequence[datetime]
 ) -> list[tuple[datetime, int, int, int]]:
-    """Return at each time what was on hand, promised and unavailable in these warehouses together; times before the
-    first movement are absent."""
+    """Return (time, on hand, promised, unavailable) for each time, summed over these warehouses.
+
+    Times before the first movement are absent.
+    """
     with connection.cursor() as cursor:
         cursor.execute(HISTORY, [list(at), list(warehouse_ids), product_id])
         return [(at, on_hand, promised, unavailable) for at, on_hand, promised, unavailable in cursor]

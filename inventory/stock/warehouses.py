@@ -17,7 +17,7 @@ from shop.toolkit.refusals import Refusal
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A place that holds stock; a lower `priority` is served from first."""
+    """A place that holds stock. Orders are served from the lowest `priority` first."""
 
     id: int
     code: str
@@ -31,25 +31,25 @@ class WarehouseNotFound(Refusal):
 
     def __init__(self, codes: Collection[str]) -> None:
         self.codes = sorted(codes)
-        super().__init__(f"There is no warehouse {', '.join(self.codes)}.")
+        super().__init__(f"There is no warehouse {' or '.join(self.codes)}.")
 
 
 class WarehouseExists(Refusal):
     """Another warehouse has this code."""
 
     def __init__(self, code: str) -> None:
-        super().__init__(f"There is a warehouse {code} already.")
+        super().__init__(f"A warehouse with the code {code} already exists. Choose another code.")
 
 
 class WarehouseInUse(Refusal):
-    """Stock or its history refers to the warehouse."""
+    """Stock history, counts or people refer to the warehouse; `why` says which, as a clause."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(f"The warehouse {code} has stock, a history or people of its own; make it inactive instead.")
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"Warehouse {code} cannot be deleted: {why}. Make it inactive instead.")
 
 
 class ScopeNotYours(Refusal):
-    """The actor works in some warehouses only, or would change their own assignment."""
+    """The caller works in some warehouses only, or would change their own assignment."""
 
     def __init__(
         self,
@@ -58,34 +58,37 @@ class ScopeNotYours(Refusal):
         super().__init__(said)
 
 
+LIMITED = "You are assigned to some warehouses only."
+
+
 class StaleScope(Refusal):
-    """Somebody else changed where a member works; `current` has the codes of their warehouses, none for all."""
+    """Someone else changed the assignment meanwhile; `current` has its warehouse codes, none for all."""
 
     def __init__(self, *, current: Sequence[str], expected: Sequence[str]) -> None:
         self.current = list(current)
         now, then = (", ".join(codes) or "all warehouses" for codes in (current, expected))
-        super().__init__(f"Somebody else changed this meanwhile: it is {now} now, and was {then}. Nothing was saved.")
+        super().__init__(f"Someone else changed this assignment from {then} to {now}. Nothing was saved.")
 
 
 def list_warehouses(*, page: PageRequest, caller: Caller) -> Page[Warehouse]:
-    """Return warehouses in the order in which allocation prefers them; with `visible_to`, those of that user's scope.
-
-    Raises InvalidCursor.
-    """
+    """Return warehouses by priority. Only the caller's warehouses count. Raises InvalidCursor."""
     rows = models.Warehouse.objects.filter(within(scope_of(caller), "id"))
     return page_of(rows, order=["priority", "id"], request=page).map(_warehouse)
 
 
 def get_warehouse(code: str, *, caller: Caller) -> Warehouse:
-    """Return one warehouse; with `visible_to`, one of that user's scope. Raises WarehouseNotFound."""
+    """Return one warehouse. Only the caller's warehouses count. Raises WarehouseNotFound."""
     return _warehouse(_row(code, caller))
 
 
 @transaction.atomic(savepoint=False)
 def create_warehouse(*, code: str, name: str, priority: int, is_active: bool, caller: Caller) -> Warehouse:
-    """Create a warehouse without stock. Raises WarehouseExists, ScopeNotYours for an actor who works in some only."""
+    """Create a warehouse without stock.
+
+    Raises WarehouseExists, ScopeNotYours for a caller who works in some warehouses only.
+    """
     if not scope_of(caller).everywhere:
-        raise ScopeNotYours("You work in some warehouses only. Ask someone who works in all to create one.")
+        raise ScopeNotYours(f"{LIMITED} Ask someone with access to all warehouses to create one.")
     row = models.Warehouse(code=code, name=name, priority=priority, is_active=is_active)
     try:
         row.save(force_insert=True)
@@ -105,9 +108,9 @@ def update_warehouse(
     is_active: bool | None = None,
     caller: Caller,
 ) -> Warehouse:
-    """Change what is given, keep what is None. The code stays: files and people refer to it.
+    """Change the fields that are not None. The code stays: files and people refer to it.
 
-    An inactive warehouse serves no new reservation; what it has promised it still ships. Raises WarehouseNotFound.
+    An inactive warehouse serves no new reservation, and still ships what it has promised. Raises WarehouseNotFound.
     """
     given = {"name": name, "priority": priority, "is_active": is_active}
     changes = {field: value for field, value in given.items() if value is not None}
@@ -120,25 +123,27 @@ def update_warehouse(
 
 @transaction.atomic(savepoint=False)
 def delete_warehouse(code: str, *, caller: Caller) -> None:
-    """Delete a warehouse that never held anything, with its empty stock rows.
+    """Delete a warehouse that never had stock, with its empty stock rows.
 
-    Raises WarehouseNotFound, WarehouseInUse when there is or was stock, a count, or somebody who works there only.
+    Raises WarehouseNotFound; WarehouseInUse if it ever had stock, has counts, or is assigned to people.
     """
     row = models.Warehouse.objects.select_for_update().get(pk=_row(code, caller).pk)
-    # Locked: with a backorder limit, an empty row may be reserved at this moment.
+    # Locked: with a backorder limit, another transaction may be reserving units of an empty row.
     rows = models.Stock.objects.filter(warehouse=row)
     held = any(rows.select_for_update().order_by("product_id").values_list("seq", flat=True))
     if held:
-        raise WarehouseInUse(code)
+        raise WarehouseInUse(code, "it has a stock history")
     rows.delete()
     try:
         row.delete()
-    except ProtectedError as error:  # by counts, or by those who work there
-        raise WarehouseInUse(code) from error
+    except ProtectedError as error:
+        has_people = any(isinstance(found, models.WarehouseScope) for found in error.protected_objects)
+        why = "people are assigned to it" if has_people else "it has counts"
+        raise WarehouseInUse(code, why) from error
 
 
 def scope_codes(user_id: int) -> list[str]:
-    """Return the codes of the warehouses that a member of staff is limited to, by priority; none when to none."""
+    """Return the codes of the warehouses assigned to a user, by priority; empty for access to all."""
     rows = models.WarehouseScope.objects.filter(user_id=user_id).order_by("warehouse__priority", "warehouse_id")
     return list(rows.values_list("warehouse__code", flat=True))
 
@@ -147,18 +152,20 @@ def scope_codes(user_id: int) -> list[str]:
 def set_scope(
     user_id: int, *, warehouses: Collection[str], expected: Collection[str] | None = None, caller: Caller
 ) -> None:
-    """Have a member of staff work in these warehouses alone, by their codes; in all when none are named.
+    """Assign a user to these warehouses, by code; without any, give access to all.
 
-    With `expected`, only if they work in those now. Raises WarehouseNotFound, ScopeNotYours, StaleScope.
+    With `expected`, refuse if the current assignment is another. Raises WarehouseNotFound, ScopeNotYours, StaleScope.
     """
-    if user_id == caller.actor_id or not scope_of(caller).everywhere:
+    if user_id == caller.actor_id:
         raise ScopeNotYours
-    # Two who say it at once take turns; the rows that they change may not be there yet.
+    if not scope_of(caller).everywhere:
+        raise ScopeNotYours(f"{LIMITED} Ask someone with access to all warehouses to change assignments.")
+    # Concurrent changes take turns by locking the user: the rows that they change may not exist yet.
     get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).first()
     current = scope_codes(user_id)
     if expected is not None and set(expected) != set(current):
         raise StaleScope(current=current, expected=sorted(expected))
-    ids = warehouse_ids(warehouses, caller=caller)
+    ids = locked_warehouse_ids(warehouses, caller=caller)
     scopes = models.WarehouseScope.objects.filter(user_id=user_id)
     scopes.exclude(warehouse_id__in=ids.values()).delete()
     models.WarehouseScope.objects.bulk_create(
@@ -167,13 +174,12 @@ def set_scope(
     )
 
 
-def warehouse_ids(codes: Collection[str], *, caller: Caller) -> dict[str, int]:
-    """Return the id of each code, and keep all of them from being deleted until the commit.
+def locked_warehouse_ids(codes: Collection[str], *, caller: Caller) -> dict[str, int]:
+    """Return the id of each code, and lock the warehouses against deletion until the commit.
 
-    For the other services of this app. Raises WarehouseNotFound naming all unknown, and those outside the actor's
-    scope.
+    Only the caller's warehouses count. Raises WarehouseNotFound naming every unknown code.
     """
-    found = sql.share_warehouses(codes, user_id=scoped_user(caller))
+    found = sql.lock_warehouses(codes, user_id=scoped_user(caller))
     if unknown := set(codes) - set(found):
         raise WarehouseNotFound(unknown)
     return found

@@ -1,3 +1,5 @@
+"""Checks of the invariants of stock, and of the constraints and triggers that guard them."""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +18,13 @@ TRIGGERS = (
     "inventory_count_one_way",
     "inventory_count_closes_whole",
 )
-# Written as SQL in the migrations, where Django has no words for them.
+# Created by SQL in migrations, since Django cannot express them.
 RAW_CONSTRAINTS = ("inventory_movement_chain", "inventory_movement_of_stock", "inventory_stock_is_head")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One invariant that does not hold: its name, what is wrong, and up to 100 of the rows that break it."""
+    """A violated invariant: its name, what is wrong, and up to 100 of the rows that violate it."""
 
     check: str
     sentence: str
@@ -31,18 +33,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Guarded:
-    """What other apps want guarded together with stock: the labels of these apps, and the names of their triggers."""
+    """Further tables to check for guards: the labels of other apps, and the names of their triggers."""
 
     apps: tuple[str, ...]
     triggers: tuple[str, ...]
 
 
 def verify(beside: Guarded) -> Iterator[tuple[str, Finding | None]]:
-    """Check every invariant of stock; yield each check's name and its finding, None when the invariant holds.
+    """Check every invariant of stock (docs/stock.md); yield each check's name and its finding, None if it holds.
 
-    The guards in the database are checked for the tables of stock and for those `beside`. Reads everything and repairs
-    nothing. Run it in one REPEATABLE READ transaction, so that all checks see the same moment. The invariants are those
-    of docs/stock.md.
+    The constraints and triggers in the database are checked for the tables of stock and for those in `beside`. Reads
+    everything and repairs nothing. Run it in one REPEATABLE READ transaction, so that all checks see the same moment.
     """
     labels = (APP, *beside.apps)
     tables = f"^({'|'.join(labels)})_"

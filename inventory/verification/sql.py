@@ -1,4 +1,4 @@
-"""The invariants of stock as queries: each returns the rows that break it, and none when all is well."""
+"""The invariants of stock as queries; each returns the rows that violate it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +39,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "chain": (
-        "The ledger of a stock row has a gap, or a balance that is not the one before plus the change.",
+        "The ledger of a stock row has a gap, or a balance that is not the previous one plus the change.",
         """
         SELECT product_id, warehouse_id, seq, seq_before FROM (
             SELECT m.*, lag(seq, 1, 0::bigint) OVER row AS seq_before, lag(on_hand, 1, 0) OVER row AS on_hand_before,
@@ -55,7 +55,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "claims": (
-        "What a stock row has reserved or committed is not what open reservations claim.",
+        "The reserved or committed units of a stock row differ from what open reservations claim.",
         """
         SELECT product_id, warehouse_id, COALESCE(s.reserved, 0) AS reserved, COALESCE(c.held, 0) AS held,
                COALESCE(s.committed, 0) AS committed, COALESCE(c.confirmed, 0) AS confirmed
@@ -70,7 +70,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "lines": (
-        "A reservation line's units are not open, fulfilled and released together, or more came back than went out.",
+        "A reservation line does not add up: open, fulfilled and released, or more was returned than shipped.",
         """
         SELECT reservation_id, product_id, warehouse_id, quantity, open, fulfilled, released, returned
           FROM inventory_reservationline
@@ -79,7 +79,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "endings": (
-        "A reservation has ended and still claims units, claims none and has not ended, or ended without a time.",
+        "A reservation ended but claims units, claims none but has not ended, or ended without a time.",
         """
         SELECT r.id, r.reference, r.state, r.ended_at, COALESCE(l.open, 0) AS open
           FROM inventory_reservation r
@@ -98,7 +98,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "orphans": (
-        "A line of a reservation or of a count, or a stock row, belongs to nothing.",
+        "A reservation line, count line or stock row has no parent row.",
         """
         SELECT 'reservation line' AS what, l.reservation_id::text AS of, l.product_id
           FROM inventory_reservationline l LEFT JOIN inventory_reservation r ON r.id = l.reservation_id
@@ -115,7 +115,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "counts": (
-        "A count is closed and has lines that are not posted.",
+        "A closed count has lines that are not posted.",
         """
         SELECT l.count_id, l.product_id, l.counted, l.book, c.closed_at
           FROM inventory_countline l JOIN inventory_count c ON c.id = l.count_id
@@ -123,7 +123,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "imports": (
-        "The units of an import are not what its movements say, or it has ended and left rows behind.",
+        "The units of an import differ from its movements, or a finished import has rows left.",
         """
         SELECT COALESCE(i.id, m.import_id) AS import_id, i.status, f.units_in, f.units_out,
                m.units_in AS in_by_ledger, m.units_out AS out_by_ledger, r.rows_left
@@ -146,7 +146,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "guard_triggers": (
-        "A trigger that guards the books is missing, disabled or empty, or a foreign key's is disabled.",
+        "A trigger that guards the ledger is missing, disabled or empty, or that of a foreign key is disabled.",
         """
         SELECT wanted.name, t.tgenabled
           FROM unnest(%s::text[]) AS wanted (name)
@@ -177,7 +177,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         """,
     ),
     "guard_settings": (
-        "The server may lose what it has acknowledged.",
+        "The settings of the server allow it to lose committed transactions.",
         """
         SELECT name, setting FROM pg_settings
          WHERE (name IN ('fsync', 'full_page_writes') AND setting <> 'on')
@@ -188,10 +188,10 @@ CHECKS: dict[str, tuple[str, str]] = {
 
 
 def broken(check: str, *, guards: Mapping[str, list[Any]], limit: int) -> list[dict[str, Any]]:
-    """Return up to `limit` rows that break `check`; `guards` has the parameters of the checks that take some."""
+    """Return up to `limit` rows that violate `check`. `guards` has the parameters of the checks that need some."""
     statement = CHECKS[check][1]
     with connection.cursor() as cursor:
-        # Parameters are always passed, if none: only then does %% stand for a percent sign in each statement alike.
+        # Parameters are always passed, even an empty list: only then does %% mean a percent sign in every statement.
         cursor.execute(f"{statement} LIMIT {int(limit)}", guards.get(check, []))
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -43,12 +43,12 @@ def test_a_count_is_opened_scanned_reviewed_and_closed_while_sales_go_on(clerk):
         scanned = clerk.post(enter, {"sku": sku})
         assert scanned.status_code == 302
     page = clerk.get(scanned.headers["Location"]).content.decode()
-    assert f"MUG {mug.name}: 2 counted, 1 before; 10 in the book." in page
+    assert f"MUG {mug.name}: 2 counted, 1 before; 10 on record." in page
     assert page.index("autofocus") > page.index('name="sku"')  # the next SKU
     assert page.count("autofocus") == 1
     assert "Products counted: 2, units: 3." in page
     quantity = f"{page_of('quantity', enter)}?product={mug.id}"
-    assert "replaces the 2 counted before" in clerk.get(quantity).content.decode()
+    assert "Replace the 2 counted before" in clerk.get(quantity).content.decode()
     assert clerk.post(quantity, {"quantity": 5, "how": "add"}).status_code == 302
     assert clerk.post(quantity, {"quantity": 8, "how": "replace"}).status_code == 302
     clerk.post(f"{page_of('quantity', enter)}?product={pot.id}", {"quantity": 4, "how": "replace"})
@@ -63,7 +63,7 @@ def test_a_count_is_opened_scanned_reviewed_and_closed_while_sales_go_on(clerk):
 
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 5}, {"MAIN": 4})
     assert (
-        "Posted 2 lines; the stock was corrected by 1 line. The count is closed."
+        "Posted 2 lines; 1 of them corrected the stock. The count is closed."
         in clerk.get(page_of("change", enter)).content.decode()
     )
     assert_books_are_right()
@@ -83,11 +83,11 @@ def test_what_cannot_be_posted_is_said_with_why_and_the_rest_is_posted(clerk):
     left = clerk.post(page_of("close", enter))
     assert left.headers["Location"] == page_of("close", enter)
     page = clerk.get(page_of("close", enter)).content.decode()
-    assert "Posted 1 line; the stock was corrected by 1 line. 1 line still open; the reasons are below." in page
+    assert "Posted 1 line; 1 of them corrected the stock. Still open: 1 line, for the reasons below." in page
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 10}, {"MAIN": 5})
     # It blocks nothing else: another count of the warehouse is opened, and says that this one is open.
     other = opened(clerk)
-    assert "Another count of MAIN is open as well." in clerk.get(other).content.decode()
+    assert "Another count of MAIN is also open." in clerk.get(other).content.decode()
     assert clerk.post(f"{page_of('remove-line', enter)}?product={mug.id}").status_code == 302
     assert clerk.post(page_of("close", enter)).headers["Location"] == page_of("change", enter)
 
@@ -120,7 +120,7 @@ def test_a_scanned_code_is_never_taken_for_a_quantity(clerk):
     for typed, said in (
         ("4711", "4711 is the SKU of"),
         ("0042", "0042 is the SKU of"),
-        ("121", "121 is far above the 10 in the book."),
+        ("121", "121 is far above the 10 on record."),
         ("4006381333931", "less than or equal to 1000000000"),
         ("MUG", "MUG is the SKU of"),
         ("two", "Enter a whole number"),
@@ -147,12 +147,12 @@ def test_a_count_is_abandoned_and_a_line_removed(clerk):
     clerk.post(f"{page_of('remove-line', enter)}?product={mug.id}")
     assert "Removed the line of MUG (1 counted)." in clerk.get(enter).content.decode()
     gone = clerk.post(f"{page_of('remove-line', enter)}?product={mug.id}")
-    assert (gone.status_code, "has not been counted here" in gone.content.decode()) == (422, True)
+    assert (gone.status_code, "has no line in this count" in gone.content.decode()) == (422, True)
     clerk.post(enter, {"sku": "MUG"})
 
     clerk.post(page_of("abandon", enter))
 
-    assert "Abandoned; not posted: 1 line." in clerk.get(COUNTS).content.decode()
+    assert "Abandoned the count of MAIN: 1 line not posted." in clerk.get(COUNTS).content.decode()
     assert "abandoned" in clerk.get(COUNTS).content.decode()
     assert on_hand(mug.id) == {"MAIN": 10}
 

@@ -33,7 +33,7 @@ def test_stock_is_received_from_the_list_to_the_message(page):
     page.goto("/admin/inventory/item/")
     page.get_by_role("link", name="MUG", exact=True).click()
     page.get_by_role("link", name="Receive").click()
-    page.get_by_label("Units that arrived").fill("5")
+    page.get_by_label("Units received").fill("5")
     page.get_by_label("Reference").fill("DN-7")
     page.keyboard.press("Enter")
 
@@ -66,17 +66,17 @@ def test_a_file_is_loaded_by_what_it_would_change(page, tmp_path):
     page.get_by_role("link", name="Load a file").click()
     page.locator("input[type=file]").set_input_files(path)
     page.get_by_role("button", name="Check it").click()
-    page.get_by_text("nothing is written yet").wait_for()
+    page.get_by_text("nothing is applied yet").wait_for()
     assert page.get_by_role("cell", name="+15").is_visible()
     assert on_hand(mug.id) == {"MAIN": 10}
 
-    page.get_by_role("link", name="Write these changes").click()
-    page.get_by_role("button", name="Write them").click()
+    page.get_by_role("link", name="Apply these changes").click()
+    page.get_by_role("button", name="Apply them").click()
     page.get_by_text("Written.").wait_for()
     assert on_hand(mug.id) == {"MAIN": 25}
 
-    page.get_by_role("link", name="Take it back").click()
-    page.get_by_role("button", name="Take it back").click()
+    page.get_by_role("link", name="Undo the import").click()
+    page.get_by_role("button", name="Undo the import").click()
     page.get_by_text("Taken back: 1 rows").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10}
 
@@ -92,7 +92,7 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     page.get_by_text("Moved 4 from MAIN to EAST.").wait_for()
 
     page.get_by_role("link", name="Write off").click()
-    page.get_by_label("Units that are gone").fill("1")
+    page.get_by_label("Units to write off").fill("1")
     page.get_by_label("Note").fill("dropped")
     page.get_by_role("button", name="Write off").click()
     page.get_by_text("Wrote off 1 in MAIN (damaged)").wait_for()
@@ -105,8 +105,8 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     )
     page.get_by_label(re.compile(r"Units on hand\W*$")).fill("3")
     page.get_by_role("button", name="Set").click()
-    page.get_by_role("alert").get_by_text("The last change was receive (+2)").wait_for()
-    page.get_by_label("Units on hand until now").fill("7")
+    page.get_by_role("alert").get_by_text("Last change: receive (+2)").wait_for()
+    page.get_by_label("Expected units on hand").fill("7")
     page.get_by_role("button", name="Set").click()
     page.get_by_text("Set to 3 in MAIN").wait_for()
     assert on_hand(mug.id) == {"MAIN": 3, "EAST": 4}
@@ -117,7 +117,7 @@ def test_the_quantity_until_now_is_that_of_the_warehouse_that_is_chosen_by_keybo
     factories.warehouse("WEST")
     mug = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 7})
     page.goto(f"/admin/inventory/item/{mug.id}/set/")
-    until_now = page.get_by_label("Units on hand until now")
+    until_now = page.get_by_label("Expected units on hand")
     page.get_by_label(re.compile(r"Units on hand\W*$")).fill("4")
     assert until_now.input_value() == "10"
     place = page.get_by_label("Warehouse")
@@ -148,7 +148,7 @@ def test_a_set_form_without_its_script_or_after_back_compares_with_no_other_ware
         "document.getElementById('id_expected_for').value === document.getElementById('id_warehouse').value"
     )
     assert (
-        page.get_by_label("Units on hand until now").input_value()
+        page.get_by_label("Expected units on hand").input_value()
         == {"EAST": "7", "MAIN": "10"}[page.get_by_label("Warehouse").input_value()]
     )
 
@@ -156,8 +156,8 @@ def test_a_set_form_without_its_script_or_after_back_compares_with_no_other_ware
     page.goto(path)
     set_in_east()
     page.get_by_role("button", name="Set").click()
-    page.get_by_role("alert").get_by_text("In EAST there are 7.").wait_for()
-    assert page.get_by_label("Units on hand until now").input_value() == "7"
+    page.get_by_role("alert").get_by_text("EAST has 7 on hand.").wait_for()
+    assert page.get_by_label("Expected units on hand").input_value() == "7"
     page.get_by_role("button", name="Set").click()
     page.get_by_text("Set to 4 in EAST").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
@@ -192,13 +192,13 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
     # The last one was 5: entered explicitly, beside what the book says and what was counted before.
     page.get_by_text("1 in the book now; 1 counted").wait_for()
     page.get_by_label("Quantity").fill("5")
-    page.get_by_label("What it does").select_option("replace")
+    page.get_by_label("How to enter it").select_option("replace")
     page.get_by_role("button", name="Enter the quantity").click()
     page.get_by_text("SHELF-39 Product").first.wait_for()
     page.get_by_role("link", name="Review and close").click()
     page.get_by_text("Open lines: 40. Different from the book: 2").wait_for()
     page.get_by_role("button", name="Post what differs").dblclick()
-    page.get_by_text("Posted 40 lines; the stock was corrected by 2 lines. The count is closed.").wait_for()
+    page.get_by_text("Posted 40 lines; 2 of them corrected the stock. The count is closed.").wait_for()
     assert {sku: on_hand(product_id)["MAIN"] for sku, product_id in products.items()} == {
         sku: {"SHELF-30": 2, "SHELF-39": 5}.get(sku, 1) for sku in skus
     }
@@ -289,9 +289,9 @@ def test_what_is_asked_for_while_scans_wait_comes_after_them(page):
     for _ in range(4):
         scan(page, "MUG")
     page.get_by_label("Quantity").fill("7")
-    page.get_by_label("What it does").select_option("replace")
+    page.get_by_label("How to enter it").select_option("replace")
     page.get_by_role("button", name="Enter the quantity").click()
-    page.get_by_text("What you asked for follows.").wait_for()
+    page.get_by_text("The page you asked for follows.").wait_for()
     page.get_by_text("Products counted: 1, units: 7.").wait_for()
     assert fetch("SELECT counted FROM inventory_countline") == [(7,)]
 
@@ -345,9 +345,9 @@ def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):
     for _ in range(3):
         scan(page, "MUG")
     page.wait_for_function("document.querySelectorAll('#scan-refused li').length === 3")
-    assert set(page.locator("#scan-refused li").all_inner_texts()) == {"MUG: This count is closed. Open another one."}
+    assert set(page.locator("#scan-refused li").all_inner_texts()) == {"MUG: This count is closed. Open a new one."}
     page.reload()
-    page.get_by_text("This count is closed: nothing is counted here any more.").wait_for()
+    page.get_by_text("This count is closed. Open a new one.").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10}
 
 
@@ -445,7 +445,7 @@ def test_without_the_script_that_turns_the_button_off_the_key_alone_makes_it_one
     sent = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.goto(f"/admin/inventory/item/{mug.id}/receive/")
-    page.get_by_label("Units that arrived").fill("5")
+    page.get_by_label("Units received").fill("5")
     latency_of(page)(600)
     press = 'document.querySelector("#content form[method=post] button[type=submit]").click()'
     page.evaluate(f"{press}; setTimeout(() => {press}, 200)")
@@ -460,7 +460,7 @@ def test_back_and_submit_again_is_one_change_and_a_new_visit_is_another(page):
     path = f"/admin/inventory/item/{mug.id}/receive/"
 
     def receive() -> None:
-        page.get_by_label("Units that arrived").fill("5")
+        page.get_by_label("Units received").fill("5")
         page.get_by_role("button", name="Receive").click()
 
     page.goto(path)
@@ -495,14 +495,14 @@ def test_a_damaged_return_is_put_back_or_discarded(page):
     page.get_by_label("Put back: for sale again").check()
     page.get_by_label(re.compile(r"Units\W*$")).fill("1")
     page.get_by_label("Reason").select_option("found")
-    page.get_by_role("button", name="Do it").click()
-    page.get_by_text("Put back 1 in MAIN (found): 2 of 10 on hand are unavailable.").wait_for()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Put back 1 unit of MUG in MAIN (found): 10 on hand, 2 of them unavailable.").wait_for()
 
     page.get_by_role("link", name="Discard").click()
-    page.get_by_label("Unavailable units that are thrown away").fill("2")
+    page.get_by_label("Unavailable units to discard").fill("2")
     page.get_by_label("Note").fill("broken handle")
     page.get_by_role("button", name="Discard").click()
-    page.get_by_text("Discarded 2 in MAIN (damaged): 8 on hand, 0 of them unavailable.").wait_for()
+    page.get_by_text("Discarded 2 units of MUG in MAIN (damaged): 8 on hand, 0 of them unavailable.").wait_for()
     assert page.get_by_role("cell", name="-2 → 0").is_visible(), "the ledger shows what is unavailable"
     assert on_hand(mug.id) == {"MAIN": 8}
 
@@ -515,7 +515,7 @@ def test_a_hold_is_released_from_the_item_with_a_reason(page):
     page.get_by_role("link", name="Release the hold").click()
     page.get_by_label("Reason").fill("a bot")
     page.keyboard.press("Enter")
-    page.get_by_text("Released what cart-7 held: a bot.").wait_for()
+    page.get_by_text("Released the hold of cart-7: a bot.").wait_for()
     assert inventory.get_reservation(hold.id, caller=SYSTEM).state == "expired"
 
 
@@ -524,12 +524,12 @@ def test_a_clerk_is_given_a_warehouse_and_sees_no_other(page, browser, server):
     mug = factories.product(sku="MUG", stock={"MAIN": 10, "EAST": 5})
     clerk = member_of("Inventory clerk")
     page.goto("/admin/inventory/warehousescope/")
-    page.get_by_role("link", name="Say where somebody works").click()
+    page.get_by_role("link", name="Assign warehouses").click()
     page.get_by_label("Member of staff").select_option(label=clerk)
     page.get_by_role("button", name="Show where they work").click()
     page.get_by_label("EAST").check()
     page.get_by_role("button", name="Save").click()
-    page.get_by_text(f"{clerk} works in EAST; before in all warehouses.").wait_for()
+    page.get_by_text(f"{clerk} now works in EAST, before in all warehouses.").wait_for()
     # Opened again, from the row, it shows what is.
     page.get_by_role("link", name=f"Say where {clerk} works").click()
     assert (page.get_by_label("EAST").is_checked(), page.get_by_label("MAIN").is_checked()) == (True, False)

@@ -43,7 +43,7 @@ def test_an_order_goes_its_way_step_by_step(desk, order):
     assert step(desk, order, "confirm", payment_reference="pay_7").status_code == 302
     assert status(order) == "confirmed"
     page = desk.get(f"{ORDERS}{order.id}/change/").content.decode()
-    assert "Still to be picked, by warehouse" in page
+    assert "Still to pick, by warehouse" in page
     assert page.index("EAST") < page.index("MAIN")
     form = desk.get(f"{ORDERS}{order.id}/fulfill/").content.decode()
     assert 'value="4"' in form  # all that is open stands there already
@@ -71,8 +71,8 @@ def test_what_cannot_be_is_said_above_the_form(desk, order):
     for name, given, said in (
         ("fulfill", {f"units_{mug.product_id}": 1}, "pending"),
         ("fulfill", {f"units_{mug.product_id}": 5}, "less than or equal to 4"),
-        ("fulfill", {}, "Give the units of one product at least"),
-        ("take-back", {f"units_{mug.product_id}": 1}, "Give the units of one product at least"),
+        ("fulfill", {}, "Enter units for at least one product"),
+        ("take-back", {f"units_{mug.product_id}": 1}, "Enter units for at least one product"),
         ("cancel", {"reason": "x" * 501}, "at most 500 characters"),
     ):
         response = step(desk, order, name, **given)
@@ -88,7 +88,7 @@ def test_the_pick_list_is_what_is_still_to_be_shipped_by_warehouse(desk):
     mug, pot = factories.product(sku="MUG", stock={"MAIN": 2, "EAST": 2}), factories.product(sku="POT", stock=5)
     order = factories.order(factories.user(), (mug.id, 3), (pot.id, 1))
     path = f"{ORDERS}{order.id}/pick-list/"
-    assert "Nothing is left to be picked" in desk.get(path).content.decode()  # nobody has paid yet
+    assert "Nothing is left to pick" in desk.get(path).content.decode()  # nobody has paid yet
     assert "Still to be picked" not in desk.get(f"{ORDERS}{order.id}/change/").content.decode()
     step(desk, order, "confirm")
 
@@ -102,7 +102,7 @@ def test_the_pick_list_is_what_is_still_to_be_shipped_by_warehouse(desk):
     step(desk, order, "fulfill", **{f"units_{mug.id}": 2})
     assert sum(int(units) for _, sku, units in picks() if sku == "MUG") == 1
     step(desk, order, "fulfill", **{f"units_{mug.id}": 1, f"units_{pot.id}": 1})
-    assert "Nothing is left to be picked" in desk.get(path).content.decode()
+    assert "Nothing is left to pick" in desk.get(path).content.decode()
     assert signed_in("Inventory clerk").get(path).status_code == 403
 
 

@@ -44,9 +44,9 @@ def test_a_warehouse_is_made_changed_and_deleted_while_nothing_refers_to_it(data
     assert [row[0] for row in warehouses()] == ["MAIN"]
     said = list(LogEntry.objects.order_by("id").values_list("change_message", flat=True))
     assert said == [
-        "Created the warehouse EAST.",
-        "Changed EAST: Far east, priority 200, no orders are served from it.",
-        "Deleted the warehouse EAST.",
+        "Created warehouse EAST.",
+        "Changed warehouse EAST: Far east, priority 200, serves no orders.",
+        "Deleted warehouse EAST.",
     ]
 
 
@@ -55,10 +55,10 @@ def test_what_cannot_be_is_said_above_the_form(database):
     factories.product(stock=1)
     (main,) = fetch("SELECT id FROM inventory_warehouse")[0]
     for path, given, said in (
-        ("create/", {"code": "MAIN", "priority": 1}, "There is a warehouse MAIN already"),
-        ("create/", {"code": "a b", "priority": 1}, "At most 32 letters"),
+        ("create/", {"code": "MAIN", "priority": 1}, "A warehouse with the code MAIN already exists"),
+        ("create/", {"code": "a b", "priority": 1}, "at most 32 letters"),
         ("create/", {"code": "B", "priority": -1}, "greater than or equal to 0"),
-        (f"{main}/remove/", {}, "has stock, a history"),
+        (f"{main}/remove/", {}, "cannot be deleted: it has a stock history"),
     ):
         response = manager.post(f"{WAREHOUSES}{path}", given)
         assert (response.status_code, said in response.content.decode()) == (422, True), path
@@ -95,14 +95,15 @@ def test_a_superuser_says_who_is_staff_and_of_which_groups(database):
 
     root.post(path, {"groups": []})
     assert token.get("/api/v1/inventory/items").status_code == 401  # out at once
-    assert LogEntry.objects.first().change_message == "May not come in; no staff; no group."
+    said = f"Changed the access of {account.email}: cannot sign in; not staff; no groups."
+    assert LogEntry.objects.first().change_message == said
 
 
 def test_nobody_changes_their_own_access_and_none_but_superusers_anybodys(database):
     root = signed_in(is_superuser=True)
     me = user_models.User.objects.get(email=root.email)
     response = root.post(f"{USERS}{me.pk}/access/", {"groups": []})
-    assert (response.status_code, "Nobody changes their own access" in response.content.decode()) == (422, True)
+    assert (response.status_code, "You cannot change your own access" in response.content.decode()) == (422, True)
     assert root.get(f"{USERS}999/access/").status_code == 404
     assert root.post(f"{USERS}{me.pk}/access/", {"groups": ["None such"]}).status_code == 422
 
@@ -125,10 +126,11 @@ def test_a_superuser_sees_who_is_one_and_gives_it_and_takes_it_from_others(datab
     assert account.email not in root.get(f"{USERS}?is_superuser__exact=1").content.decode()
 
     refused = root.post(path, {"is_active": "on", "is_superuser": "on"})
-    assert (refused.status_code, "A superuser is staff" in refused.content.decode()) == (422, True)
+    assert (refused.status_code, "A superuser must be staff" in refused.content.decode()) == (422, True)
     assert root.post(path, switches).status_code == 302
     assert superusers() == [root.email, account.email]
-    assert LogEntry.objects.first().change_message == "May come in; superuser; no group."
+    said = f"Changed the access of {account.email}: can sign in; superuser; no groups."
+    assert LogEntry.objects.first().change_message == said
     listed = root.get(f"{USERS}?is_superuser__exact=1").content.decode()
     assert account.email in listed
     assert "Superuser status" in listed
@@ -138,7 +140,7 @@ def test_a_superuser_sees_who_is_one_and_gives_it_and_takes_it_from_others(datab
     assert root.post(path, {"is_active": "on", "is_staff": "on"}).status_code == 302
     assert superusers() == [root.email]
     own = root.post(f"{USERS}{root.user_id}/access/", {"is_active": "on", "is_staff": "on"})
-    assert (own.status_code, "Nobody changes their own access" in own.content.decode()) == (422, True)
+    assert (own.status_code, "You cannot change your own access" in own.content.decode()) == (422, True)
     assert superusers() == [root.email]
 
 
@@ -185,7 +187,7 @@ def test_there_is_a_way_back_when_no_superuser_is_left(database):
     call_command("superuser", "Anna@Example.com", stdout=said)
     assert superusers() == ["anna@example.com"]
     assert fetch("SELECT is_active, is_staff FROM users_user") == [(True, True)]
-    assert "is a superuser now" in said.getvalue()
+    assert "is now a superuser" in said.getvalue()
     with pytest.raises(CommandError, match=r"nobody@example\.com"):
         call_command("superuser", "nobody@example.com")
 

@@ -95,7 +95,7 @@ def test_a_manager_says_where_somebody_works(mug):
     assert (done.status_code, done.headers["Location"]) == (302, SCOPES)
     page = manager.get(SCOPES).content.decode()
     assert page.count(f'href="{path}"') == 2
-    assert f"{clerk.email} works in EAST, MAIN; before in all warehouses." in page
+    assert f"{clerk.email} now works in EAST, MAIN, before in all warehouses." in page
     assert "303" in clerk.get(ITEMS).content.decode()
     assert LogEntry.objects.get().user.email == manager.email
     shown = manager.get(path).content.decode()
@@ -115,7 +115,7 @@ def test_of_two_who_say_it_at_once_the_second_is_told_what_changed(mug):
 
     page = refused.content.decode()
     assert refused.status_code == 422
-    assert "it is EAST now, and was all warehouses. Nothing was saved. Send it again" in page
+    assert "from all warehouses to EAST. Nothing was saved. Save again" in page
     assert re.findall(r'value="(\w+)"[^>]* checked[ >]', page) == ["WEST"]
     assert 'name="expected" value="EAST"' in page
     assert warehouses.scope_codes(id_of(clerk)) == ["EAST"]
@@ -165,7 +165,7 @@ def test_nobody_says_it_of_themselves_of_a_superuser_or_while_they_are_limited(e
 def test_the_history_of_an_item_tells_of_all_warehouses_and_is_not_theirs(easterner, mug):
     manager = signed_in("Inventory manager")
     manager.post(f"{ITEMS}{mug.id}/adjust/", {"warehouse": "WEST", "delta": 3, "reason": "found"})
-    assert "Adjusted by +3 in WEST" in manager.get(f"{ITEMS}{mug.id}/history/").content.decode()
+    assert "Adjusted MUG in WEST by +3" in manager.get(f"{ITEMS}{mug.id}/history/").content.decode()
     assert easterner.get(f"{ITEMS}{mug.id}/history/").status_code == 403
 
 

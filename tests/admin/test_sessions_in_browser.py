@@ -20,7 +20,7 @@ pytestmark = browsing.MARKS
 def test_who_signs_in_again_in_another_tab_sends_the_form_of_the_first_as_it_is(page, manager):
     mug = factories.product(sku="MUG", stock=10)
     page.goto(f"/admin/inventory/item/{mug.id}/receive/")
-    page.get_by_label("Units that arrived").fill("5")
+    page.get_by_label("Units received").fill("5")
     page.context.clear_cookies()
     sign_in(page.context.new_page(), manager)
 
@@ -34,7 +34,7 @@ def test_a_form_whose_token_is_out_of_date_is_answered_by_a_page_that_leads_back
     mug = factories.product(sku="MUG", stock=10)
     page.context.route("**/shop/forms.js", lambda route: route.abort())  # which would send the new token
     page.goto(f"/admin/inventory/item/{mug.id}/receive/")
-    page.get_by_label("Units that arrived").fill("5")
+    page.get_by_label("Units received").fill("5")
     page.context.clear_cookies()
     sign_in(page.context.new_page(), manager)
 
@@ -43,7 +43,7 @@ def test_a_form_whose_token_is_out_of_date_is_answered_by_a_page_that_leads_back
     page.get_by_role("heading", name="The form was not accepted").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10}
     page.get_by_role("link", name="Open the page again").click()
-    page.get_by_label("Units that arrived").fill("5")
+    page.get_by_label("Units received").fill("5")
     page.keyboard.press("Enter")
     page.get_by_text("Received 5 into MAIN.").wait_for()
     assert on_hand(mug.id) == {"MAIN": 15}
@@ -90,11 +90,11 @@ def test_a_session_that_ends_while_scans_are_on_their_way_loses_none_and_counts_
         if number == 5:
             end_sessions()
         shelf.wait_for_timeout(50)
-    shelf.get_by_text("You are signed out. Nothing is lost").wait_for()
+    shelf.get_by_text("You are signed out. Leave this page open").wait_for()
     before = counted()
     assert sum(before.values()) < 13
     with shelf.context.expect_page() as opened:
-        shelf.get_by_role("link", name="Sign in, in a new tab").click()
+        shelf.get_by_role("link", name="Sign in (in a new tab)").click()
     scan(shelf, "MUG")  # the link has the focus, and the scanner goes on
     door = opened.value
     assert counted() == before
@@ -210,7 +210,7 @@ def test_who_may_not_count_any_more_is_told_so_and_loses_no_scan(shelf, manager)
     groups = list(row.groups.all())
     row.groups.clear()
     scan(shelf, "POT")
-    shelf.get_by_text("Not sent yet: POT. You may not count here any more.").wait_for()
+    shelf.get_by_text("Not sent yet: POT. You no longer have permission to count here.").wait_for()
     row.groups.set(groups)
     shelf.get_by_text("Products counted: 2, units: 2.").wait_for()
     assert counted() == {"MUG": 1, "POT": 1}
@@ -233,7 +233,7 @@ def test_where_a_second_factor_is_needed_scans_wait_for_it_too(browser, database
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert faults_of(page) == []
         with page.context.expect_page() as opened:
-            page.get_by_role("link", name="Sign in, in a new tab").click()
+            page.get_by_role("link", name="Sign in (in a new tab)").click()
         opened.value.get_by_label("Code of your authenticator app").fill(next(codes))
         enter(opened.value, email)
         page.get_by_text("Products counted: 1, units: 1.").wait_for()

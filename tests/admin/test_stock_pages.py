@@ -106,16 +106,16 @@ REFUSED = [
     (
         "set-apart",
         {"warehouse": "MAIN", "what": "back", "quantity": 1, "reason": "found"},
-        "1 unavailable units of MUG were asked for, and there are 0",
+        "MUG has 0 unavailable units, fewer than the 1 requested",
     ),
     ("set-apart", {"warehouse": "MAIN", "what": "aside", "quantity": 7, "reason": "damaged"}, "4 for "),
-    ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "damaged"}, "there are 0"),
+    ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "damaged"}, "MUG has 0 unavailable units"),
     ("discard", {"warehouse": "MAIN", "quantity": -1, "reason": "damaged"}, "greater than or equal to 1"),
     ("discard", {"warehouse": "MAIN", "quantity": 1, "reason": "sale"}, "Select a valid choice"),
     ("receive", {"warehouse": "MAIN", "quantity": 0}, "greater than or equal to 1"),
     ("receive", {"warehouse": "NONE", "quantity": 1}, "Select a valid choice"),
-    ("adjust", {"warehouse": "MAIN", "delta": 0, "reason": "lost"}, "changes nothing"),
-    ("adjust", {"warehouse": "MAIN", "delta": -8, "reason": "lost"}, "0 are unavailable and 4 promised. Release"),
+    ("adjust", {"warehouse": "MAIN", "delta": 0, "reason": "lost"}, "Enter a number other than 0"),
+    ("adjust", {"warehouse": "MAIN", "delta": -8, "reason": "lost"}, "0 unavailable, 4 promised. Release"),
     ("adjust", {"warehouse": "MAIN", "delta": -99, "reason": "sold"}, "Select a valid choice"),
     ("write-off", {"warehouse": "MAIN", "quantity": 8, "reason": "lost"}, "4 for "),
     ("transfer", {"from_warehouse": "MAIN", "to_warehouse": "MAIN", "quantity": 1}, "two different warehouses"),
@@ -123,7 +123,7 @@ REFUSED = [
     (
         "set",
         {"warehouse": "MAIN", "quantity": 3, "expected_on_hand": 10, "expected_for": "MAIN", "reason": "count"},
-        "7 units of MUG were to go, and at most 6 may",
+        "At most 6 units of MUG can be taken, not 7",
     ),
 ]
 
@@ -150,8 +150,8 @@ def test_a_stale_form_says_what_changed_and_by_whom(clerk, mug):
     )
 
     said = response.content.decode()
-    assert "15 units are on hand, which is not what was expected" in said
-    assert f"The last change was receive (+5) by {other.email}" in said
+    assert "The stock on hand is 15 units, not what you expected" in said
+    assert f"Last change: receive (+5) by {other.email}" in said
     assert on_hand(mug.id) == {"MAIN": 15}
 
 
@@ -164,7 +164,7 @@ def test_a_stale_form_names_who_changed_the_quantity_and_not_who_reserved_last(c
 
     said = clerk.post(f"{ITEMS}{mug.id}/set/", given).content.decode()
 
-    assert f"The last change was receive (+5) by {other.email}" in said
+    assert f"Last change: receive (+5) by {other.email}" in said
 
 
 def test_a_quantity_is_never_compared_with_that_of_another_warehouse(clerk, mug):
@@ -183,11 +183,11 @@ def test_a_quantity_is_never_compared_with_that_of_another_warehouse(clerk, mug)
 
     again = refused.content.decode()
     assert refused.status_code == 422
-    assert "the units until now were those of MAIN. In EAST there are 10" in again
+    assert "The expected units were those of MAIN; EAST has 10 on hand" in again
     assert re.search(r'name="expected_for" value="EAST"', again)
     assert re.search(r'name="quantity" value="3"', again), "what was typed stays"
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 10}
-    assert "In WEST there are 0" in clerk.post(path, {**given, "warehouse": "WEST"}).content.decode()
+    assert "WEST has 0 on hand" in clerk.post(path, {**given, "warehouse": "WEST"}).content.decode()
     assert clerk.post(path, {**given, "expected_for": "EAST"}).status_code == 302
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 3}
 
@@ -238,7 +238,7 @@ def test_the_ledger_of_an_item_is_paged(clerk, mug):
         arrived = {"levels": [inventory.Level("MAIN", 1)], "reference": f"DN-{number}-"}
         transactions.run(partial(ledger.receive, product_id=mug.id, **arrived, caller=SYSTEM, note=""))
     first = clerk.get(f"{ITEMS}{mug.id}/change/").content.decode()
-    assert ("DN-119-" in first, "DN-99-" in first, "The whole ledger" in first) == (True, False, True)
+    assert ("DN-119-" in first, "DN-99-" in first, "Whole ledger" in first) == (True, False, True)
 
     newest = clerk.get(f"{ITEMS}{mug.id}/movements/").content.decode()
     assert ("DN-119-" in newest, "DN-20-" in newest, "DN-19-" in newest) == (True, True, False)
@@ -277,8 +277,8 @@ def test_a_file_is_checked_looked_at_written_and_taken_back(manager, mug):
     checked = upload(manager, "sku,quantity\nMUG,25\n")
     page = manager.get(checked.headers["Location"]).content.decode()
     assert "+15" in page
-    assert "Write these changes" in page
-    assert "Take it back" not in page
+    assert "Apply these changes" in page
+    assert "Undo the import" not in page
     assert on_hand(mug.id) == {"MAIN": 10}
 
     base = checked.headers["Location"].removesuffix("change/")
@@ -286,13 +286,13 @@ def test_a_file_is_checked_looked_at_written_and_taken_back(manager, mug):
     assert manager.post(f"{base}approve/").status_code == 302
     assert on_hand(mug.id) == {"MAIN": 25}
     page = manager.get(checked.headers["Location"]).content.decode()
-    assert "Write these changes" not in page
-    assert "Take it back" in page
+    assert "Apply these changes" not in page
+    assert "Undo the import" in page
 
     assert manager.post(f"{base}undo/").status_code == 302
     assert on_hand(mug.id) == {"MAIN": 10}
     again = manager.post(f"{base}approve/")
-    assert (again.status_code, "only a dry run that waits" in again.content.decode()) == (422, True)
+    assert (again.status_code, "Only a dry run that awaits review" in again.content.decode()) == (422, True)
     assert_books_are_right()
 
 
@@ -305,9 +305,9 @@ def test_a_large_file_is_checked_by_the_worker_and_its_page_asks_until_it_is(man
     waiting = manager.get(address)
     assert waiting.headers["Refresh"] == "3"
     page = waiting.content.decode()
-    assert "2 rows are being checked" in page
-    assert "The rows are being checked. Nothing is written yet." in page
-    assert "Write these changes" not in page
+    assert "Checking 2 rows" in page
+    assert "The rows are being checked. Nothing is applied yet." in page
+    assert "Apply these changes" not in page
     assert manager.post(address.replace("change/", "approve/")).status_code == 422
 
     call_command("work", "--once")
@@ -328,7 +328,7 @@ def test_refused_rows_are_shown_and_keep_the_file_from_being_written(manager, mu
     checked = upload(manager, "sku,quantity\nMUG,25\nNONE,1\n")
     page = manager.get(checked.headers["Location"]).content.decode()
     assert "there is no product with the SKU NONE" in page
-    assert "Write these changes" not in page
+    assert "Apply these changes" not in page
     base = checked.headers["Location"].removesuffix("change/")
     assert manager.post(f"{base}approve/").status_code == 302  # posted anyway
     assert on_hand(mug.id) == {"MAIN": 10}

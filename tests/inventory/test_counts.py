@@ -183,10 +183,10 @@ def test_a_scan_is_not_added_to_a_count_that_is_posted_or_outdated(database):
     counted(count_id, pot.id, 8)
     closed(count_id)
 
-    with pytest.raises(inventory.CountLinePosted, match="MUG is posted already"):
+    with pytest.raises(inventory.CountLinePosted, match="MUG is already posted"):
         added(count_id, mug.id, 1)
     transactions.run(lambda: inventory.adjust(product_id=pot.id, warehouse="MAIN", delta=1, reason="found", **WHY))
-    with pytest.raises(inventory.RecountNeeded, match="Units of POT came or went"):
+    with pytest.raises(inventory.RecountNeeded, match="The stock of POT changed"):
         added(count_id, pot.id, 1)
     assert counted(count_id, mug.id, 9).line.variance == 1
     assert added(count_id, mug.id, 1).line.counted == 10
@@ -203,7 +203,7 @@ def test_units_that_come_or_go_between_two_scans_are_not_counted_twice_or_never(
     added(count_id, mug.id, 6)
     transactions.run(partial(EVENTS[event][0], mug.id))
 
-    with pytest.raises(inventory.RecountNeeded, match="Units of MUG came or went"):
+    with pytest.raises(inventory.RecountNeeded, match="The stock of MUG changed"):
         added(count_id, mug.id, 4)
 
     left = 10 + EVENTS[event][1]
@@ -276,7 +276,9 @@ def test_what_can_be_posted_is_posted_and_the_rest_stays_open(database):
 
     (obstacle,) = review.obstacles
     assert (obstacle.sku, [promise.reservation_id for promise in obstacle.promises]) == ("LOST", [hold.id])
-    assert obstacle.detail == ("Missing: 6, free: 1. Promised: 9 to order 7. Cancel an order or count again.")
+    assert obstacle.detail == (
+        "6 units missing, but only 1 free; the others are promised (9 to order 7). Cancel an order or count again."
+    )
     assert [line.posted_at is None for line in review.count.lines] == [True, False, False]
     assert review.count.closed_at is None
     assert (on_hand(lost.id), on_hand(found.id)) == ({"MAIN": 10}, {"MAIN": 12})

@@ -112,7 +112,9 @@ def test_more_rows_than_a_worksheet_has_are_refused(stocked, staff, monkeypatch)
     monkeypatch.setattr(export, "MAX_XLSX_ROWS", 4)
     response = staff.get(XLSX)
     assert response.status_code == 400
-    assert response.json()["detail"] == "5 rows are more than the 4 of a worksheet; take CSV, or filter them."
+    assert (
+        response.json()["detail"] == "The export has 5 rows, and a worksheet holds 4. Export CSV, or filter the rows."
+    )
 
 
 def test_the_command_writes_a_file_or_standard_output_and_never_half_a_file(stocked, tmp_path, capsys):
@@ -122,7 +124,7 @@ def test_the_command_writes_a_file_or_standard_output_and_never_half_a_file(stoc
     done = subprocess.run([sys.executable, MANAGE, "export_stock", "-"], capture_output=True, env=environment())
     assert table(done.stdout)[0] == COLUMNS
     assert len(table(done.stdout)) == 6
-    for name, said in (("stock.txt", "neither in .csv nor in .xlsx"), ("none/stock.csv", "cannot be written")):
+    for name, said in (("stock.txt", "must end in .csv or .xlsx"), ("none/stock.csv", "cannot be written")):
         with pytest.raises(CommandError, match=said):
             call_command("export_stock", str(tmp_path / name))
     assert [found.name for found in tmp_path.iterdir()] == ["stock.csv"]

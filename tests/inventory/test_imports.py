@@ -129,14 +129,14 @@ def test_count_posts_the_difference_to_the_book_so_that_sales_since_stay(databas
 
 
 NO_NUMBER = "a whole number is needed, such as 1200, without separators of thousands"
-NO_LEVEL = "a number of units from 0 to 1,000,000,000 is needed"
+NO_LEVEL = "the number of units must be between 0 and 1,000,000,000"
 BAD_ROWS = {
     "NONE,MAIN,1,,,,": "sku 'NONE': there is no product with the SKU NONE; create it first, or correct the SKU",
-    ",MAIN,1,,,,": "sku '': a SKU is needed",
-    "MUG,NOWHERE,1,,,,": "warehouse 'NOWHERE': there is no such warehouse; create it first, or give the code or name "
+    ",MAIN,1,,,,": "sku '': the SKU is missing",
+    "MUG,NOWHERE,1,,,,": "warehouse 'NOWHERE': there is no such warehouse; create it first, or use the code or name "
     "of another",
-    "MUG,,1,,,,": "warehouse '': a warehouse is needed",
-    "MUG,MAIN,,,,,": "quantity '': a number of units is needed",
+    "MUG,,1,,,,": "warehouse '': the warehouse is missing",
+    "MUG,MAIN,,,,,": "quantity '': the number of units is missing",
     "MUG,MAIN,many,,,,": f"quantity 'many': {NO_NUMBER}",
     "MUG,MAIN,1.5,,,,": f"quantity '1.5': {NO_NUMBER}",
     'MUG,MAIN,"1,200",,,,': f"quantity '1,200': {NO_NUMBER}",
@@ -144,9 +144,10 @@ BAD_ROWS = {
     "MUG,MAIN,1000000001,,,,": f"quantity '1000000001': {NO_LEVEL}",
     "MUG,MAIN,99999999999999999999,,,,": f"quantity '99999999999999999999': {NO_NUMBER}",
     "MUG,MAIN,5,-1,,,": f"expected_on_hand '-1': {NO_LEVEL}",
-    "MUG,MAIN,5,,whim,,": "reason 'whim': a reason is one of received, damaged, lost, found, correction, return, count",
-    f"MUG,MAIN,5,,,{'n' * 501},": f"note '{'n' * 200}...': a note has at most 500 characters",
-    f"MUG,MAIN,5,,,,{'r' * 101}": f"reference '{'r' * 101}': a reference has at most 100 characters",
+    "MUG,MAIN,5,,whim,,": "reason 'whim': the reason must be one of received, damaged, lost, found, correction, "
+    "return, count",
+    f"MUG,MAIN,5,,,{'n' * 501},": f"note '{'n' * 200}...': the note may have at most 500 characters",
+    f"MUG,MAIN,5,,,,{'r' * 101}": f"reference '{'r' * 101}': the reference may have at most 100 characters",
     "MUG,MAIN,5": "row '': the row has 3 cells where the header has 7; empty cells count as well",
     "MUG,MAIN,5,,,,,x": "row '': the row has 8 cells where the header has 7; empty cells count as well",
     "MUG,MAIN,3,,,,": "quantity '3': 7 would go, but of 10 on hand 4 are reserved, committed or unavailable; at most "
@@ -418,7 +419,7 @@ def test_a_warehouse_is_named_by_code_or_name_and_may_be_left_out_when_there_is_
     loaded("sku,quantity\nMUG,1\n")
     factories.warehouse("EAST")
 
-    with pytest.raises(UnreadableFile, match="name one for all of them"):
+    with pytest.raises(UnreadableFile, match="Choose one warehouse for all rows"):
         staged("sku,quantity\nMUG,2\n")
     with pytest.raises(inventory.WarehouseNotFound):
         staged("sku,quantity\nMUG,2\n", warehouse="NONE")
@@ -566,7 +567,7 @@ def refusal_of(work):
 
 def test_a_file_that_says_what_is_on_hand_is_no_list_of_changes(database):
     factories.product(sku="MUG", stock=5)
-    with pytest.raises(UnreadableFile, match="load it with the mode set or count"):
+    with pytest.raises(UnreadableFile, match="Load it with the mode set or count"):
         staged("sku,quantity,expected_on_hand\nMUG,5,5\n", mode="adjust")
 
 
@@ -578,12 +579,12 @@ def test_warehouses_whose_codes_differ_by_case_are_two(database):
     done = loaded("sku,warehouse,quantity\nMUG,east,3\nMUG,EAST,4\nMUG,East,5\n", on_error="skip")
 
     assert on_hand(mug.id) == {"east": 3, "EAST": 4}
-    assert errors(done) == ["4 warehouse 'East': several warehouses are called so; give the code, as it is written"]
+    assert errors(done) == ["4 warehouse 'East': several warehouses have this name; use the exact warehouse code"]
 
 
 def test_a_warehouse_beside_a_column_of_them_is_a_contradiction(database):
     factories.product(sku="MUG")
-    with pytest.raises(UnreadableFile, match="says itself where the units are"):
+    with pytest.raises(UnreadableFile, match="has a warehouse column"):
         staged("sku,warehouse,quantity\nMUG,MAIN,5\n", warehouse="MAIN")
 
 

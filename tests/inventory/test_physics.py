@@ -307,8 +307,8 @@ def test_the_command_adjusts_by_hand_what_may_be_adjusted(database, capsys):
         (("MUG", "MAIN", "--on-hand=-4"), "MUG in MAIN was not changed"),
         (("CUP", "MAIN", "--on-hand=1"), "There is no product with the SKU CUP"),
         (("MUG", "EAST", "--on-hand=1"), "There is no warehouse EAST"),
-        (("MUG", "MAIN", "--on-hand=0"), "Give a number of units"),
-        (("MUG", "MAIN", "--unavailable=9999999999"), "Give a number of units"),
+        (("MUG", "MAIN", "--on-hand=0"), "The number of units must be"),
+        (("MUG", "MAIN", "--unavailable=9999999999"), "The number of units must be"),
     ):
         with pytest.raises(CommandError, match=said):
             call_command("adjust_stock", *arguments)

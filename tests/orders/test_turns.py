@@ -44,7 +44,7 @@ def test_a_younger_order_ships_only_what_leaves_the_older_covered(staff, product
 
     assert (refused.status_code, refused.json()["code"]) == (409, "stock_promised")
     assert [promise["quantity"] for promise in refused.json()["promises"]] == [8]
-    assert "10 units of MUG are there; 8 were promised to others before" in refused.json()["detail"]
+    assert "Older orders wait for 8 units of MUG, and 10 can be shipped" in refused.json()["detail"]
     assert step(staff, second, "fulfill", (product.id, 2)).status_code == 200
     assert waiting(staff, second) == [0, 4]
     assert step(staff, first, "fulfill").status_code == 200

@@ -91,15 +91,15 @@ def test_todays_shopify_columns_are_known_as_well(folder):
 
 BAD_ROWS = {
     ",Mug,1,": "line 2, sku '': a SKU is needed",
-    "MUG,,1,": "line 2, name '': a name is needed",
-    "MUG,Mug,,": "line 2, price '': a price is needed",
+    "MUG,,1,": "line 2, name '': the name is missing",
+    "MUG,Mug,,": "line 2, price '': the price is missing",
     "MUG,Mug,-1,": "line 2, price '-1': an amount is needed, such as 9.90, without a currency or separators",
     "MUG,Mug,€5,": "line 2, price '€5': an amount is needed",
-    "MUG,Mug,1.9999,": "line 2, price '1.9999': EUR has 2 decimals",
+    "MUG,Mug,1.9999,": "line 2, price '1.9999': a price in EUR has 2 decimals",
     'MUG,Mug,"1,200",': "line 2, price '1,200': an amount is needed, such as 9.90, without",
     "MUG,Mug,1.200,": "line 2, price '1.200': an amount is needed",  # twelve hundred, or one and a bit?
-    "MUG,Mug,1.5,JPY": "line 2, price '1.5': JPY has 0 decimals",
-    "MUG,Mug,1,XYZ": "line 2, currency 'XYZ': an ISO 4217 currency code such as EUR is needed",
+    "MUG,Mug,1.5,JPY": "line 2, price '1.5': a price in JPY has 0 decimals",
+    "MUG,Mug,1,XYZ": "line 2, currency 'XYZ': must be an ISO 4217 currency code such as EUR",
     f"{'M' * 65},Mug,1,": "a SKU has at most 64 characters",
     "MUG,Mug": "line 2, row '': the row has 2 cells where the header has 4",
 }
@@ -111,7 +111,7 @@ def test_a_row_that_cannot_be_right_is_named_and_nothing_is_written(folder, row,
     path = folder / "products.csv"
     path.write_text(f"sku,name,price,currency\n{row}\nPOT,Pot,5,\n")
 
-    with pytest.raises(CommandError, match="Nothing was written: 1 rows are refused"):
+    with pytest.raises(CommandError, match="Nothing was written: 1 row refused"):
         call_command("import_products", str(path), stdout=out)
 
     assert BAD_ROWS[row] in out.getvalue()
@@ -127,7 +127,10 @@ def test_of_rows_that_contradict_each_other_the_first_counts_and_refused_ones_ca
     header, cup, pot = csv.reader((folder / "products.errors.csv").read_text().splitlines())
     assert header == ["sku", "name", "price", "error"]
     assert cup[:3] == ["MUG", "Cup", "9.90"]
-    assert cup[3] == "line 4, sku 'MUG': line 2 says otherwise of the same SKU, and counts; give this one another"
+    assert (
+        cup[3]
+        == "line 4, sku 'MUG': line 2 has the same SKU with other data, and takes precedence; use another SKU here"
+    )
     assert pot[:3] == ["POT", "'=Pot", "x"]
     mended = (folder / "products.errors.csv").read_text().replace("MUG,Cup", "CUP,Cup").replace(",x,", ",3,")
     load(folder, mended)
@@ -174,7 +177,7 @@ def test_what_a_file_does_not_say_stays_as_it_is(folder):
     load(folder, "sku,name,price,currency,description\nMUG,Cup,6,,\n", "--currency", "JPY")
     assert catalogue() == [("MUG", "Cup", Decimal("6.0000"), "USD", False)]
     assert fetch("SELECT description FROM products_product") == [("Blue",)]
-    with pytest.raises(CommandError, match="cannot be paid: USD has 2 decimals"):
+    with pytest.raises(CommandError, match="is too fine: USD has 2 decimals"):
         load(folder, "sku,name,price\nMUG,Cup,6.555\n", "--currency", "KWD")
 
 

@@ -84,7 +84,7 @@ def test_a_file_leaves_out_what_nobody_sees_and_says_so(database):
     document = loaded("sku,quantity\n\u200bmug\u00ad\ufe0f-1,7\n")
 
     assert (document.changed, document.refused) == (1, 0)
-    assert "1 SKUs had invisible characters" in document.understood_as
+    assert "1 SKU had invisible characters" in document.understood_as
     assert inventory.get_item(product.id, caller=SYSTEM).on_hand == 7
 
 
@@ -96,7 +96,7 @@ def test_a_file_of_products_too(database, tmp_path):
 
     call_command("import_products", str(path), stdout=said)
 
-    assert "1 SKUs had invisible characters or double spaces" in said.getvalue()
+    assert "1 SKU had invisible characters or double spaces" in said.getvalue()
     assert fetch("SELECT sku, name FROM products_product ORDER BY id") == [("MUG", "Other"), ("Big Mug", "Big")]
 
 
@@ -150,7 +150,7 @@ def test_rows_that_collide_stop_the_migration_with_the_command_that_renames():
 def test_renaming_says_what_is_wrong(database):
     one, other = factories.product(sku="ONE"), factories.product(sku="OTHER")
 
-    with pytest.raises(CommandError, match="There is a product with the SKU other already"):
+    with pytest.raises(CommandError, match="A product with the SKU other already exists"):
         call_command("rename_sku", one.id, "other")
     with pytest.raises(CommandError, match="no product 999"):
         call_command("rename_sku", 999, "NEW")

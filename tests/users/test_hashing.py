@@ -44,7 +44,7 @@ def somebody_hashing(turn=hashing.turn):
 
 @pytest.fixture(autouse=True)
 def _rested(monkeypatch) -> None:
-    monkeypatch.setattr(hashing._turn, "newcomers_rest_until", 0.0)
+    monkeypatch.setattr(hashing._turn, "registrations_pause_until", 0.0)
 
 
 def registration(number: int = 0) -> dict[str, str]:
@@ -134,7 +134,7 @@ def test_of_many_threads_one_hashes_at_a_time(database, monkeypatch):
 def test_a_login_that_a_registration_was_in_the_way_of_finds_the_turn_when_it_comes_again(api, monkeypatch):
     account = factories.user()
     login = {"email": account.email, "password": factories.PASSWORD}
-    with somebody_hashing(hashing.newcomers_turn):
+    with somebody_hashing(hashing.registration_turn):
         assert api.post(TOKEN, login).status_code == 503
 
     resting = api.post(USERS, registration())
@@ -148,12 +148,12 @@ def test_a_login_that_a_registration_was_in_the_way_of_finds_the_turn_when_it_co
 
 def test_registrations_that_come_together_rest_after_each(api):
     began = time.monotonic()
-    with somebody_hashing(hashing.newcomers_turn):
+    with somebody_hashing(hashing.registration_turn):
         assert api.post(USERS, registration()).status_code == 503
         time.sleep(0.3)
     took = time.monotonic() - began
     assert api.post(USERS, registration()).status_code == 503
-    assert 0 < hashing._turn.newcomers_rest_until - began - took < took
+    assert 0 < hashing._turn.registrations_pause_until - began - took < took
     time.sleep(took)
     assert api.post(USERS, registration()).status_code == 201
 

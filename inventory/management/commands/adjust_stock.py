@@ -13,22 +13,23 @@ from shop.toolkit.refusals import Refusal
 
 
 class Command(BaseCommand):
-    """Correct the stock of one SKU in one warehouse by a number of units, as one movement of the ledger.
+    """Adjust the stock of one SKU in one warehouse, as one movement in the ledger.
 
-    `--on-hand=-3` takes three units off what is on hand; `--unavailable=3` sets three of the units on hand aside, and
-    `--unavailable=-3` makes three of them available again. What promises or physics forbid is refused.
+    `--on-hand=-3` removes three units; `--unavailable=3` sets three of the units on hand aside, and
+    `--unavailable=-3` makes three of them available again. A change that would break a promise, or take units that are
+    not there, is refused.
     """
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("sku")
-        parser.add_argument("warehouse", help="its code")
+        parser.add_argument("warehouse", help="the warehouse code")
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--on-hand", type=int, metavar="UNITS", help="units to add, negative to take off")
-        what.add_argument("--unavailable", type=int, metavar="UNITS", help="units to set aside, negative to put back")
+        what.add_argument("--on-hand", type=int, metavar="UNITS", help="units to add; negative to remove")
+        what.add_argument("--unavailable", type=int, metavar="UNITS", help="units to set aside; negative to put back")
         parser.add_argument("--reason", choices=Reason.MANUAL, default="correction")
-        parser.add_argument("--note", default="", help="why; it stands in the ledger")
+        parser.add_argument("--note", default="", help="the reason in words, recorded in the ledger")
 
     def handle(
         self,
@@ -43,9 +44,9 @@ class Command(BaseCommand):
     ) -> None:
         step, delta = (ledger.adjust, on_hand) if on_hand is not None else (ledger.set_apart, unavailable)
         if not delta or abs(delta) > MAX_LEVEL:
-            raise CommandError(f"Give a number of units from 1 to {MAX_LEVEL:,}, or the same below zero.")
+            raise CommandError(f"The number of units must be from 1 to {MAX_LEVEL:,}, or from -1 to -{MAX_LEVEL:,}.")
         if len(note) > MAX_NOTE:
-            raise CommandError(f"A note has at most {MAX_NOTE} characters.")
+            raise CommandError(f"A note may have at most {MAX_NOTE} characters.")
         try:
             item = items.find_item(sku)
             movement = transactions.run(

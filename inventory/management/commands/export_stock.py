@@ -11,29 +11,32 @@ from django.core.management.base import BaseCommand, CommandError
 from inventory.imports import export
 from shop.toolkit.callers import SYSTEM
 from shop.toolkit.files.sheets import FORMATS
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 
 
 class Command(BaseCommand):
-    """Write the stock to a file (.csv or .xlsx), as of one moment; - for CSV on standard output.
+    """Export the stock to a file (.csv or .xlsx) as of one moment.
 
-    Edit its quantities and load it by import_stock: they are set where what is on hand is still what it was.
+    Edit the quantities and load the file with import_stock: each is set if the stock on hand has not changed meanwhile.
     """
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", help="its ending says in which format; - for CSV on standard output")
-        parser.add_argument("--warehouse", metavar="CODE", help="the stock of one warehouse")
-        parser.add_argument("--low-stock", action="store_true", default=None, help="only what is low")
-        parser.add_argument("--search", default="", help="in SKU and name")
+        parser.add_argument("file", help="ends in .csv or .xlsx; - for CSV on standard output")
+        parser.add_argument("--warehouse", metavar="CODE", help="only this warehouse")
+        parser.add_argument(
+            "--low-stock", action="store_true", default=None, help="only stock at or below its reorder point"
+        )
+        parser.add_argument("--search", default="", help="words of the SKU and name")
 
     def handle(self, *args: Any, **options: Any) -> None:
         target = Path(options["file"])
         kind = "csv" if options["file"] == "-" else target.suffix.lstrip(".").lower()
         if kind not in FORMATS:
-            raise CommandError(f"{target.name} ends neither in .csv nor in .xlsx; the ending says the format.")
-        # Beside the target, and in its place at once: nobody ever finds half of it.
+            raise CommandError(f"The file name {target.name} must end in .csv or .xlsx.")
+        # Written beside the target and moved into place when complete: nobody reads a partial file.
         folder = None if options["file"] == "-" else target.parent
         try:
             with TemporaryDirectory(prefix=".export-", dir=folder) as made_in:
@@ -49,4 +52,4 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from refusal
         except OSError as error:
             raise CommandError(f"{target} cannot be written: {error.strerror}.") from error
-        self.stdout.write(f"{count:,} rows in {target}")
+        self.stdout.write(f"Wrote {counted(count, 'row')} to {target}")

@@ -16,21 +16,22 @@ from shop.toolkit.db import transactions
 from shop.toolkit.files import commands
 from shop.toolkit.files.progress import progress
 from shop.toolkit.ids import new_id
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 
 
 class Command(commands.FileCommand):
-    """Load stock from a file: CSV, CSV in gzip, or .xlsx, in UTF-8, UTF-16 or Windows-1252; what was found out is said.
+    """Load stock from a file: CSV, gzipped CSV or .xlsx, in UTF-8, UTF-16 or Windows-1252.
 
-    Layouts, known by their columns:
+    Prints the encoding and layout that it detected. Layouts, recognized by their columns:
       own                 sku, quantity, and optionally warehouse, expected_on_hand, reason, note, reference
       Shopify inventory   On hand (new), if On hand (current) is on hand now
       Shopify products    Variant SKU and Variant Inventory Qty
       any other           with --map column=field
 
-    Nothing is written unless every row can be, or with --on-error skip those that can. Rows that cannot go to a file of
-    the same layout with the error beside them, to be mended and loaded again. A command that was cut off goes on where
-    it stopped when it is called again. undo_import takes an import back.
+    One refused row refuses the whole file; --on-error skip loads the others. Refused rows are written to a file of the
+    same layout with an error column: correct them and load that file. Run an interrupted command again to resume it.
+    undo_import undoes an import.
     """
 
     help = __doc__
@@ -41,12 +42,14 @@ class Command(commands.FileCommand):
             "--mode",
             choices=Mode.values,
             default="set",
-            help="quantity is what is on hand (set), what is added (adjust), or what was counted when "
-            "expected_on_hand was in the books, sales since then stay (count)",
+            help="quantity is the stock on hand (set), a change to add (adjust), or what was counted while the stock "
+            "records said expected_on_hand; later sales are kept (count)",
         )
-        parser.add_argument("--warehouse", metavar="CODE", help="for a file without a column of warehouses")
-        parser.add_argument("--again", action="store_true", help="load a file that was loaded before")
-        parser.add_argument("--note", default="", help="for the movements of rows without one")
+        parser.add_argument(
+            "--warehouse", metavar="CODE", help="the warehouse of all rows, for a file without a warehouse column"
+        )
+        parser.add_argument("--again", action="store_true", help="load the file even if it was loaded before")
+        parser.add_argument("--note", default="", help="note for rows that have none")
 
     def handle(self, *args: Any, **options: Any) -> None:
         errors_path = commands.errors_path(options["errors"], options["file"])
@@ -59,7 +62,7 @@ class Command(commands.FileCommand):
         self.stdout.write(done)
 
     def _begin(self, path: Path, options: dict[str, Any]) -> UUID:
-        """Return the import of this file that waits to be gone on with, or a new one with its rows staged."""
+        """Return the unfinished import of this file, or a new one with its rows staged."""
         request = staging.ImportRequest(
             file_name=commands.file_name(options["file"]),
             mode=options["mode"],
@@ -71,14 +74,14 @@ class Command(commands.FileCommand):
             note=options["note"],
         )
         if not request.dry_run and (unfinished := documents.find_unfinished(path)):
-            begun = f"begun {shown(unfinished.created_at)}"
+            begun = f"started {shown(unfinished.created_at)}"
             if unfinished.options != request.options:
                 other = ", ".join(f"{name} {value!r}" for name, value in unfinished.options.items())
                 raise CommandError(
-                    f"The import {unfinished.id} of this file, {begun}, was cut off and had other options: {other}. "
-                    "Call it so again to finish it."
+                    f"Import {unfinished.id} of this file, {begun}, was interrupted and had other options: {other}. "
+                    "Use the same options to finish it."
                 )
-            self.stdout.write(f"Going on with the import {unfinished.id}, {begun}.")
+            self.stdout.write(f"Resuming import {unfinished.id}, {begun}.")
             return unfinished.id
         import_id = new_id()
         with progress("Reading", total=None, stream=sys.stderr) as show:
@@ -94,7 +97,7 @@ class Command(commands.FileCommand):
             try:
                 transactions.run(stage)
             except documents.AlreadyImported as refusal:
-                raise CommandError(f"{refusal} (--again)") from refusal
+                raise CommandError(f"{refusal.fact} Use --again to import it anyway.") from refusal
             except Refusal as refusal:
                 raise CommandError(f"{request.file_name}: {refusal}") from refusal
         return import_id
@@ -102,8 +105,11 @@ class Command(commands.FileCommand):
 
 def _why_not(document: documents.StockImport) -> str:
     if document.status == "refused":
-        return f"Nothing was written: {document.refused:,} of {document.rows:,} rows are refused (--on-error skip)."
+        return (
+            f"Nothing was written: {document.refused:,} of {counted(document.rows, 'row')} refused. Correct them, or "
+            "load the others with --on-error skip."
+        )
     return (
-        "Stock was sold while the file was being loaded, and a row became wrong by it. What had been written was taken "
-        f"back by the import {document.undone_by}; its refused rows, if any, are units that were sold meanwhile."
+        "A sale made a row invalid while the file was being applied. The applied rows were undone by import "
+        f"{document.undone_by}; any rows that it refused are units sold meanwhile."
     )

@@ -12,13 +12,14 @@ from shop.toolkit.callers import SYSTEM
 from shop.toolkit.db import transactions
 from shop.toolkit.files.commands import FileCommand
 from shop.toolkit.ids import new_id
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 
 
 class Command(FileCommand):
-    """Take back what an import did, by one compensating batch of movements.
+    """Undo an import with one batch of reverse movements.
 
-    Rows whose units were sold or promised since are refused one by one; called again, those are tried again.
+    Refuses each row whose units have been sold or promised since. Run it again to retry the refused rows.
     """
 
     help = __doc__
@@ -38,5 +39,5 @@ class Command(FileCommand):
         undo = documents.get_import(begun.undone_by, caller=SYSTEM)
         report(self, undo, Path(f"undo-{import_id}.errors.csv"))
         if undo.refused:
-            raise CommandError(f"{undo.refused:,} of {undo.rows:,} rows could not be taken back.")
+            raise CommandError(f"{undo.refused:,} of {counted(undo.rows, 'row')} could not be undone.")
         self.stdout.write(f"Import {import_id} is undone.")

@@ -150,7 +150,7 @@ async function untilSendable() {
     say(`Not sent yet: ${scans.join(", ")}. ${why}`);
     await new Promise((wake) => { setTimeout(wake, 1000); });
   } while (why);
-  document.getElementById("scan-door").hidden = true;
+  document.getElementById("scan-sign-in").hidden = true;
 }
 
 // Why no scan can be sent just now, in words; nothing when one can. Whoever signs in again has another token; the key of
@@ -159,12 +159,12 @@ async function obstacle() {
   const response = await ask(document.getElementById("scan").action, {});
   const page = response && response.status < 500 ? await pageIn(response) : null;
   const isSignedOut = Boolean(page?.getElementById("login-form"));
-  document.getElementById("scan-door").hidden = !isSignedOut;
-  if (!page) return "The server does not answer. Leave this page open: they are sent once it does.";
-  if (isSignedOut) return "You are signed out. Nothing is lost: leave this page open and sign in, then they are sent from here.";
-  if (!page.getElementById("scan")) return "You may not count here any more. Ask for the right; they are sent once you have it.";
+  document.getElementById("scan-sign-in").hidden = !isSignedOut;
+  if (!page) return "The server does not answer. Leave this page open: the scans are sent once it does.";
+  if (isSignedOut) return "You are signed out. Leave this page open and sign in: the scans are sent then.";
+  if (!page.getElementById("scan")) return "You no longer have permission to count here. Ask for it: the scans are sent once you have it.";
   const [own, now] = [document, page].map((found) => found.getElementById("scan").dataset.name);
-  if (!isOurs(page)) return `${own} scanned them, and ${now} is signed in now. They are sent once ${own} signs in again.`;
+  if (!isOurs(page)) return `${own} scanned them, but ${now} is signed in now. They are sent once ${own} signs in again.`;
   tokenIn(document).value = tokenIn(page).value;
   return "";
 }
@@ -212,7 +212,7 @@ function showRefused() {
 
 function tellWaiting() {
   const isMany = scans.length > 1 || (next && scans.length);
-  say(isMany ? `Scans on their way: ${scans.length}.${next ? " What you asked for follows." : ""}` : "");
+  say(isMany ? `Scans being sent: ${scans.length}.${next ? " The page you asked for follows." : ""}` : "");
 }
 
 function say(text) {

@@ -1,4 +1,4 @@
-"""Items: what there is of each product, why so much is available, and the steps that change it."""
+"""Admin of items: the list with totals, the page of one item, and its ledger."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from shop.toolkit.refusals import InvalidCursor
 from shop.toolkit.staff.admin import AdminPage, ReadOnlyAdmin, actors, button, link
 
 NEWEST, PAGE = 20, 100
-# The theme's own have no legend, which three lines need.
+# The theme's default options hide the legend, which a chart of three lines needs.
 AXIS = {"grid": {}, "ticks": {"color": "#6b7280", "maxTicksLimit": 8, "precision": 0}}
 HISTORY_OPTIONS = json.dumps(
     {
@@ -38,7 +38,7 @@ HISTORY_OPTIONS = json.dumps(
 
 
 class WarehouseFilter(admin.SimpleListFilter):
-    """Items that have a stock row there."""
+    """Items with a stock row in one warehouse."""
 
     title, parameter_name = "warehouse", "warehouse"
 
@@ -54,7 +54,7 @@ class WarehouseFilter(admin.SimpleListFilter):
 
 
 class LevelFilter(admin.SimpleListFilter):
-    """What needs somebody: low, out, or held by holds past their deadline."""
+    """Items that need attention: low, out of stock, or with overdue holds."""
 
     title, parameter_name = "level", "level"
 
@@ -67,7 +67,7 @@ class LevelFilter(admin.SimpleListFilter):
         if self.value() == "low":
             return queryset.filter(Exists(available.filter(IS_LOW)))
         if self.value() == "out":
-            # What is nowhere is out; for those who work in some warehouses only, what is not there is not.
+            # An item without stock rows is out of stock, but does not exist for callers of some warehouses only.
             concerns = queryset if scope is None else queryset.filter(Exists(_stocks(scope)))
             sold = available.filter(free__gt=0, warehouse__is_active=True)
             return concerns.filter(~Exists(sold), is_active=True)
@@ -145,7 +145,7 @@ class ItemAdmin(ReadOnlyAdmin):
         return response
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Show who did what; not to those who work in some warehouses only, since it tells of all."""
+        """Refuse callers who work in some warehouses only: the admin history is about all of them."""
         if not scopes.scope_of(caller_of(request)).everywhere:
             raise PermissionDenied
         response: HttpResponse = super().history_view(request, object_id, extra_context)
@@ -164,7 +164,7 @@ class ItemAdmin(ReadOnlyAdmin):
         return int(row.promised_units)
 
     def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return why the stock is available, who holds it, how it was over time, and what happened."""
+        """Return the tables of stock, promises and newest movements, and the chart of the stock over time."""
         viewer = caller_of(request)
         explanation = claims.explain(row.pk, caller=viewer)
         linked = request.user.has_perm("inventory.view_reservation")
@@ -178,7 +178,7 @@ class ItemAdmin(ReadOnlyAdmin):
         if not MovementsPage.allows(request.user):
             return shown
         newest = history.list_movements(row.pk, page=PageRequest(size=NEWEST), caller=viewer)
-        all_movements = link("inventory_item_movements", row.pk, label="The whole ledger")
+        all_movements = link("inventory_item_movements", row.pk, label="Whole ledger")
         return {**shown, "movements": _movements(newest.results), "all_movements": all_movements}
 
 
@@ -212,7 +212,7 @@ def _promise_table(promises: Iterable[claims.Promise], *, linked: bool) -> dict[
 
 
 def _history(points: list[history.HistoryPoint]) -> str:
-    """Return the plot of the stock over time; nothing where there is no movement."""
+    """Return the chart of the stock over time as JSON; empty without a movement."""
     if not points:
         return ""
     is_short = (points[-1].at - points[0].at).days < 3

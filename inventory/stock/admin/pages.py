@@ -1,4 +1,4 @@
-"""The pages that change the stock of one item: each is one form and one call of a service."""
+"""Admin pages that change the stock of one item. Each has one form and makes one service call."""
 
 import json
 from functools import cached_property
@@ -19,6 +19,7 @@ from inventory.stock.vocabulary import Reason
 from shop.toolkit.callers import User
 from shop.toolkit.days import shown
 from shop.toolkit.ids import new_id
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 from shop.toolkit.staff.admin import ServicePage, actors
 
@@ -26,19 +27,19 @@ MAX_UNITS = 1_000_000
 
 
 class WarehouseField(forms.ChoiceField):
-    """A choice of the warehouses that somebody works in, those that are served from first on top."""
+    """A choice of the caller's warehouses, by priority."""
 
     widget = UnfoldAdminSelectWidget
 
     def offer_to(self, caller: User) -> None:
-        """Offer the warehouses that the caller works in; and none, where the field may be left empty."""
+        """Offer the caller's warehouses, and an empty choice if the field is optional."""
         rows = models.Warehouse.objects.filter(within(scopes.scope_of(caller), "id")).order_by("priority", "id")
         found = [(row.code, f"{row.code} {row.name}".strip()) for row in rows]
-        self.choices = found if self.required else [("", "as the file says"), *found]
+        self.choices = found if self.required else [("", "As in the file"), *found]
 
 
 class WarehousesPage(ServicePage):
-    """A page whose form may ask for warehouses: those that its reader works in."""
+    """A page that offers the caller's warehouses in every WarehouseField of its form."""
 
     def get_form(self, form_class: Any = None) -> Any:
         form = super().get_form(form_class)
@@ -65,7 +66,7 @@ class _NoteForm(forms.Form):
         label="Reference",
         max_length=MAX_REFERENCE,
         required=False,
-        help_text="A delivery note, a ticket.",
+        help_text="For example the number of a delivery note or a ticket.",
         widget=UnfoldAdminTextInputWidget,
     )
 
@@ -73,34 +74,36 @@ class _NoteForm(forms.Form):
 class ReceiveForm(_NoteForm):
     field_order = ("warehouse", "quantity")
     warehouse = WarehouseField(label="Warehouse")
-    quantity = _units_field("Units that arrived", 1)
+    quantity = _units_field("Units received", 1)
 
 
 class AdjustForm(_NoteForm):
     field_order = ("warehouse", "delta", "reason")
     warehouse = WarehouseField(label="Warehouse")
-    delta = _units_field("Units to add", -MAX_UNITS, help_text="Negative to take off.")
+    delta = _units_field("Units to add", -MAX_UNITS, help_text="Use a negative number to remove units.")
     reason = _reason_field("correction")
 
     def clean_delta(self) -> int:
         delta: int = self.cleaned_data["delta"]
         if delta == 0:
-            raise forms.ValidationError("An adjustment of 0 changes nothing.")
+            raise forms.ValidationError("Enter a number other than 0.")
         return delta
 
 
 class SetForm(_NoteForm):
     """A compare-and-set in one warehouse.
 
-    `expected_for` is the warehouse whose units `expected_on_hand` was filled in with. A script fills both in anew when
-    another warehouse is chosen; where none runs, the form is shown again, with the units of the chosen one.
+    `expected_on_hand` is prefilled with the units of the warehouse `expected_for`. A script refills both when another
+    warehouse is chosen. Without scripts, the form is shown again with the units of that warehouse.
     """
 
     field_order = ("warehouse", "quantity", "expected_on_hand", "reason")
     warehouse = WarehouseField(label="Warehouse")
     quantity = _units_field("Units on hand", 0)
     expected_for = forms.CharField(max_length=32, widget=forms.HiddenInput({"autocomplete": "off"}))
-    expected_on_hand = _units_field("Units on hand until now", 0, help_text="As you saw them: else nothing is set.")
+    expected_on_hand = _units_field(
+        "Expected units on hand", 0, help_text="The number you saw. If it has changed, nothing is set."
+    )
     reason = _reason_field("correction")
 
     def __init__(self, *args: Any, levels: dict[str, int], **kwargs: Any) -> None:
@@ -116,16 +119,16 @@ class SetForm(_NoteForm):
         on_hand = self.levels.get(warehouse, 0)
         typed = {name: self.data.get(name, "") for name in self.fields}
         self.data = {**typed, "expected_for": warehouse, "expected_on_hand": str(on_hand)}
-        said = (
-            f"Nothing was set: the units until now were those of {filled_in_for}. In {warehouse} there are {on_hand:,}."
+        raise forms.ValidationError(
+            f"The expected units were those of {filled_in_for}; {warehouse} has {on_hand:,} on hand. "
+            "Nothing was set: check the numbers and submit again."
         )
-        raise forms.ValidationError(f"{said} If that is what you saw, send it again.")
 
 
 class WriteOffForm(_NoteForm):
     field_order = ("warehouse", "quantity", "reason")
     warehouse = WarehouseField(label="Warehouse")
-    quantity = _units_field("Units that are gone", 1)
+    quantity = _units_field("Units to write off", 1)
     reason = _reason_field("damaged")
 
 
@@ -147,7 +150,7 @@ class SetApartForm(_NoteForm):
 class DiscardForm(_NoteForm):
     field_order = ("warehouse", "quantity", "reason")
     warehouse = WarehouseField(label="Warehouse")
-    quantity = _units_field("Unavailable units that are thrown away", 1)
+    quantity = _units_field("Unavailable units to discard", 1)
     reason = _reason_field("damaged")
 
 
@@ -169,7 +172,7 @@ class _StockPage(WarehousesPage):
     def explain(self, refusal: Refusal) -> str:
         if isinstance(refusal, claims.StockPromised):
             promised = ", ".join(f"{promise.quantity} for {promise.reference}" for promise in refusal.promises[:5])
-            return f"{refusal} ({promised})"
+            return f"{refusal} Claimed by: {promised}."
         return str(refusal)
 
 
@@ -180,7 +183,7 @@ class ReceivePage(_StockPage):
     def act(self, given: dict[str, Any]) -> str:
         level = ledger.Level(given.pop("warehouse"), given.pop("quantity"))
         ledger.receive(product_id=self.product_id, levels=[level], caller=self.caller, **given)
-        return f"Received {level.quantity} into {level.warehouse}."
+        return f"Received {counted(level.quantity, 'unit')} of {self.row} into {level.warehouse}."
 
 
 class AdjustPage(_StockPage):
@@ -189,9 +192,8 @@ class AdjustPage(_StockPage):
 
     def act(self, given: dict[str, Any]) -> str:
         movement = ledger.adjust(product_id=self.product_id, caller=self.caller, **given)
-        return (
-            f"Adjusted by {given['delta']:+} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
-        )
+        done = f"Adjusted {self.row} in {given['warehouse']} by {given['delta']:+,} ({given['reason']})"
+        return f"{done}: {movement.on_hand:,} on hand."
 
 
 class WriteOffPage(_StockPage):
@@ -201,11 +203,12 @@ class WriteOffPage(_StockPage):
     def act(self, given: dict[str, Any]) -> str:
         quantity = given.pop("quantity")
         movement = ledger.adjust(product_id=self.product_id, delta=-quantity, caller=self.caller, **given)
-        return f"Wrote off {quantity} in {given['warehouse']} ({given['reason']}): {movement.on_hand} on hand."
+        done = f"Wrote off {counted(quantity, 'unit')} of {self.row} in {given['warehouse']} ({given['reason']})"
+        return f"{done}: {movement.on_hand:,} on hand."
 
 
 class _UnavailablePage(_StockPage):
-    """A page about units that are on hand and cannot be sold; it shows how many there are."""
+    """A page that changes unavailable units. It shows the current ones by warehouse."""
 
     template_name = "inventory/unavailable.html"
 
@@ -223,14 +226,15 @@ class _UnavailablePage(_StockPage):
 
 class SetApartPage(_UnavailablePage):
     form_class = SetApartForm
-    slug, label, icon, submit = "set-apart", "Set aside or put back", "inventory", "Do it"
+    slug, label, icon, submit = "set-apart", "Set aside or put back", "inventory", "Save"
 
     def act(self, given: dict[str, Any]) -> str:
         quantity, is_aside = given.pop("quantity"), given.pop("what") == "aside"
         delta = quantity if is_aside else -quantity
         movement = ledger.set_apart(product_id=self.product_id, delta=delta, caller=self.caller, **given)
-        done = f"{'Set aside' if is_aside else 'Put back'} {quantity} in {given['warehouse']} ({given['reason']})"
-        return f"{done}: {movement.unavailable} of {movement.on_hand} on hand are unavailable."
+        done = f"{'Set aside' if is_aside else 'Put back'} {counted(quantity, 'unit')} of {self.row}"
+        levels = f"{movement.on_hand:,} on hand, {movement.unavailable:,} of them unavailable"
+        return f"{done} in {given['warehouse']} ({given['reason']}): {levels}."
 
 
 class DiscardPage(_UnavailablePage):
@@ -239,8 +243,9 @@ class DiscardPage(_UnavailablePage):
 
     def act(self, given: dict[str, Any]) -> str:
         movement = ledger.discard(product_id=self.product_id, caller=self.caller, **given)
-        done = f"Discarded {given['quantity']} in {given['warehouse']} ({given['reason']})"
-        return f"{done}: {movement.on_hand} on hand, {movement.unavailable} of them unavailable."
+        done = f"Discarded {counted(given['quantity'], 'unit')} of {self.row}"
+        levels = f"{movement.on_hand:,} on hand, {movement.unavailable:,} of them unavailable"
+        return f"{done} in {given['warehouse']} ({given['reason']}): {levels}."
 
 
 class TransferPage(_StockPage):
@@ -251,7 +256,8 @@ class TransferPage(_StockPage):
         quantity = given.pop("quantity")
         demand = [allocation.Demand(self.product_id, quantity)]
         ledger.transfer(transfer_id=new_id(), items=demand, caller=self.caller, **given)
-        return f"Moved {quantity} from {given['from_warehouse']} to {given['to_warehouse']}."
+        moved = f"{counted(quantity, 'unit')} of {self.row}"
+        return f"Moved {moved} from {given['from_warehouse']} to {given['to_warehouse']}."
 
 
 class SetPage(_StockPage):
@@ -265,7 +271,7 @@ class SetPage(_StockPage):
 
     @cached_property
     def levels(self) -> dict[str, int]:
-        """What is on hand by warehouse, where there is a stock row."""
+        """Units on hand by warehouse code, for warehouses with a stock row."""
         stocks = items.get_item(self.product_id, caller=self.caller).stocks
         return {stock.warehouse: stock.on_hand for stock in stocks}
 
@@ -278,7 +284,8 @@ class SetPage(_StockPage):
 
     def act(self, given: dict[str, Any]) -> str:
         movement = ledger.set_on_hand(product_id=self.product_id, caller=self.caller, **given)
-        return f"Set to {movement.on_hand} in {given['warehouse']} ({given['reason']}, {movement.on_hand_delta:+})."
+        change = f"{given['reason']}, {movement.on_hand_delta:+,}"
+        return f"Set {self.row} in {given['warehouse']} to {movement.on_hand:,} on hand ({change})."
 
     def explain(self, refusal: Refusal) -> str:
         if not isinstance(refusal, ledger.StaleQuantity):
@@ -289,4 +296,4 @@ class SetPage(_StockPage):
             return str(refusal)
         by = "".join(f" by {name}" for name in actors([last.actor_id]).values())
         when = shown(last.created_at, "%H:%M %Z")
-        return f"{refusal} The last change was {last.kind} ({last.on_hand_delta:+}){by} at {when}."
+        return f"{refusal} Last change: {last.kind} ({last.on_hand_delta:+,}){by} at {when}."

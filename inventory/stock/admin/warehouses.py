@@ -1,4 +1,4 @@
-"""Warehouses, who works in which, and reservations."""
+"""Admin of warehouses, and of who works in which."""
 
 from functools import cached_property
 from typing import Any
@@ -34,11 +34,11 @@ class WarehouseForm(forms.Form):
         min_value=0,
         max_value=1_000_000,
         initial=100,
-        help_text="The lowest number is served from first.",
+        help_text="Orders are served from the lowest number first.",
         widget=UnfoldAdminIntegerFieldWidget,
     )
     is_active = forms.BooleanField(
-        label="Orders are served from it", required=False, initial=True, widget=UnfoldBooleanSwitchWidget
+        label="Serves orders", required=False, initial=True, widget=UnfoldBooleanSwitchWidget
     )
 
 
@@ -46,8 +46,8 @@ class NewWarehouseForm(WarehouseForm):
     field_order = ("code",)
     code = forms.CharField(
         label="Code",
-        help_text="Files and people refer to it; it stays.",
-        validators=[RegexValidator(rf"\A{CODE}\Z", "At most 32 letters, digits, dots, dashes and underscores.")],
+        help_text="Files and people refer to it. It cannot be changed later.",
+        validators=[RegexValidator(rf"\A{CODE}\Z", "Use at most 32 letters, digits, dots, dashes and underscores.")],
         widget=UnfoldAdminTextInputWidget,
     )
 
@@ -64,7 +64,7 @@ class NewWarehousePage(ListPage):
     def act(self, given: dict[str, Any]) -> str:
         created = warehouses.create_warehouse(**given, caller=self.caller)
         self.made = models.Warehouse.objects.get(pk=created.id)
-        return f"Created the warehouse {created.code}."
+        return f"Created warehouse {created.code}."
 
 
 class ChangeWarehousePage(ServicePage):
@@ -77,8 +77,8 @@ class ChangeWarehousePage(ServicePage):
 
     def act(self, given: dict[str, Any]) -> str:
         changed = warehouses.update_warehouse(self.row.code, **given, caller=self.caller)
-        state = "orders are served from it" if changed.is_active else "no orders are served from it"
-        return f"Changed {changed.code}: {changed.name}, priority {changed.priority}, {state}."
+        state = "serves orders" if changed.is_active else "serves no orders"
+        return f"Changed warehouse {changed.code}: {changed.name}, priority {changed.priority}, {state}."
 
     def done_at(self) -> str:
         return self.address("changelist")
@@ -91,7 +91,7 @@ class DeleteWarehousePage(ServicePage):
 
     def act(self, given: dict[str, Any]) -> str:
         warehouses.delete_warehouse(self.row.code, caller=self.caller)
-        return f"Deleted the warehouse {self.row.code}."
+        return f"Deleted warehouse {self.row.code}."
 
     def done_at(self) -> str:
         return self.address("changelist")
@@ -125,10 +125,10 @@ class ScopeForm(forms.Form):
     warehouses = forms.MultipleChoiceField(
         label="Works in",
         required=False,
-        help_text="In all, when none is chosen.",
+        help_text="Choose none for access to all warehouses.",
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
-    # Where they worked when the form was opened: codes with commas between, none for all.
+    # The assignment when the form was opened: comma-separated codes, empty for all warehouses.
     expected = forms.CharField(required=False, widget=forms.HiddenInput({"autocomplete": "off"}))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -141,11 +141,11 @@ class ScopeForm(forms.Form):
 
 
 class ScopePage(ListPage):
-    """Asks of whom it is said, then shows where they work; it is saved if that is still so."""
+    """Asks for a member of staff, then shows their assignment; saves it if it has not changed meanwhile."""
 
     permission_required = ("inventory.view_warehousescope", "inventory.change_warehousescope")
     form_class = ScopeForm
-    slug, label, icon, submit = "set-scope", "Say where somebody works", "badge", "Save"
+    slug, label, icon, submit = "set-scope", "Assign warehouses", "badge", "Save"
 
     @classmethod
     def allows(cls, user: Any) -> bool:
@@ -153,7 +153,7 @@ class ScopePage(ListPage):
 
     @property
     def title(self) -> str:
-        return self.label if self.member is None else f"Where {self.member} works"
+        return self.label if self.member is None else f"Warehouses of {self.member}"
 
     @cached_property
     def member_form(self) -> MemberForm:
@@ -161,7 +161,7 @@ class ScopePage(ListPage):
 
     @cached_property
     def member(self) -> Any:
-        """Whom the address names, None when it names nobody of whom it can be said."""
+        """The member of staff named in the URL; None if it names nobody who can be assigned."""
         if not self.member_form.is_valid():
             return None
         return get_user_model().objects.get(pk=self.member_form.cleaned_data["member"])
@@ -192,7 +192,7 @@ class ScopePage(ListPage):
         self.made = self.member
         warehouses.set_scope(self.member.pk, **given, caller=self.caller)
         now, before = (", ".join(given[name]) or "all warehouses" for name in ("warehouses", "expected"))
-        return f"{self.member} works in {now}; before in {before}."
+        return f"{self.member} now works in {now}, before in {before}."
 
     def _refused(self, form: Any, refusal: Refusal) -> HttpResponse:
         if isinstance(refusal, warehouses.StaleScope):
@@ -201,14 +201,14 @@ class ScopePage(ListPage):
         return super()._refused(form, refusal)
 
     def explain(self, refusal: Refusal) -> str:
-        again = " Send it again to save what is chosen below." if isinstance(refusal, warehouses.StaleScope) else ""
+        again = " Save again to apply the selection below." if isinstance(refusal, warehouses.StaleScope) else ""
         return f"{refusal}{again}"
 
 
 @admin.register(models.WarehouseScope)
 class WarehouseScopeAdmin(ReadOnlyAdmin):
     list_display = ("user", "warehouse")
-    list_display_links = None  # a row has no more to say
+    list_display_links = None  # a row has nothing else to show
     list_filter = (("warehouse", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("user", "warehouse")
     search_fields = ("user__email",)
@@ -217,7 +217,7 @@ class WarehouseScopeAdmin(ReadOnlyAdmin):
     set_scope = button(ScopePage)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.WarehouseScope]:
-        """Show those who work in some warehouses only where they do, and nobody else."""
+        """Return all assignments, or only their own for a caller who works in some warehouses only."""
         rows: QuerySet[models.WarehouseScope] = super().get_queryset(request)
         reader = caller_of(request)
         return rows if scopes.scope_of(reader).everywhere else rows.filter(user_id=reader.id)
@@ -227,5 +227,5 @@ class WarehouseScopeAdmin(ReadOnlyAdmin):
 
     @display(description="change")
     def change(self, row: models.WarehouseScope) -> str:
-        label = f"Say where {row.user} works"
+        label = f"Assign warehouses to {row.user}"
         return link("inventory_warehousescope_set_scope", label=label, member=row.user_id)

@@ -15,29 +15,30 @@ from shop.toolkit.db import transactions
 from shop.toolkit.files import commands
 from shop.toolkit.files.progress import progress
 from shop.toolkit.files.sheets import RefusedRow
+from shop.toolkit.plurals import counted
 from shop.toolkit.refusals import Refusal
 
 AT_ONCE = 1000
 
 
 class Command(commands.FileCommand):
-    """Load products from a file, each with its inventory item; import_stock loads the stock of the same file.
+    """Load products from a file, each with its inventory item. import_stock loads the stock of the same file.
 
-    CSV, CSV in gzip, or .xlsx. Layouts, known by their columns:
+    CSV, gzipped CSV or .xlsx. Layouts, recognized by their columns:
       own                 sku, name, price, and optionally currency, description, is_active
-      Shopify products    a product for each variant, named by its options; one without a SKU gets one of its handle
-                          and options; rows of images alone are no products
+      Shopify products    one product per variant, named by its options; a variant without a SKU gets one made from
+                          its handle and options; rows that only have images are skipped
       any other           with --map column=field
 
-    Products that are there already are changed to what the file says. Nothing is written unless every row can be, or
-    with --on-error skip those that can. A command that was cut off may be called again: what is there stays.
+    Existing products are updated to match the file. One refused row refuses the whole file; --on-error skip loads the
+    others. Run an interrupted command again to finish it: loading a product twice changes nothing.
     """
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--currency", default=settings.DEFAULT_CURRENCY, help="of prices that have none")
+        parser.add_argument("--currency", default=settings.DEFAULT_CURRENCY, help="currency of prices without one")
 
     def handle(self, *args: Any, **options: Any) -> None:
         errors_path = commands.errors_path(options["errors"], options["file"])
@@ -47,7 +48,10 @@ class Command(commands.FileCommand):
             try:
                 refused = self._read(file, commands.file_name(options["file"]), errors_path)
                 if refused and options["on_error"] == "abort":
-                    raise CommandError(f"Nothing was written: {refused:,} rows are refused (--on-error skip).")
+                    raise CommandError(
+                        f"Nothing was written: {counted(refused, 'row')} refused. Correct them, or load the others "
+                        "with --on-error skip."
+                    )
                 done = self._write(file, dry_run=options["dry_run"])
             except Refusal as refusal:
                 raise CommandError(f"{commands.file_name(options['file'])}: {refusal}") from refusal
@@ -57,7 +61,7 @@ class Command(commands.FileCommand):
         self.stdout.write("Dry run: nothing was written." if options["dry_run"] else "Done.")
 
     def _read(self, file: files.ProductFile, name: str, errors_path: Path) -> int:
-        """Look at every row before any is written; keep the refused ones in a file, and return how many."""
+        """Check every row before any is written; write the refused ones to a file, and return how many."""
         refused, count, tidied = [], 0, 0
         with files.read_catalogue(file) as catalogue:
             self.stdout.write(f"{name}: {catalogue.understood_as}")
@@ -67,9 +71,11 @@ class Command(commands.FileCommand):
                         refused.append((cells, row))
                     tidied += isinstance(row, files.Row) and row.is_tidied
                     show(count)
-        self.stdout.write(f"{count:,} rows")
+        self.stdout.write(counted(count, "row"))
         if tidied:
-            self.stdout.write(f"{tidied:,} SKUs had invisible characters or double spaces, which were left out.")
+            self.stdout.write(
+                f"{counted(tidied, 'SKU')} had invisible characters or double spaces, which were removed."
+            )
         if refused:
             self.keep_refused(
                 errors_path, len(refused), [row for _, row in refused], catalogue.layout.mendable(refused)
@@ -85,12 +91,12 @@ class Command(commands.FileCommand):
             rows = (row for _, row in catalogue.rows if isinstance(row, files.Row))
             while batch := list(islice(rows, AT_ONCE)):
                 write = partial(imports.import_products, batch, currency=file.currency)
-                done += _would_be(write) if dry_run else transactions.run(write)
+                done += _rolled_back(write) if dry_run else transactions.run(write)
                 show(done.new + done.changed + done.unchanged)
         return done
 
 
-def _would_be(write: Callable[[], imports.Imported]) -> imports.Imported:
+def _rolled_back(write: Callable[[], imports.Imported]) -> imports.Imported:
     with transaction.atomic(durable=True):
         done = write()
         transaction.set_rollback(True)

@@ -27,13 +27,13 @@ CATALOGUE = [
 
 
 class Command(BaseCommand):
-    """Load a small catalogue with stock in two warehouses. A database that has any product is left as it is."""
+    """Load a small catalogue with stock in two warehouses. Does nothing if the database has any product."""
 
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
         if catalogue.list_products(page=PageRequest(size=1), with_archived=True).results:
-            self.stdout.write("There are products already; nothing was loaded.")
+            self.stdout.write("The catalogue already has products. Nothing was loaded.")
             return
         transactions.run(_load)
         self.stdout.write(f"Loaded {len(CATALOGUE)} products with stock in the warehouses MAIN and EAST.")

@@ -9,15 +9,15 @@ from shop.toolkit.refusals import Refusal
 
 
 class Command(BaseCommand):
-    """Give a product another SKU. Its stock and its ledger stay; orders keep the SKU that their buyers saw.
+    """Change the SKU of a product. Its stock and ledger stay; existing orders keep the old SKU.
 
-    Refuses a SKU that another product has in any case, and one with invisible characters.
+    Refuses a SKU that another product has, ignoring case, and one with invisible characters.
     """
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("product_id", type=int, help="the product's id, as the API and `migrate` name it")
+        parser.add_argument("product_id", type=int, help="the product's id, as shown by the API and by `migrate`")
         parser.add_argument("sku", help="the new SKU, 1 to 64 characters")
 
     def handle(self, *args: Any, product_id: int, sku: str, **options: Any) -> None:
@@ -27,4 +27,4 @@ class Command(BaseCommand):
             raise CommandError(f"There is no product {product_id}.") from refusal
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"Product {product_id} has the SKU {renamed.sku} now.")
+        self.stdout.write(f"Product {product_id} now has the SKU {renamed.sku}.")

@@ -10,15 +10,16 @@ from users import accounts, second_factor
 
 
 class Command(BaseCommand):
-    """Give a member of staff a new second factor: a picture for their authenticator app, and codes for paper.
+    """Give a member of staff a new second factor: a QR code for their authenticator app, and recovery codes.
 
-    What they had is no longer good. Asked for where SECOND_FACTOR is on, by the admin and by POST /auth/token.
+    The old second factor stops working, and the account is signed out. With SECOND_FACTOR on, the admin and
+    POST /auth/token ask staff for a code.
     """
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="whose it is")
+        parser.add_argument("email", help="email of the account")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -29,6 +30,6 @@ class Command(BaseCommand):
         segno.make(address).terminal(out=picture, compact=True)
         self.stdout.write(picture.getvalue())
         self.stdout.write(address)
-        self.stdout.write("Codes for paper, each good once:")
+        self.stdout.write("Recovery codes, each valid once:")
         for code in codes:
             self.stdout.write(f"  {code}")

@@ -8,19 +8,19 @@ from users import accounts
 
 
 class Command(BaseCommand):
-    """Make an account that is there an active superuser: the way back when no superuser is left who could.
+    """Make an existing account an active superuser, for when no superuser is left.
 
-    Its password stays (`changepassword` sets another). `createsuperuser` makes a new account.
+    Its password stays (`changepassword` sets another). `createsuperuser` creates a new account.
     """
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="whose account it is")
+        parser.add_argument("email", help="email of the account")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             transactions.run(lambda: accounts.make_superuser(options["email"]))
         except accounts.UserNotFound as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"{options['email']} is a superuser now.")
+        self.stdout.write(f"{options['email']} is now a superuser.")

@@ -43,7 +43,7 @@ class OrderListView(ApiView):
 
     @extend_schema(parameters=[OrderListQuery], responses=answers(200, paged(OrderShape)))
     def get(self, request: Request) -> HttpResponse:
-        """List one's own orders, newest first; with the permission to view orders, everybody's."""
+        """List your own orders, newest first. With the permission to view orders, list everybody's."""
         return self.page(listing.list_orders(**self.parameters, caller=caller_of(request)), OrderShape)
 
     @extend_schema(request=CheckoutShape, responses=answers(201, OrderShape, *NO_SALE))
@@ -77,15 +77,15 @@ class MayConfirm(BasePermission):
 
 
 class CreateOrderView(ApiView):
-    """At the root, as the services that this one replaces had it."""
+    """Served at the root, where the replaced services had it."""
 
     access = {"POST": [IsAuthenticated]}
 
     @extend_schema(request=PlacedOrderShape, responses=answers(201, OrderShape, *NO_SALE))
     def post(self, request: Request) -> HttpResponse:
-        """Check out and confirm at once: user, stock, unit prices and totals must all be right.
+        """Check out and confirm in one request. User, stock, unit prices and totals must be right.
 
-        Where the caller may not confirm orders, the order is `pending`: its stock is held, not promised.
+        If you may not confirm orders, the order stays `pending`: its stock is held, not promised.
         """
         given = self.body(PlacedOrderShape)
         buyer_id = _buyer_id(request, given["user_id"])
@@ -124,9 +124,9 @@ class OrderConfirmView(ApiView):
         ),
     )
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
-        """Place a pending order: what it holds is promised to it for good. Repeating it is harmless.
+        """Confirm a pending order: its units are promised without a deadline. Repeating it is harmless.
 
-        An expired order is confirmed for some time after its deadline, while there is stock and every product is on
+        An expired order can still be confirmed for LATE_CONFIRM_SECONDS, while there is stock and every product is on
         sale at an unchanged price.
         """
         given = self.body(ConfirmShape)
@@ -150,7 +150,7 @@ class OrderCancelView(ApiView):
 
     @extend_schema(request=CancelShape, responses=answers(200, OrderShape, "order_not_found", "invalid_transition"))
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
-        """Cancel all that is not shipped and give its stock back. An expired order is cancelled by staff only."""
+        """Cancel the units that are not shipped and release their stock. Only staff can cancel an expired order."""
         given = self.body(CancelShape)
         return self.command(
             lambda: lifecycle.cancel_order(order_id, caller=caller_of(request), now=timezone.now(), **given),
@@ -175,7 +175,7 @@ class OrderFulfillView(ApiView):
         ),
     )
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
-        """Ship the named units, or all that are open."""
+        """Ship the named units, or all open ones."""
         given = self.body(FulfillShape)
         if given["out_of_turn"]:
             require(request, "inventory.ship_out_of_turn", "You may not ship before older promises.")
@@ -197,7 +197,7 @@ class OrderReturnView(ApiView):
 
     @extend_schema(request=ReturnShape, responses=answers(200, OrderShape, "order_not_found", "invalid_transition"))
     def post(self, request: Request, order_id: UUID) -> HttpResponse:
-        """Take shipped units back, for sale or as unavailable."""
+        """Take back shipped units, for sale or as unavailable."""
         given = self.body(ReturnShape)
         given["items"] = _units(given)
         return self.command(

@@ -11,12 +11,14 @@ from shop.toolkit.http.shapes import Amount, Flag, Id, PageQuery, Shape, Text, T
 class WishShape(Shape):
     product_id = Id()
     quantity = Units()
-    unit_price = Amount(default=None, allow_null=True, help_text="The price that the buyer saw; a 409 if it changed.")
+    unit_price = Amount(
+        default=None, allow_null=True, help_text="The price that the buyer saw. If it has changed, the answer is 409."
+    )
 
 
 class CheckoutShape(Shape):
     items = many(WishShape, at_least=1, at_most=inventory.MAX_LINES)
-    user_id = Id(required=False, help_text="Whose order it is, when staff place it.")
+    user_id = Id(required=False, help_text="The buyer, when staff place the order.")
 
 
 class PricedWishShape(Shape):
@@ -52,12 +54,12 @@ class ShippedShape(Shape):
 
 class FulfillShape(Shape):
     items = many(ShippedShape, at_least=1, at_most=inventory.MAX_LINES, required=False)
-    out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units; takes a permission.")
+    out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units. Needs a permission.")
 
 
 class ReturnShape(Shape):
     items = many(ShippedShape, at_least=1, at_most=inventory.MAX_LINES)
-    resalable = Flag(default=True, help_text="Whether the units may be sold again; else they are unavailable.")
+    resalable = Flag(default=True, help_text="Whether the units can be sold again. Otherwise they become unavailable.")
     note = Text(max_length=500, allow_blank=True, default="")
 
 
@@ -76,7 +78,9 @@ class OrderLineShape(Shape):
     fulfilled = serializers.IntegerField()
     returned = serializers.IntegerField()
     cancelled = serializers.IntegerField()
-    waiting = serializers.IntegerField(help_text="Promised, and not there yet or there for older promises.")
+    waiting = serializers.IntegerField(
+        help_text="Promised units that have not arrived, or that older promises take first."
+    )
     allocations = ShareShape(many=True)
 
 

@@ -21,7 +21,7 @@ class ProductListView(ApiView):
 
     @extend_schema(parameters=[ProductListQuery], responses=answers(200, paged(ProductShape)))
     def get(self, request: Request) -> HttpResponse:
-        """List products: those on sale; with the permission to view products, archived ones too."""
+        """List products on sale. With the permission to view products, list archived ones too."""
         page = catalogue.list_products(**self.parameters, with_archived=is_staff_with(request, VIEW_ARCHIVED))
         return self.page(page, ProductShape)
 
@@ -30,7 +30,7 @@ class ProductListView(ApiView):
         responses=answers(201, CreatedProductShape, "permission_denied", "warehouse_not_found", "sku_exists"),
     )
     def post(self, request: Request) -> HttpResponse:
-        """Create a product, its inventory item and its initial stock, or nothing."""
+        """Create a product with its inventory item and its initial stock, or nothing."""
         given = self.body(NewProductShape)
         if given["initial_stock"]:
             require(request, "inventory.change_stock", "You may not change stock. Leave initial_stock out.")
@@ -59,13 +59,13 @@ class ProductView(ApiView):
 
     @extend_schema(request=ProductChangeShape, responses=answers(200, ProductShape, "product_not_found", "sku_exists"))
     def patch(self, request: Request, product_id: int) -> HttpResponse:
-        """Change a product. Orders keep the name and price that their buyers saw."""
+        """Change a product. Orders keep the name and price at which they were placed."""
         given = self.body(ProductChangeShape)
         return self.command(lambda: catalogue.update_product(product_id, **given), shape=ProductShape)
 
     @extend_schema(responses=answers(204, None, "product_not_found"))
     def delete(self, request: Request, product_id: int) -> HttpResponse:
-        """Archive a product: it is no longer sold, and nothing is lost."""
+        """Archive a product: it is no longer sold. Its stock and history stay."""
         return self.command(lambda: catalogue.archive_product(product_id))
 
 

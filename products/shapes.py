@@ -52,7 +52,7 @@ class InventoryStockShape(Shape):
 
 
 class InventoryShape(Shape):
-    """The inventory item that came with the product, as `/inventory/items/{product_id}` shows it."""
+    """The inventory item of the product, as `/inventory/items/{product_id}` shows it."""
 
     product_id = serializers.IntegerField()
     sku = serializers.CharField()

@@ -272,7 +272,7 @@ def _database(error: Exception) -> HttpResponse | None:
     headers = {"Retry-After": RETRY_AFTER_SECONDS}
     state = transactions.sqlstate(error)
     if state in transactions.BUSY:
-        return problem(503, "stock_busy", "Stock busy", "Too many want the same just now; try again.", headers=headers)
+        return problem(503, "stock_busy", "Stock busy", "These items are busy. Retry in a second.", headers=headers)
     if isinstance(error, IntegrityError) and (guard := transactions.violated_constraint(error)) in STOCK_GUARDS:
         # The statement's own guard should have refused this; the constraint saved us, and somebody must look.
         logger.error("The constraint %s refused what the code let through", guard, exc_info=error)
@@ -282,6 +282,9 @@ def _database(error: Exception) -> HttpResponse | None:
     is_gone = isinstance(error, OperationalError | InterfaceError | transactions.NotCommitted)
     if is_gone or (state or "").startswith(GONE):
         logger.error("The database is unavailable", exc_info=error)
-        detail = "The database does not answer, or its answer was lost: see whether the request had its effect."
+        detail = (
+            "The database is unavailable or its reply was lost. The request may have succeeded: check before you "
+            "retry, or retry with the same Idempotency-Key."
+        )
         return problem(503, "database_unavailable", "Database unavailable", detail, headers=headers)
     return None

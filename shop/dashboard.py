@@ -54,11 +54,11 @@ def _books() -> dict[str, Any]:
     """Return the last verdict of `verify_stock`, in words."""
     verdict = verification.last_verdict()
     if verdict is None:
-        return {"said": "The books were never checked; manage.py verify_stock does it.", "is_broken": False}
+        return {"said": "The stock records were never verified. Run manage.py verify_stock.", "is_broken": False}
     when = days.shown(verdict.taken_at, "%Y-%m-%d %H:%M")
     if verdict.broken:
-        return {"said": f"The books were wrong at {when}: {', '.join(verdict.broken)}.", "is_broken": True}
-    return {"said": f"The books were right at {when}: {verdict.checked} checks.", "is_broken": False}
+        return {"said": f"The stock records were wrong at {when}: {', '.join(verdict.broken)}.", "is_broken": True}
+    return {"said": f"The stock records were right at {when}: {verdict.checked} checks.", "is_broken": False}
 
 
 def _bars(labels: list[str], units: list[int]) -> dict[str, Any]:

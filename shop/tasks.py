@@ -44,12 +44,12 @@ MAILS = {
 
 {how}
 
-It is good for an hour and once. If it was not you, nothing needs to be done.
+It works once, within an hour. If it was not you, ignore this mail.
 """,
     ),
     users.MailKind.CREDENTIALS_CHANGED: (
         "Your password was changed",
-        """The password of your account was changed just now. If it was not you, set a new one at once.
+        """The password of your account was changed. If it was not you, set a new one now.
 """,
     ),
     users.MailKind.EMAIL_CHANGE: (
@@ -58,17 +58,17 @@ It is good for an hour and once. If it was not you, nothing needs to be done.
 
 {how}
 
-It is good for an hour and once. If it was not you, nothing needs to be done.
+It works once, within an hour. If it was not you, ignore this mail.
 """,
     ),
     users.MailKind.EMAIL_CHANGE_ASKED: (
-        "Your address is to be changed",
-        """Your account is to have another email address, once that address is confirmed. If it was not you, set a new
-password at once: the address then stays as it is.
+        "Your email address will change",
+        """Your account will get another email address once that address is confirmed. If it was not you, set a new
+password now: the address then stays as it is.
 """,
     ),
     users.MailKind.EMAIL_TAKEN: (
-        "There is an account with this address",
+        "An account has this address already",
         """Somebody, most likely you, wants to use this address for their account, but another account has it already.
 Nothing was changed.
 """,

@@ -36,7 +36,7 @@ class TokenView(ApiView):
         request=CredentialsShape, responses=answers(200, TokenPairShape, "invalid_credentials", "otp_required", "busy")
     )
     def post(self, request: Request) -> HttpResponse:
-        """Log in with email and password; staff, where they need a second factor, with its code as well."""
+        """Log in with email and password. Staff with a second factor also send its code."""
         given = self.body(CredentialsShape)
         # Not in a transaction of its own: a failed attempt must stay counted although the answer is a refusal.
         session = sessions.open_session(**given, address=client_address(request), now=timezone.now())
@@ -50,7 +50,7 @@ class TokenRefreshView(ApiView):
 
     @extend_schema(request=RefreshShape, responses=answers(200, TokenPairShape, "invalid_token"))
     def post(self, request: Request) -> HttpResponse:
-        """Use a refresh token up and get the next pair."""
+        """Exchange a refresh token for the next pair of tokens."""
         session_id, refresh_id = read_refresh_token(self.body(RefreshShape)["refresh"])
         # Not in a transaction of its own: the end of a stolen session must stay although the answer is a refusal.
         session = sessions.continue_session(session_id, refresh_id=refresh_id, now=timezone.now())
@@ -76,7 +76,7 @@ class PasswordResetView(ApiView):
 
     @extend_schema(request=PasswordResetShape, responses=answers(202, AcceptedShape))
     def post(self, request: Request) -> HttpResponse:
-        """Have a mail sent by which a new password can be set. Whether there is such an account, nobody is told."""
+        """Request a mail with a token for a new password. The answer is the same whether the account exists or not."""
         given = self.body(PasswordResetShape)
 
         def note() -> dict[str, Any]:
@@ -92,7 +92,7 @@ class PasswordResetConfirmView(ApiView):
 
     @extend_schema(request=NewPasswordShape, responses=answers(204, None, "busy"))
     def post(self, request: Request) -> HttpResponse:
-        """Set a new password by the token from a mail. Every token of the user ends with the old one."""
+        """Set a new password with the token from a mail. Every earlier token of the user ends."""
         given = self.body(NewPasswordShape)
         return self.prepared_command(lambda: resets.prepare_reset(**given), resets.reset_password)
 
@@ -103,7 +103,7 @@ class EmailConfirmView(ApiView):
 
     @extend_schema(request=EmailConfirmShape, responses=answers(204, None, "email_exists"))
     def post(self, request: Request) -> HttpResponse:
-        """Give an account its new email by the token from the mail that was sent to it."""
+        """Confirm a new email with the token that was mailed to it."""
         given = self.body(EmailConfirmShape)
         return self.command(lambda: changes.confirm_email(**given))
 
@@ -135,17 +135,17 @@ class MeView(ApiView):
 
     @extend_schema(responses=answers(200, UserShape))
     def get(self, request: Request) -> HttpResponse:
-        """Show one's own profile."""
+        """Get your own profile."""
         return self.answer(accounts.get_user(caller_of(request).id, caller=caller_of(request)), UserShape)
 
     @extend_schema(
         request=ProfileChangeShape, responses=answers(200, UserShape, "invalid_credentials", "otp_required", "busy")
     )
     def patch(self, request: Request) -> HttpResponse:
-        """Change one's own profile. A new email or password needs the current password, and the owner is told by mail.
+        """Change your own profile. A new email or password needs the current password, and a mail reports the change.
 
-        A new password ends every token. A new email counts once the token of a mail to it has confirmed it; whether it
-        is somebody else's already, nobody is told but by that mail.
+        A new password ends every token. A new email takes effect once the token that is mailed to it has confirmed
+        it. If another account has that email, only the mail says so.
         """
         given, user_id = self.body(ProfileChangeShape), caller_of(request).id
         name = given.pop("name", None)
@@ -164,5 +164,5 @@ class UserView(ApiView):
 
     @extend_schema(responses=answers(200, UserShape, "user_not_found"))
     def get(self, request: Request, user_id: int) -> HttpResponse:
-        """Show one user: oneself, or with the permission to view users, anybody."""
+        """Get a user: yourself, or anybody with the permission to view users."""
         return self.answer(accounts.get_user(user_id, caller=caller_of(request)), UserShape)

@@ -69,10 +69,13 @@ class EmailConfirmShape(Shape):
 
 
 class ProfileChangeShape(Shape):
-    email = Email(required=False, help_text="Counts once it is confirmed by the token of a mail that is sent there.")
+    email = Email(required=False, help_text="Takes effect once the token that is mailed to it has confirmed it.")
     password = Text(max_length=MAX_PASSWORD, trim_whitespace=False, required=False)
     current_password = Text(
-        max_length=MAX_PASSWORD, trim_whitespace=False, required=False, help_text="Needed for a new email or password."
+        max_length=MAX_PASSWORD,
+        trim_whitespace=False,
+        required=False,
+        help_text="Required for a new email or password.",
     )
     otp_code = OtpCode()
     name = Text(max_length=MAX_NAME, allow_blank=True, required=False)

@@ -37,11 +37,12 @@ class ImportListView(ApiView):
         responses=answers(201, ImportShape, "not_found", "warehouse_not_found", "already_imported", later=ImportShape),
     )
     def post(self, request: Request) -> HttpResponse:
-        """Load stock from a file, or say what it would change (`dry_run`); 202 while a large one is being worked on.
+        """Load stock from a file, or report what it would change (`dry_run`). A large file is answered 202.
 
-        CSV, CSV in gzip, or .xlsx, in the own layout, Shopify's, or any other with a `map`. What was refused is in
-        `refused_rows`, and as a file of the same layout at `/errors`. Nothing was written when `status` is `refused`.
-        More than 1,000 rows are checked and applied after the answer: ask for the import until `finished_at` is there.
+        The file is CSV, CSV in gzip, or .xlsx. Its layout is the shop's own, Shopify's, or any other with a `map`.
+        `refused_rows` lists the refused rows; `/errors` returns them as a file of the same layout. When `status` is
+        `refused`, nothing was written. More than 1,000 rows are applied after the answer: request the import until
+        `finished_at` is set.
         """
         given = UploadShape.read(self.form)
         file = given.pop("file")
@@ -81,7 +82,7 @@ class ImportView(ApiView):
 
     @extend_schema(responses=answers(200, ImportShape))
     def get(self, request: Request, import_id: UUID) -> HttpResponse:
-        """Get a stock import: how far it is, what it did, its first errors."""
+        """Get a stock import: its progress, its result and its first errors."""
         return self.answer(documents.get_import(import_id, caller=caller_of(request)), ImportShape)
 
 
@@ -91,7 +92,7 @@ class ImportErrorsView(ApiView):
 
     @extend_schema(responses=answers((200, "text/csv"), OpenApiTypes.STR))
     def get(self, request: Request, import_id: UUID) -> Download:
-        """Get the refused rows as CSV in the file's own layout, with what would be right, to be mended and loaded."""
+        """Get the refused rows as CSV in the layout of the file, each with its error, to correct and load again."""
         columns, rows = documents.refused_sheet(import_id, caller=caller_of(request))
         return Download(f"{import_id}-errors", "csv", lambda path: write_sheet(path, "csv", columns, rows))
 
@@ -101,9 +102,9 @@ class ImportUndoView(ApiView):
 
     @extend_schema(request=None, responses=answers(200, ImportShape, "invalid_transition", later=ImportShape))
     def post(self, request: Request, import_id: UUID) -> HttpResponse:
-        """Take back what an import did, by one compensating import (`undone_by`); 202 when there is more to do.
+        """Undo an import by one compensating import (`undone_by`). A large one is answered 202.
 
-        Rows whose units were sold or promised since are refused, one by one.
+        A row whose units were sold or promised since is refused; the others are undone.
         """
         self.body(EmptyShape)
         undo = partial(steps.undo_at_once, import_id, undo_id=new_id(), caller=caller_of(request))
@@ -124,7 +125,7 @@ class StockCsvView(ApiView):
         parameters=[ExportQuery], responses=answers((200, "text/csv"), OpenApiTypes.STR, "warehouse_not_found")
     )
     def get(self, request: Request) -> Download:
-        """Export the stock as CSV; with its quantities edited, it is a file to import."""
+        """Export the stock as CSV. Edit the quantities and import the file."""
         write = partial(export.export_stock, kind="csv", **self.parameters, caller=caller_of(request))
         return Download("stock", "csv", write)
 
@@ -142,6 +143,6 @@ class StockXlsxView(ApiView):
         ),
     )  # fmt: skip
     def get(self, request: Request) -> Download:
-        """Export the stock as a workbook; with its quantities edited, it is a file to import."""
+        """Export the stock as a workbook. Edit the quantities and import the file."""
         write = partial(export.export_stock, kind="xlsx", **self.parameters, caller=caller_of(request))
         return Download("stock", "xlsx", write)

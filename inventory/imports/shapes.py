@@ -25,15 +25,17 @@ class MappingField(Text):
 
 class UploadShape(QueryShape):
     file = serializers.FileField(help_text="CSV, CSV in gzip, or .xlsx.")
-    mode = serializers.ChoiceField(choices=Mode.choices, default="set", help_text="What the quantities are.")
+    mode = serializers.ChoiceField(choices=Mode.choices, default="set", help_text="What the quantities mean.")
     on_error = serializers.ChoiceField(
-        choices=["abort", "skip"], default="abort", help_text="Whether one refused row refuses all."
+        choices=["abort", "skip"], default="abort", help_text="Whether one refused row refuses the file."
     )
-    dry_run = Flag(default=False, help_text="Say what would change, and change nothing. Large ones are answered 202.")
-    again = Flag(default=False, help_text="Load a file that was loaded before.")
+    dry_run = Flag(
+        default=False, help_text="Report what would change, and change nothing. A large file is answered 202."
+    )
+    again = Flag(default=False, help_text="Load a file that was already loaded.")
     warehouse = Text(max_length=32, required=False, help_text="For a file without a column of warehouses.")
     map = MappingField(required=False, max_length=10_000, help_text="Which column is which field, as a JSON object.")
-    note = Text(max_length=500, allow_blank=True, default="", help_text="For the movements of rows without one.")
+    note = Text(max_length=500, allow_blank=True, default="", help_text="The note of movements whose row has none.")
 
 
 class ImportUnitsShape(Shape):
@@ -54,7 +56,7 @@ class RefusedRowShape(Shape):
     line = serializers.IntegerField()
     column = serializers.CharField()
     value = serializers.CharField()
-    detail = serializers.CharField(help_text="What would be right.")
+    detail = serializers.CharField(help_text="What the cell must contain.")
 
 
 class ImportShape(Shape):
@@ -63,17 +65,17 @@ class ImportShape(Shape):
     mode = serializers.ChoiceField(choices=Mode.choices)
     on_error = serializers.CharField()
     dry_run = serializers.BooleanField()
-    undoes = serializers.UUIDField(allow_null=True, help_text="The import that this one takes back.")
-    undone_by = serializers.UUIDField(allow_null=True, help_text="The import that took this one back.")
+    undoes = serializers.UUIDField(allow_null=True, help_text="The import that this one undoes.")
+    undone_by = serializers.UUIDField(allow_null=True, help_text="The import that undid this one.")
     file_name = serializers.CharField()
-    understood_as = serializers.CharField(help_text="Encoding, separator, layout: what was found out.")
+    understood_as = serializers.CharField(help_text="The detected encoding, separator and layout.")
     note = serializers.CharField()
-    actor_id = serializers.IntegerField(allow_null=True, help_text="Null for one by the command line.")
+    actor_id = serializers.IntegerField(allow_null=True, help_text="Null for an import by the command line.")
     created_at = Time()
     finished_at = Time(allow_null=True)
     rows = serializers.IntegerField()
-    skipped = serializers.IntegerField(help_text="Rows that say nothing of stock.")
-    done = serializers.IntegerField(help_text="Rows that are dealt with, of `rows`.")
+    skipped = serializers.IntegerField(help_text="Rows without stock data.")
+    done = serializers.IntegerField(help_text="Processed rows, of `rows`.")
     new = serializers.IntegerField()
     changed = serializers.IntegerField()
     unchanged = serializers.IntegerField()

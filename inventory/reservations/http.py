@@ -46,13 +46,13 @@ class CheckView(ApiView):
 
     @extend_schema(request=BulkCheckShape, responses=answers(200, BulkAvailabilityShape))
     def post(self, request: Request) -> HttpResponse:
-        """Check many products at once, as one demand. Products that are not on sale are answered as such."""
+        """Check many products at once, as one demand. A product that is not on sale gets its own answer."""
         found = availability.check([allocation.Demand(**line) for line in self.body(BulkCheckShape)["items"]])
         return self.answer({"available": all(line.available for line in found), "items": found}, BulkAvailabilityShape)
 
 
 class CheckStockView(ApiView):
-    """At the root, as the services that this one replaces had it."""
+    """Served at the root, where the replaced services had it."""
 
     access = {"POST": [AllowAny]}
     keeps_answers = False
@@ -93,7 +93,7 @@ class ReservationListView(ApiView):
         ),
     )
     def post(self, request: Request) -> HttpResponse:
-        """Hold stock for a reference that is no order of this shop."""
+        """Hold stock for a reference from outside this shop."""
         given = self.body(NewReservationShape)
         return self.command(
             lambda: holds.reserve_on_sale(
@@ -147,7 +147,7 @@ class ReservationConfirmView(_StepView):
         ),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Promise what is held, without a deadline."""
+        """Confirm a hold: its units are promised without a deadline."""
         self.body(EmptyShape)
         return self.step(
             lambda: holds.confirm(reservation_id, owner=OWNER, caller=caller_of(request)),
@@ -171,7 +171,7 @@ class ReservationFulfillView(_StepView):
         ),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Ship the named units of a confirmed reservation, or all that are open."""
+        """Ship the named units of a confirmed reservation, or all open ones."""
         given = self.body(FulfillPartShape)
         if given["out_of_turn"]:
             require(request, "inventory.ship_out_of_turn", "You may not ship before older promises.")
@@ -201,7 +201,7 @@ class ReservationReleaseView(_StepView):
         ),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Give up the named units, or all that are open."""
+        """Release the named units, or all open ones."""
         given = self.body(PartShape)
         items = demand(given) if "items" in given else None
         return self.step(
@@ -224,7 +224,7 @@ class ReservationExtendView(_StepView):
         ),
     )
     def post(self, request: Request, reservation_id: UUID) -> HttpResponse:
-        """Put the deadline of a hold off, within the greatest age that a hold may have."""
+        """Extend a hold, at most to the maximum age of a hold."""
         given = self.body(ExtendShape)
         ttl = timedelta(seconds=given["ttl_seconds"]) if "ttl_seconds" in given else None
         return self.step(

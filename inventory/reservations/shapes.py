@@ -26,11 +26,11 @@ class AvailabilityShape(Shape):
 
 
 class CheckedItemShape(AvailabilityShape):
-    is_on_sale = serializers.BooleanField(help_text="False for a product that is archived or was never there.")
+    is_on_sale = serializers.BooleanField(help_text="False for a product that is archived or unknown.")
 
 
 class BulkAvailabilityShape(Shape):
-    available = serializers.BooleanField(help_text="Whether all lines together can be served.")
+    available = serializers.BooleanField(help_text="Whether all lines together can be reserved.")
     items = CheckedItemShape(many=True)
 
 
@@ -77,9 +77,7 @@ class NewReservationShape(Shape):
 
 
 class ExtendShape(Shape):
-    ttl_seconds = TimeToLive(
-        help_text="From now on; RESERVATION_TTL_SECONDS, or what the hold may still last, when absent."
-    )
+    ttl_seconds = TimeToLive(help_text="From now; when absent, RESERVATION_TTL_SECONDS or the rest of the maximum age.")
 
 
 class PartShape(Shape):
@@ -87,7 +85,7 @@ class PartShape(Shape):
 
 
 class FulfillPartShape(PartShape):
-    out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units; takes a permission.")
+    out_of_turn = Flag(default=False, help_text="Ship although older promises wait for the units. Needs a permission.")
 
 
 class ReservationLineShape(Shape):

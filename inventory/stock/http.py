@@ -34,7 +34,7 @@ from shop.toolkit.ids import new_id
 
 
 class UpdateStockView(ApiView):
-    """At the root, as the services that this one replaces had it."""
+    """Served at the root, where the replaced services had it."""
 
     access = {"POST": [staff_with("inventory.change_stock")]}
 
@@ -43,7 +43,7 @@ class UpdateStockView(ApiView):
         responses=answers(200, PostedMovementsShape, "item_not_found", "warehouse_not_found", "insufficient_stock"),
     )
     def post(self, request: Request) -> HttpResponse:
-        """Take units off that were sold, by allocation priority."""
+        """Remove sold units, by the priority of the warehouses."""
         given = self.body(DemandedShape)
         return self.command(
             lambda: {"movements": ledger.sell(**given, note="", reference="", caller=caller_of(request))},
@@ -80,7 +80,7 @@ class ExplanationView(ApiView):
 
     @extend_schema(responses=answers(200, ExplanationShape, "item_not_found"))
     def get(self, request: Request, product_id: int) -> HttpResponse:
-        """Explain what consumes the stock: each hold with its deadline, each order, safety stock, unavailable."""
+        """Explain what the stock is promised to: each hold with its deadline, and each order."""
         return self.answer(claims.explain(product_id, caller=caller_of(request)), ExplanationShape)
 
 
@@ -115,7 +115,7 @@ class StockView(ApiView):
 
     @extend_schema(responses=answers(204, None, "item_not_found", "warehouse_not_found", "stock_in_use"))
     def delete(self, request: Request, product_id: int, warehouse: str) -> HttpResponse:
-        """Remove a product that is neither there nor promised from a warehouse. Its ledger stays."""
+        """Remove a product without units or promises from a warehouse. Its ledger stays."""
         return self.command(
             lambda: ledger.remove_stock(product_id=product_id, warehouse=warehouse, caller=caller_of(request)),
             may_see=lambda kept: see_warehouses(request, [warehouse]),
@@ -146,7 +146,7 @@ class AdjustmentView(ApiView):
         ),
     )
     def post(self, request: Request, product_id: int) -> HttpResponse:
-        """Adjust what is on hand, or set it by compare-and-set."""
+        """Adjust the units on hand, or set them by compare-and-set."""
         given = {**self.body(AdjustmentShape), "product_id": product_id, "caller": caller_of(request)}
         step = ADJUSTMENTS[given.pop("mode")]
         if step in (ledger.adjust, ledger.set_apart):
@@ -169,7 +169,7 @@ class TransferView(ApiView):
         ),
     )
     def post(self, request: Request) -> HttpResponse:
-        """Move units between two warehouses, both legs or none."""
+        """Move units between two warehouses. Both sides change, or neither."""
         given = self.body(TransferShape)
         given["items"] = demand(given)
         return self.command(
@@ -186,7 +186,7 @@ class WarehouseListView(ApiView):
 
     @extend_schema(parameters=[PageQuery], responses=answers(200, paged(WarehouseShape)))
     def get(self, request: Request) -> HttpResponse:
-        """List warehouses, the one that is served from first on top."""
+        """List warehouses in the order in which orders are allocated."""
         return self.page(warehouses.list_warehouses(**self.parameters, caller=caller_of(request)), WarehouseShape)
 
     @extend_schema(

@@ -60,7 +60,9 @@ class StockShape(Shape):
     safety_stock = serializers.IntegerField()
     available = serializers.IntegerField()
     low_stock = serializers.BooleanField()
-    is_active = serializers.BooleanField(help_text="Of the warehouse: nothing is sold from an inactive one.")
+    is_active = serializers.BooleanField(
+        help_text="Whether the warehouse is active. Nothing is sold from an inactive one."
+    )
     reorder_point = serializers.IntegerField(allow_null=True, help_text="Null when none is set.")
     backorder_limit = serializers.IntegerField()
 
@@ -92,27 +94,27 @@ class ItemListQuery(PageQuery):
 
 
 class ItemQuery(QueryShape):
-    as_of = Time(required=False, help_text="Show the quantities of this time; policy is today's.")
+    as_of = Time(required=False, help_text="The quantities at this time; the policy is today's.")
 
 
 class PolicyShape(Shape):
     safety_stock = LevelField(required=False)
-    reorder_point = LevelField(required=False, allow_null=True, help_text="0 is a point as well; null takes it away.")
+    reorder_point = LevelField(required=False, allow_null=True, help_text="0 is a valid point; null removes it.")
     backorder_limit = LevelField(required=False)
 
 
 class AdjustmentShape(Shape):
-    """`adjust` adds `quantity` to what is on hand; `set` makes it `quantity`, if `expected_on_hand` is on hand now.
+    """`adjust` adds `quantity` to the units on hand. `set` sets them to it, if `expected_on_hand` is on hand now.
 
-    `unavailable` takes `quantity` units that are there out of sale, or back into it when it is negative; `discard`
-    writes off `quantity` units that are unavailable.
+    `unavailable` makes `quantity` units on hand unavailable, or available again when it is negative. `discard` writes
+    off `quantity` unavailable units.
     """
 
     warehouse = Text(max_length=32)
     mode = serializers.ChoiceField(choices=["adjust", "set", "unavailable", "discard"])
     quantity = StrictInteger(min_value=-MAX_LEVEL, max_value=MAX_LEVEL)
     expected_on_hand = LevelField(
-        required=False, allow_null=True, help_text="With `set`; null opts out, and is logged."
+        required=False, allow_null=True, help_text="With `set`; null skips the comparison, and is logged."
     )
     reason = serializers.ChoiceField(choices=Reason.MANUAL, default="correction")
     note = Text(max_length=500, allow_blank=True, default="")
@@ -122,12 +124,14 @@ class AdjustmentShape(Shape):
         if attrs["mode"] != "set" and attrs["quantity"] == 0:
             raise serializers.ValidationError({"quantity": ["An adjustment of 0 changes nothing."]}, code="zero")
         if attrs["mode"] != "set" and "expected_on_hand" in attrs:
-            message = "This goes with the mode `set`; an adjustment is relative."
+            message = "Send it with the mode `set` only; an adjustment is relative."
             raise serializers.ValidationError({"expected_on_hand": [message]}, code="not_with_adjust")
         if attrs["mode"] in ("set", "discard") and attrs["quantity"] < 0:
             raise serializers.ValidationError({"quantity": ["Here it is 0 or more."]}, code="min_value")
         if attrs["mode"] == "set" and "expected_on_hand" not in attrs:
-            message = "Say what you believe is on hand, so that nobody's change is lost; null opts out."
+            message = (
+                "Send the units that you believe are on hand, so that no change is lost; null skips the comparison."
+            )
             raise serializers.ValidationError({"expected_on_hand": [message]}, code="required")
         return attrs
 
@@ -150,7 +154,7 @@ class MovementShape(Shape):
     reference = serializers.CharField()
     actor_id = serializers.IntegerField(allow_null=True)
     note = serializers.CharField()
-    import_id = serializers.UUIDField(allow_null=True, help_text="Of the import that made it.")
+    import_id = serializers.UUIDField(allow_null=True, help_text="The import that made it.")
     created_at = Time()
 
 

@@ -10,4 +10,4 @@ class InvalidCursor(Refusal):
     """The page cursor was not issued by this server for this list and ordering."""
 
     def __init__(self) -> None:
-        super().__init__("The cursor is not one that this list has issued; start again without it.")
+        super().__init__("This list did not issue the cursor. Start again without it.")

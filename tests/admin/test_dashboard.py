@@ -72,13 +72,13 @@ def test_the_last_verdict_on_the_books_is_said(database):
     with pytest.raises(CommandError):
         call_command("verify_stock", stdout=StringIO())
     page = client.get("/admin/").content.decode()
-    assert re.search(r"The books were wrong at [-0-9]+ [0-9:]+: [a-z_, ]*products_and_items", page)
+    assert re.search(r"The stock records were wrong at [-0-9]+ [0-9:]+: [a-z_, ]*products_and_items", page)
     assert 'role="alert"' in page
 
     # The tests' own server does not sync to disk, and is never quite right.
     Verdict.objects.create(taken_at=timezone.now(), checked=18, broken=[])
     page = client.get("/admin/").content.decode()
-    assert re.search(r"The books were right at [-0-9]+ [0-9:]+: 18 checks", page)
+    assert re.search(r"The stock records were right at [-0-9]+ [0-9:]+: 18 checks", page)
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

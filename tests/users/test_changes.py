@@ -126,7 +126,7 @@ def test_a_new_address_counts_once_it_is_confirmed(api, her, anna):
     assert (answer.status_code, answer.json()["email"]) == (200, "anna@example.com")
     assert sent() == {
         "new@xn--bcher-kva.example": "Confirm your new address",
-        "anna@example.com": "Your address is to be changed",
+        "anna@example.com": "Your email address will change",
     }
     assert can_log_in(api, "anna@example.com")
     assert not can_log_in(api, "new@bücher.example")
@@ -200,7 +200,7 @@ def test_nobody_is_told_whether_an_address_is_taken_but_its_owner(api, her):
     assert answers[0].status_code == 200
     assert answers[0].content == answers[1].content
     assert counts[0] == counts[1]
-    assert told["taken@example.com"] == "There is an account with this address"
+    assert told["taken@example.com"] == "An account has this address already"
     assert "token" not in mail.outbox[0].body
 
 

@@ -41,7 +41,7 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         if settings.POOLED_BY_TRANSACTION and options["verbosity"]:
-            self.stderr.write("Through a pooler it neither waits nor tries again; go to the database itself for that.")
+            self.stderr.write("Through a pooler, migrate neither waits nor retries. Connect to the database itself.")
         if settings.POOLED_BY_TRANSACTION or options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
@@ -87,7 +87,7 @@ def _refuse_unknown_time_zone(connection: BaseDatabaseWrapper) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = %s)", [settings.TIME_ZONE])
         if cursor.fetchone() == (False,):
-            raise CommandError(f"The database knows no TIME_ZONE {settings.TIME_ZONE!r}; take a name that both know.")
+            raise CommandError(f"The database has no TIME_ZONE {settings.TIME_ZONE!r}; take a name that both know.")
 
 
 def _drop_invalid_indexes(connection: BaseDatabaseWrapper) -> None:

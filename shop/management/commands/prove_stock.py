@@ -60,7 +60,9 @@ class Command(BaseCommand):
         finally:
             for product_id in product_ids:
                 _clean_up(product_id, warehouse)
-        self.stdout.write("Proved: sold exactly what there was, refused exactly the rest, and the books are right.")
+        self.stdout.write(
+            "Proved: all units were sold, every other request was refused, and the stock records are right."
+        )
 
     def _sell(self, product_ids: Sequence[int], buyers: int) -> Counter[str]:
         """Let all buyers try; return how many met which end."""

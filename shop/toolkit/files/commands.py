@@ -58,7 +58,7 @@ class FileCommand(BaseCommand):
         unfinished = path.with_name(f".{path.name}.unfinished")
         write_sheet(unfinished, "csv", *table)
         unfinished.replace(path)
-        self.stdout.write(f"All of them, to be mended and loaded again: {path}")
+        self.stdout.write(f"All of them, to correct and load again: {path}")
 
 
 def file_name(argument: str) -> str:

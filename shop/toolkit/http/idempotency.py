@@ -39,14 +39,14 @@ class KeyReused(Refusal):
 
     def __init__(self, kept: "Kept") -> None:
         self.kept = kept
-        super().__init__(f"This {HEADER} came before with another body; take a new key for a new request.")
+        super().__init__(f"This {HEADER} was used with another body. Use a new key for a new request.")
 
 
 class InProgress(Refusal):
     """The first request with this key is still at work."""
 
     def __init__(self) -> None:
-        super().__init__(f"A request with this {HEADER} is still being worked on; ask again in a moment.")
+        super().__init__(f"A request with this {HEADER} is still in progress. Retry in a moment.")
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def refuse_charsets(get_response: Callable[[HttpRequest], HttpResponse]) -> Call
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if request.encoding and codecs.lookup(request.encoding).name != "utf-8":
-            return problem(415, "unsupported_media_type", "Unsupported media type", "Text is taken in UTF-8 only.")
+            return problem(415, "unsupported_media_type", "Unsupported media type", "Send text in UTF-8.")
         return get_response(request)
 
     return middleware
@@ -163,7 +163,7 @@ def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
             if any("\0" in text for text in (name, *texts))
         ]
         if errors:
-            return problem(400, "invalid", "Invalid request", "A NUL is no character here.", members={"errors": errors})
+            return problem(400, "invalid", "Invalid request", "Remove the NUL character.", members={"errors": errors})
         return get_response(request)
 
     return middleware

@@ -24,12 +24,12 @@ ProblemShape = inline_serializer(
         "status": serializers.IntegerField(),
         "detail": serializers.CharField(),
         "code": serializers.CharField(help_text="Stable and meant for programs."),
-        "request_id": serializers.CharField(required=False, help_text="What the request is called in our log."),
+        "request_id": serializers.CharField(required=False, help_text="The name of the request in the server log."),
         "errors": inline_serializer(
             name="FieldError",
             many=True,
             required=False,
-            help_text="With the code `invalid`: each field that is wrong.",
+            help_text="With the code `invalid`: each wrong field.",
             fields={
                 "field": serializers.CharField(help_text="Its path, as in `items.0.quantity`; empty for the body."),
                 "code": serializers.CharField(),
@@ -75,9 +75,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         return _too_many("fields", settings.DATA_UPLOAD_MAX_NUMBER_FIELDS, "parameters or fields")
     if isinstance(exception, TooManyFilesSent):
         return _too_many("files", settings.DATA_UPLOAD_MAX_NUMBER_FILES, "files")
-    return problem(
-        400, "invalid", "Bad request", "The request is not one that this server accepts.", members={"errors": []}
-    )
+    return problem(400, "invalid", "Bad request", "The server does not accept this request.", members={"errors": []})
 
 
 def _too_many(kind: str, limit: int, named: str) -> HttpResponse:
@@ -94,7 +92,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form whose token is missing, or from before its sender signed in last."""
     return problem(
-        403, "csrf_failed", "Form token refused", "The form's token is missing or out of date. Open the form again."
+        403, "csrf_failed", "Form token refused", "The token of the form is missing or outdated. Open the form again."
     )
 
 
@@ -105,4 +103,6 @@ def unknown_path(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def crash() -> HttpResponse:
     """Answer an uncaught bug; the traceback is in the log and nowhere else."""
-    return problem(500, "internal_error", "Internal error", "Something went wrong on our side; it is in our log.")
+    return problem(
+        500, "internal_error", "Internal error", "The server failed. The error is in its log under this request id."
+    )

@@ -49,7 +49,7 @@ class UploadParser(MultiPartParser):
         # A form that was cut off after its file would be taken without the options behind it.
         if not watched.ended_with(request.content_type):
             _close(parsed.files)
-            said = "The form ends before its last boundary: send all of it, and its Content-Length."
+            said = "The form ends before its last boundary. Send all of it, with its Content-Length."
             raise ValidationError({"non_field_errors": [said]}, code="malformed_form")
         repeated = [name for part in (parsed.data, parsed.files) for name, given in part.lists() if len(given) > 1]
         if repeated:

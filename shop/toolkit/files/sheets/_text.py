@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shop.toolkit.refusals import Refusal
 
-NO_TEXT = "This is no text: it has NUL characters. Save the table as CSV or .xlsx."
+NO_TEXT = "The file is not text: it has NUL characters. Save the table as CSV or .xlsx."
 # The first characters by which a spreadsheet takes a cell for a formula (OWASP, "CSV injection"), also in full width.
 _DANGEROUS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")

@@ -31,14 +31,22 @@ def serve(port: int, *, banner: str, stdout: OutputWrapper, stderr: OutputWrappe
 
     Raises CommandError when the server ends by itself. There must be no other thread: both processes are forks.
     """
-    server, worker = _start_server(port), _start_worker()
+    received: list[int] = []
+    started: list[Process] = []
 
     def stop(signum: int, frame: Any) -> None:
-        server.terminate()
+        received.append(signum)
+        for process in started:
+            process.terminate()
 
+    # Before anything starts: what a fork calls in Python swallows a KeyboardInterrupt.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+    server, worker = _start_server(port), _start_worker()
+    started.append(server)
+    if received:
+        server.terminate()
     with step("Starting the server"):
         in_time = _await_answer(server, port)
     if not in_time:

@@ -20,7 +20,9 @@ class Product(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     sku = models.CharField(max_length=MAX_SKU, unique=True)
-    sku_key = models.CharField(max_length=MAX_KEY, db_default="", editable=False, help_text="Of the SKU in any case.")
+    sku_key = models.CharField(
+        max_length=MAX_KEY, db_default="", editable=False, help_text="The SKU in a form that ignores case."
+    )
     name = models.CharField(max_length=MAX_NAME)
     description = models.TextField(max_length=MAX_DESCRIPTION, blank=True)
     price = models.DecimalField(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES)

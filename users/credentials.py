@@ -107,5 +107,6 @@ def _uncount(counted: _Counted) -> None:
 
 def _known_key(account: str, address: str) -> str:
     """Return the key of an address known to an account. Another one is needed once the account's tokens end."""
+    # "friend" is part of the keys that are stored already.
     user = models.User.objects.filter(email=account).first()
     return attempts_key("friend", f"{account} {address} {user.token_stamp if user else ''}")

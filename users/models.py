@@ -79,7 +79,7 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
 class LoginAttempts(models.Model):
     """Attempts counted against an account or an address until `ends_at`."""
 
-    key = models.CharField(primary_key=True, max_length=64, help_text="A keyed hash of whom they stand against.")
+    key = models.CharField(primary_key=True, max_length=64, help_text="A keyed hash of the account or network address.")
     count = models.PositiveIntegerField()
     ends_at = models.DateTimeField()
 
@@ -122,8 +122,8 @@ class EmailChange(models.Model):
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
     email = models.EmailField(max_length=MAX_ADDRESS)
-    token_stamp = models.CharField(max_length=32, help_text="The user's when they asked.")
-    nonce = models.UUIDField(help_text="What the token carries: another for each wish.")
+    token_stamp = models.CharField(max_length=32, help_text="The user's stamp at the time of the request.")
+    nonce = models.UUIDField(help_text="Part of the token; new for each request.")
 
     def __str__(self) -> str:
         return f"{self.user_id} to {self.email}"
@@ -138,9 +138,11 @@ class Session(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     refresh_id = models.UUIDField(help_text="The `jti` of the one refresh token that may be used next.")
-    previous_id = models.UUIDField(null=True, help_text="The `jti` of the token that it was given for.")
-    continued_at = models.DateTimeField(null=True, help_text="When that was, by the database's clock.")
-    token_stamp = models.CharField(max_length=32, help_text="The user's at login.")
+    previous_id = models.UUIDField(null=True, help_text="The `jti` of the token before it.")
+    continued_at = models.DateTimeField(
+        null=True, help_text="When the token before it was used, by the database's clock."
+    )
+    token_stamp = models.CharField(max_length=32, help_text="The user's stamp at login.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

@@ -24,7 +24,7 @@ class Count(models.Model):
     opened_at = models.DateTimeField(default=timezone.now, editable=False)
     closed_by = models.BigIntegerField(null=True)
     closed_at = models.DateTimeField(null=True)
-    is_abandoned = models.BooleanField(db_default=False, help_text="Whether it ended without posting what was left.")
+    is_abandoned = models.BooleanField(db_default=False, help_text="Whether it ended without posting its open lines.")
 
     class Meta:
         constraints = (
@@ -44,11 +44,13 @@ class CountLine(models.Model):
     count = models.ForeignKey(Count, on_delete=models.PROTECT, related_name="lines", db_index=False)
     product_id = models.BigIntegerField()
     counted = models.IntegerField()
-    book = models.IntegerField(help_text="On hand by the ledger when it was counted.")
-    book_seq = models.BigIntegerField(db_default=0, help_text="Of the newest movement when it was counted.")
+    book = models.IntegerField(help_text="Units on hand by the ledger at the moment of the entry.")
+    book_seq = models.BigIntegerField(
+        db_default=0, help_text="The number of the newest movement at the moment of the entry."
+    )
     counted_by = models.BigIntegerField(null=True)
     counted_at = models.DateTimeField()
-    posted_at = models.DateTimeField(null=True, help_text="When the stock was corrected by it, or found to be right.")
+    posted_at = models.DateTimeField(null=True, help_text="When the line corrected or confirmed the stock.")
 
     class Meta:
         constraints = (

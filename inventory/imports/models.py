@@ -16,24 +16,32 @@ class StockImport(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     status = models.CharField(max_length=16, choices=ImportStatus.choices, default=ImportStatus.STAGED)
     mode = models.CharField(max_length=16, choices=Mode.choices)
-    skips_refused = models.BooleanField(help_text="Whether refused rows are left out; else one refuses the whole file.")
+    skips_refused = models.BooleanField(
+        help_text="Whether refused rows are skipped. Otherwise one refuses the whole file."
+    )
     is_dry_run = models.BooleanField(default=False)
-    is_reviewed = models.BooleanField(default=False, help_text="Of a dry run: somebody may approve it.")
-    again = models.BooleanField(default=False, help_text="Loaded although the same file had been loaded before.")
+    is_reviewed = models.BooleanField(
+        default=False, help_text="Whether this is a dry run that can be approved after a review."
+    )
+    again = models.BooleanField(
+        default=False, help_text="Whether it was loaded even if the same file was loaded before."
+    )
     undoes = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="undone_by")
     file_name = models.CharField(max_length=255)
-    file_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256.")
-    understood_as = models.CharField(max_length=500, help_text="Encoding, separator, layout: what was found out.")
-    options = models.JSONField(default=dict, help_text="How it was asked for: going on takes the same.")
-    columns = models.JSONField(help_text="The file's own, for the file of refused rows.")
-    places = models.JSONField(help_text="In which of them each field stands.")
+    file_hash = models.CharField(max_length=64, blank=True, help_text="The SHA-256 of the file.")
+    understood_as = models.CharField(max_length=500, help_text="The detected encoding, separator and layout.")
+    options = models.JSONField(
+        default=dict, help_text="The options of the request, which must match to resume the import."
+    )
+    columns = models.JSONField(help_text="The column names of the file, for the file of refused rows.")
+    places = models.JSONField(help_text="The index of the column of each field.")
     note = models.CharField(max_length=MAX_NOTE, blank=True)
     actor_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True)
-    position = models.IntegerField(default=0, help_text="The last line that is dealt with.")
+    position = models.IntegerField(default=0, help_text="The last line that was processed.")
     rows = models.IntegerField(default=0)
-    skipped = models.IntegerField(default=0, help_text="Rows that say nothing of stock, such as those of images.")
+    skipped = models.IntegerField(default=0, help_text="Rows without stock, such as rows of images.")
     # The results so far; of a dry run, the expected results.
     new = models.IntegerField(default=0)
     changed = models.IntegerField(default=0)
@@ -70,18 +78,18 @@ class ImportRow(models.Model):
 
     pk = models.CompositePrimaryKey("stock_import_id", "line")
     stock_import = models.ForeignKey(StockImport, on_delete=models.CASCADE, related_name="+", db_index=False)
-    line = models.IntegerField(help_text="Of the file, as people count.")
+    line = models.IntegerField(help_text="The line number in the file; the first line is 1.")
     product_id = models.BigIntegerField(null=True)
     warehouse_id = models.BigIntegerField(null=True)
     quantity = models.IntegerField(null=True)
     expected_on_hand = models.IntegerField(null=True)
-    unavailable = models.IntegerField(db_default=0, help_text="Of an undo: units that go back to being unavailable.")
+    unavailable = models.IntegerField(db_default=0, help_text="For an undo: units that become unavailable again.")
     reason = models.CharField(max_length=16, blank=True)
     reference = models.CharField(max_length=MAX_REFERENCE, blank=True)
     note = models.CharField(max_length=MAX_NOTE, blank=True)
     cells = models.TextField(help_text="The row as it is in the file, as a JSON list.")
     fault_field = models.CharField(max_length=32, blank=True)
-    fault = models.CharField(max_length=1000, blank=True, help_text="Why it is refused, and what would be right.")
+    fault = models.CharField(max_length=1000, blank=True, help_text="Why the row is refused, and how to correct it.")
 
     class Meta:
         constraints = (

@@ -12,13 +12,13 @@ class Reservation(models.Model):
     """The claim of one reference (an order) on units."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    owner = models.CharField(max_length=32, help_text="Who made it, and alone may change it: orders, or the API.")
+    owner = models.CharField(max_length=32, help_text="The creator, which alone may change it: orders or the API.")
     reference = models.CharField(max_length=MAX_REFERENCE)
     state = models.CharField(max_length=16, choices=State.choices)
-    expires_at = models.DateTimeField(help_text="When a held one stops being good. Of a confirmed one: history.")
+    expires_at = models.DateTimeField(help_text="The deadline while it is held; without effect once it is confirmed.")
     actor_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField()
-    confirmed_at = models.DateTimeField(null=True, help_text="Since when its units are promised.")
+    confirmed_at = models.DateTimeField(null=True, help_text="When its units were promised.")
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -54,7 +54,7 @@ class ReservationLine(models.Model):
     open = models.IntegerField()
     fulfilled = models.IntegerField(default=0)
     released = models.IntegerField(default=0)
-    returned = models.IntegerField(default=0, help_text="Of the fulfilled ones.")
+    returned = models.IntegerField(default=0, help_text="Units returned out of those fulfilled.")
 
     class Meta:
         constraints = (

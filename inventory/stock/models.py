@@ -19,7 +19,7 @@ class Warehouse(models.Model):
     id = models.BigAutoField(primary_key=True)
     code = models.CharField(max_length=32, unique=True)
     name = models.CharField(max_length=200, blank=True)
-    priority = models.PositiveIntegerField(default=100, help_text="The lowest number is served from first.")
+    priority = models.PositiveIntegerField(default=100, help_text="Orders are served from the lowest number first.")
     is_active = models.BooleanField(default=True, help_text="Orders are served from active warehouses only.")
 
     class Meta:
@@ -47,7 +47,9 @@ class Item(models.Model):
 
     product_id = models.BigIntegerField(primary_key=True)
     sku = models.CharField("SKU", max_length=MAX_SKU, unique=True)
-    sku_key = models.CharField(max_length=MAX_KEY, db_default="", editable=False, help_text="Of the SKU in any case.")
+    sku_key = models.CharField(
+        max_length=MAX_KEY, db_default="", editable=False, help_text="The SKU in a form that ignores case."
+    )
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True, help_text="Whether the product is on sale.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -84,11 +86,11 @@ class Stock(models.Model):
     unavailable = models.IntegerField(default=0)
     safety_stock = models.IntegerField(default=0)
     backorder_limit = models.IntegerField(default=0)
-    reorder_point = models.IntegerField(null=True, help_text="At or below it the stock is low; null is none.")
+    reorder_point = models.IntegerField(null=True, help_text="The stock is low at or below this number; null for none.")
     is_listed = models.BooleanField(
-        default=True, db_default=True, help_text="False once it was removed: it is shown while it holds units."
+        default=True, db_default=True, help_text="False after removal; the row is then shown only while it has units."
     )
-    seq = models.BigIntegerField(default=0, help_text="Of the newest movement; 0 before the first.")
+    seq = models.BigIntegerField(default=0, help_text="The number of the newest movement; 0 before the first.")
     # Null before the first movement, so that the foreign key to the newest movement does not apply.
     head_seq = models.GeneratedField(
         expression=NullIf(F("seq"), 0), output_field=models.BigIntegerField(), db_persist=True
@@ -146,7 +148,7 @@ class Movement(models.Model):
     reference = models.CharField(max_length=MAX_REFERENCE, blank=True)
     actor_id = models.BigIntegerField(null=True)
     note = models.CharField(max_length=MAX_NOTE, blank=True)
-    import_id = models.UUIDField(null=True, help_text="Of the import that made it.")
+    import_id = models.UUIDField(null=True, help_text="The import that made this movement.")
     created_at = models.DateTimeField()
     # The balances that the previous movement must have left; a foreign key of the table to itself enforces it.
     prev_seq = models.GeneratedField(

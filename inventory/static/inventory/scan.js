@@ -1,10 +1,10 @@
-// Scans are sent one after the other while the scanner goes on: a slow network loses none and delays none. They are kept in
-// the tab until each is answered, also when the page is loaded again, with the key that the first of them is sent with.
-// Whoever scanned them sends them: another account that signs in meanwhile has a queue of its own.
+// Scans are sent one after the other while the user keeps scanning: a slow network neither loses nor delays any. The tab
+// stores each scan until it is answered, and the key that the first of them is sent with; both survive a reload.
+// Each account has a queue of its own: another account that signs in does not send these scans.
 const scans = [];
 const refused = [];
-let isSending = true; // until it is known which scans this tab has kept
-let next = null; // what was asked for while scans were on their way
+let isSending = true; // until the stored scans of this tab have been read
+let next = null; // the action to run once all scans are sent
 let queue = `scans-${Math.random()}`;
 
 document.addEventListener("DOMContentLoaded", async () => {
@@ -16,7 +16,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     field.value = "";
     field.focus();
     keep();
-    tellWaiting();
+    showWaiting();
     if (!isSending) send();
   });
   document.getElementById("scan-clear").addEventListener("click", () => { refused.length = 0; keep(); showRefused(); });
@@ -32,17 +32,17 @@ document.addEventListener("DOMContentLoaded", async () => {
   send();
 });
 
-// Scans outlive a reload of the page, and not the end of the tab.
+// Scans survive a reload of the page, but not the end of the tab.
 window.addEventListener("beforeunload", (event) => { if (scans.length) event.preventDefault(); });
 
-// Who scans without looking where the focus is, scans into the field.
+// Scans go into the field, wherever the focus is.
 document.addEventListener("keydown", (event) => {
   const isText = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
   const takesText = document.activeElement.matches("input, select, textarea");
   if (isText && !takesText) document.getElementById("id_sku").focus();
 });
 
-// A quantity or a review comes after the scans before it.
+// A quantity or a review waits until the earlier scans are sent.
 document.addEventListener("submit", (event) => {
   if (event.target.id !== "scan") afterScans(event, () => event.target.requestSubmit());
 }, true);
@@ -56,10 +56,10 @@ function afterScans(event, then) {
   event.preventDefault();
   event.stopPropagation();
   next = then;
-  tellWaiting();
+  showWaiting();
 }
 
-// What the tab has kept; nothing in a copy of a tab, whose scans the first one sends.
+// The stored scans of this tab; none in a duplicated tab, since the original sends them.
 async function ownQueue() {
   const kept = JSON.parse(sessionStorage.getItem(place()) ?? "{}");
   queue = kept.queue ?? queue;
@@ -69,7 +69,7 @@ async function ownQueue() {
   return {};
 }
 
-// Whether no other tab has this name; it is ours as long as the page is there. A page that is being left has a moment.
+// Whether this tab gets the lock, which it then keeps until the page ends. A page that is being left has a second to end.
 function lock(name) {
   return new Promise((resolve) => {
     const forAsLongAsThePage = () => { resolve(true); return new Promise(() => {}); };
@@ -77,7 +77,7 @@ function lock(name) {
   });
 }
 
-// Under which name the tab keeps the scans of this count and account.
+// The storage key for the scans of this count and account.
 function place() {
   const form = document.getElementById("scan");
   return `${form.action}#${form.dataset.user}`;
@@ -89,14 +89,14 @@ function keep() {
   sessionStorage.setItem(place(), JSON.stringify(kept));
 }
 
-// What others scanned in this tab into this count and could not send, as [name of the place, what is kept].
+// Unsent scans of other accounts in this tab and count, as [storage key, stored queue].
 function others() {
   const form = document.getElementById("scan");
   const places = Object.keys(sessionStorage).filter((name) => name.startsWith(`${form.action}#`) && name !== place());
   return places.map((name) => [name, JSON.parse(sessionStorage.getItem(name))]).filter(([, kept]) => kept.scans.length);
 }
 
-// A copy of a tab keeps nothing of others either: it is the first tab's to send.
+// A duplicated tab deletes the scans of other accounts too: the original tab sends them.
 async function forgetCopies() {
   if (!navigator.locks) return;
   for (const [name, kept] of others()) if (!(await lock(kept.queue))) sessionStorage.removeItem(name);
@@ -120,7 +120,7 @@ async function send() {
     if (page) {
       show(page, scans.shift());
       keep();
-      tellWaiting();
+      showWaiting();
     } else {
       await untilSendable();
     }
@@ -131,8 +131,8 @@ async function send() {
   then?.();
 }
 
-// The page that answers a scan; nothing when it is not known whether the scan was counted, or when nobody is signed in.
-// It is sent again with the same key: if it was counted already, it is not counted twice.
+// The page that answers a scan; null if nobody is signed in, or if it is unknown whether the scan was counted. Then it is
+// sent again with the same key, so that it is not counted twice.
 async function answerTo(sku) {
   const form = document.getElementById("scan");
   const body = new FormData(form);
@@ -142,7 +142,7 @@ async function answerTo(sku) {
   return page?.getElementById("scan-result") && isOurs(page) ? page : null;
 }
 
-// Tells why scans wait, until they need not any more.
+// Shows why scans wait, until they can be sent.
 async function untilSendable() {
   let why = "";
   do {
@@ -153,8 +153,8 @@ async function untilSendable() {
   document.getElementById("scan-sign-in").hidden = true;
 }
 
-// Why no scan can be sent just now, in words; nothing when one can. Whoever signs in again has another token; the key of
-// the form stays.
+// Why no scan can be sent now, as a message; empty if one can. After a new login the form gets a new CSRF token; its key
+// stays.
 async function obstacle() {
   const response = await ask(document.getElementById("scan").action, {});
   const page = response && response.status < 500 ? await pageIn(response) : null;
@@ -195,12 +195,12 @@ function show(page, sku) {
   });
   showRefused();
   document.querySelector("#scan [name=form_key]").value = page.querySelector("#scan [name=form_key]").value;
-  // Who is entering a quantity is not disturbed, and what waits to be sent stays as it was entered.
+  // Do not disturb somebody who enters a quantity, nor a form that waits to be sent.
   const isEntering = document.querySelector("#scan-result form")?.contains(document.activeElement);
   if (!isEntering && !next) document.getElementById("scan-result").replaceWith(page.getElementById("scan-result"));
 }
 
-// What was refused stays in sight until somebody clears it.
+// Refused scans stay visible until somebody clears them.
 function showRefused() {
   document.getElementById("scan-refused").replaceChildren(...refused.map((text) => {
     const item = document.createElement("li");
@@ -210,12 +210,12 @@ function showRefused() {
   document.getElementById("scan-clear").hidden = !refused.length;
 }
 
-function tellWaiting() {
+function showWaiting() {
   const isMany = scans.length > 1 || (next && scans.length);
   say(isMany ? `Scans being sent: ${scans.length}.${next ? " The page you asked for follows." : ""}` : "");
 }
 
 function say(text) {
   const place = document.getElementById("scan-waits");
-  if (place.textContent !== text) place.textContent = text; // it is read out whenever it changes
+  if (place.textContent !== text) place.textContent = text; // screen readers announce each change
 }

@@ -1,5 +1,5 @@
-// Another warehouse has other units on hand: the field shows those that the page knows of the chosen one. The server refuses
-// a form whose two do not belong together, so it does not rest on this script.
+// Shows the units on hand in the chosen warehouse, as of when the page was loaded. The server refuses a form in which the
+// warehouse and the expected units do not belong together, so it does not rely on this script.
 const warehouse = document.getElementById("id_warehouse");
 const units = document.getElementById("id_expected_on_hand");
 const filledInFor = document.getElementById("id_expected_for");
@@ -12,5 +12,5 @@ function fillIn() {
 }
 
 warehouse.addEventListener("change", fillIn);
-// Browsers fill in what was chosen before a reload, without a word.
+// Browsers restore the choice after a reload, without a change event.
 window.addEventListener("pageshow", () => setTimeout(fillIn));

@@ -8,63 +8,11 @@ from datetime import timedelta
 from importlib.util import find_spec
 
 import dj_database_url
-import environ
-from django.templatetags.static import static
-from django.urls import reverse_lazy
 
-from shop import serving
+from shop import serving, theme
+from shop.environment import choice, env, rate, required, strong, whole_number, words
 from shop.toolkit.db.postgresql.connection import KeepingConnection
 from shop.toolkit.money import EXPONENTS
-from shop.toolkit.rates import Rate, read_rate
-
-env = environ.Env()
-
-
-def required(name: str, hint: str) -> str:
-    """Return a variable that has no safe default, or stop with a sentence instead of a traceback."""
-    value: str = env.str(name, default="")
-    if not value:
-        sys.exit(f"{name} is not set. {hint}")
-    return value
-
-
-def whole_number(name: str, *, default: int, at_least: int, at_most: int | None = None) -> int:
-    """Return a variable that is a whole number, or stop with a sentence."""
-    text = env.str(name, default=str(default)) or str(default)
-    highest = f" and at most {at_most}" if at_most else ""
-    if not (text.isascii() and text.isdigit() and at_least <= int(text) <= (at_most or int(text))):
-        sys.exit(f"{name} is {text!r}; a whole number of at least {at_least}{highest} is needed.")
-    return int(text)
-
-
-def choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
-    """Return a variable that is one of some words, or stop with a sentence."""
-    word: str = env.str(name, default=default)
-    if word not in choices:
-        sys.exit(f"{name} is {word!r}; one of {', '.join(choices)} is needed.")
-    return word
-
-
-def words(name: str, *, default: list[str]) -> list[str]:
-    """Return a variable that is a list with commas between."""
-    return [word.strip() for word in env.list(name, default=default) if word.strip()]
-
-
-def rate(name: str, *, default: str) -> Rate | None:
-    """Return a variable that is a rate such as 10/15m, None when it is off, or stop with a sentence."""
-    text = env.str(name, default=default)
-    try:
-        return None if text == "off" else read_rate(text)
-    except ValueError:
-        sys.exit(f"{name} is {text!r}; a rate such as 100/s, 10/15m or 1000/d is needed, or off.")
-
-
-def strong(name: str, key: str) -> str:
-    """Return a key that nobody guesses, or stop with a sentence."""
-    if len(key) < 32 or len(set(key)) < 8 or key.startswith("django-insecure-"):
-        sys.exit(f"{name} is weak: at least 32 random characters are needed. `openssl rand -base64 48` makes some.")
-    return key
-
 
 # --- Secrets ---------------------------------------------------------------------------------------------------------
 
@@ -334,66 +282,7 @@ LANGUAGE_CODE = "en-us"
 
 # --- Admin -----------------------------------------------------------------------------------------------------------
 
-
-def _page(title: str, icon: str, view: str, permission: str) -> dict[str, object]:
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{view}_changelist"),
-        "permission": lambda request: request.user.has_perm(permission),
-    }
-
-
-UNFOLD = {
-    "SITE_TITLE": "Shop",
-    "SITE_HEADER": "Shop",
-    "SITE_SYMBOL": "inventory_2",
-    "SITE_URL": "/api/docs",
-    "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "shop.dashboard.context",
-    "SHOW_BACK_BUTTON": True,
-    "SCRIPTS": [lambda request: static("shop/forms.js")],
-    "LOGIN": {"form": "users.forms.LoginForm"},
-    # Blue: the theme's own purple is too dark to be read on its dark pages.
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .014 254.604)",
-            "100": "oklch(93.2% .032 255.585)",
-            "200": "oklch(88.2% .059 254.128)",
-            "300": "oklch(80.9% .105 251.813)",
-            "400": "oklch(70.7% .165 254.624)",
-            "500": "oklch(67% .19 256)",
-            "600": "oklch(54.6% .245 262.881)",
-            "700": "oklch(48.8% .243 264.376)",
-            "800": "oklch(42.4% .199 265.638)",
-            "900": "oklch(37.9% .146 265.522)",
-            "950": "oklch(28.2% .091 267.935)",
-        },
-    },
-    "SIDEBAR": {
-        "navigation": [
-            {
-                "title": "Stock",
-                "items": [
-                    _page("Items", "inventory_2", "inventory_item", "inventory.view_item"),
-                    _page("Imports", "upload_file", "inventory_stockimport", "inventory.view_stockimport"),
-                    _page("Counts", "fact_check", "inventory_count", "inventory.view_count"),
-                    _page("Reservations", "lock_clock", "inventory_reservation", "inventory.view_reservation"),
-                    _page("Warehouses", "warehouse", "inventory_warehouse", "inventory.view_warehouse"),
-                    _page("Who works where", "badge", "inventory_warehousescope", "inventory.view_warehousescope"),
-                ],
-            },
-            {
-                "title": "Shop",
-                "items": [
-                    _page("Orders", "receipt_long", "orders_order", "orders.view_order"),
-                    _page("Products", "sell", "products_product", "products.view_product"),
-                    _page("Users", "group", "users_user", "users.view_user"),
-                ],
-            },
-        ],
-    },
-}
+UNFOLD = theme.UNFOLD
 
 # --- API -------------------------------------------------------------------------------------------------------------
 

@@ -486,7 +486,7 @@ def test_a_damaged_return_is_put_back_or_discarded(page):
     order = factories.order(factories.user(), (mug.id, 3))
     done = {"caller": System(factories.user().id), "now": timezone.now()}
     units = [inventory.Demand(mug.id, 3)]
-    transactions.run(lambda: lifecycle.confirm_order(order.id, caller=SYSTEM, payment_reference="", **done))
+    transactions.run(lambda: lifecycle.confirm_order(order.id, payment_reference="", **done))
     transactions.run(lambda: lifecycle.fulfill_order(order.id, items=units, **done))
     transactions.run(lambda: lifecycle.return_items(order.id, items=units, resalable=False, note="", **done))
     page.goto(f"/admin/inventory/item/{mug.id}/change/")

@@ -158,7 +158,11 @@ def test_nobody_says_it_of_themselves_of_a_superuser_or_while_they_are_limited(e
             assert send(f"{SCOPES}set-scope/?member={member}").status_code == 422
     for send in (easterner.get, easterner.post):
         assert send(f"{SCOPES}set-scope/?member={id_of(clerk)}").status_code == 403
-    assert easterner.get(SCOPES).status_code == 403
+    # They see where they work themselves, and nobody else.
+    transactions.run(lambda: warehouses.set_scope(clerk.user_id, warehouses=["MAIN"], caller=User(root.user_id)))
+    listed = easterner.get(SCOPES).content.decode()
+    assert (easterner.email in listed, clerk.email in listed) == (True, False)
+    warehouses.set_scope(clerk.user_id, warehouses=[], caller=User(root.user_id))
     assert fetch("SELECT count(*) FROM inventory_warehousescope") == [(1,)]
 
 

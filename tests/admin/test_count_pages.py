@@ -58,7 +58,7 @@ def test_a_count_is_opened_scanned_reviewed_and_closed_while_sales_go_on(clerk):
     assert "-2" in shown
     assert shown.index("MUG") < shown.rindex("POT")
     review = clerk.get(page_of("close", enter)).content.decode()
-    assert "Open lines: 2. Different from the book: 1 (0 units more, 2 less)." in review
+    assert "Open lines: 2. Different from the record: 1 (0 units more, 2 fewer)." in review
     assert clerk.post(page_of("close", enter)).headers["Location"] == page_of("change", enter)
 
     assert (on_hand(mug.id), on_hand(pot.id)) == ({"MAIN": 5}, {"MAIN": 4})
@@ -79,7 +79,7 @@ def test_what_cannot_be_posted_is_said_with_why_and_the_rest_is_posted(clerk):
     review = clerk.get(page_of("close", enter)).content.decode()
     refused_from = review.index("Cannot be posted")
     assert review.index("MUG", refused_from) < review.index("Will be corrected") < review.index("POT", refused_from)
-    assert f"Promised: 9 to {order.number}." in review
+    assert f"the others are promised (9 to {order.number})." in review
     left = clerk.post(page_of("close", enter))
     assert left.headers["Location"] == page_of("close", enter)
     page = clerk.get(page_of("close", enter)).content.decode()

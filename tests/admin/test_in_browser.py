@@ -196,7 +196,7 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
     page.get_by_role("button", name="Enter the quantity").click()
     page.get_by_text("SHELF-39 Product").first.wait_for()
     page.get_by_role("link", name="Review and close").click()
-    page.get_by_text("Open lines: 40. Different from the book: 2").wait_for()
+    page.get_by_text("Open lines: 40. Different from the record: 2").wait_for()
     page.get_by_role("button", name="Post what differs").dblclick()
     page.get_by_text("Posted 40 lines; 2 of them corrected the stock. The count is closed.").wait_for()
     assert {sku: on_hand(product_id)["MAIN"] for sku, product_id in products.items()} == {

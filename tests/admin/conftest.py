@@ -1,6 +1,6 @@
 """Fixtures of the tests in a real browser; see browsing.py."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
@@ -10,11 +10,24 @@ from tests.admin.browsing import CHROMIUM, DESKTOP, FLAGS, member_of, sign_in
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def _browser() -> Iterator[Callable[[], Browser]]:
+    """A function that returns the browser, another one when a test has brought the last one down."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        started: list[Browser] = []
+
+        def browser() -> Browser:
+            if not started or not started[-1].is_connected():
+                started.append(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS))
+            return started[-1]
+
         yield browser
-        browser.close()
+        for one in started:
+            one.close()
+
+
+@pytest.fixture
+def browser(_browser) -> Browser:
+    return _browser()
 
 
 @pytest.fixture(autouse=True)

@@ -259,6 +259,7 @@ def test_scans_wait_while_the_network_or_the_session_is_gone_and_are_counted_onc
     assert fetch("SELECT product_id, counted FROM inventory_countline") == [(mug.id, 4)]
 
 
+@pytest.mark.long
 def test_what_is_typed_beside_the_scanner_stays_and_waiting_scans_outlive_a_reload(page):
     factories.product(sku="MUG", stock=10)
     open_count(page)
@@ -278,6 +279,7 @@ def test_what_is_typed_beside_the_scanner_stays_and_waiting_scans_outlive_a_relo
     assert fetch("SELECT counted FROM inventory_countline") == [(6,)]
 
 
+@pytest.mark.long
 def test_what_is_asked_for_while_scans_wait_comes_after_them(page):
     factories.product(sku="MUG", stock=10)
     open_count(page)
@@ -304,6 +306,7 @@ def test_what_is_asked_for_while_scans_wait_comes_after_them(page):
     assert fetch("SELECT counted FROM inventory_countline") == [(11,)]
 
 
+@pytest.mark.long
 def test_a_copied_tab_sends_no_scan_again_and_what_was_refused_stays_until_it_is_cleared(page):
     factories.product(sku="MUG", stock=10)
     open_count(page)

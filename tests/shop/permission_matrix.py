@@ -1,6 +1,7 @@
 """`permissions.txt`, and how each of its routes is called."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -48,13 +49,19 @@ ROLES, ROWS = read_matrix()
 
 
 class World:
-    """A shop with a row of each kind, and somebody who calls."""
+    """A shop with a row of each kind, made when a call is about it, and somebody who calls."""
 
     def __init__(self, role: str) -> None:
         self.role = role
         self.caller = self._caller()
-        self.other = factories.user()
-        self.product = factories.product(stock=20)
+
+    @cached_property
+    def other(self) -> users.User:
+        return factories.user()
+
+    @cached_property
+    def product(self) -> products.Product:
+        return factories.product(stock=20)
 
     def _caller(self) -> accounts.User | None:
         if self.role == "anonymous":

@@ -104,6 +104,7 @@ def test_what_is_shown_comes_from_the_replica_and_what_is_decided_does_not(pair)
         wait_until(lambda: available(base, product_id) == 1, seconds=5)
 
 
+@pytest.mark.long
 def test_a_replica_that_is_far_behind_is_not_shown(pair):
     primary, replica = pair
     given = {"DATABASE_REPLICA_MAX_LAG_SECONDS": "1", "METRICS_TOKEN": TOKEN}

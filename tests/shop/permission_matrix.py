@@ -56,7 +56,7 @@ class World:
         self.caller = self._caller()
 
     @cached_property
-    def other(self) -> users.User:
+    def other(self) -> accounts.User:
         return factories.user()
 
     @cached_property

@@ -1,9 +1,11 @@
 """POST /check_stock, /update_stock and /create_order, at the root, with the bodies of the services they replace."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from tests import factories
 from tests.conftest import fetch
+from users import models as user_models
 
 
 def placed(user_id: int, product: int, **change) -> dict:
@@ -102,3 +104,15 @@ def test_create_order_is_for_oneself_unless_staff(staff, customer):
     assert customer.post("/create_order", placed(other.id, product.id)).status_code == 403
     assert staff.post("/create_order", placed(other.id, product.id)).json()["user_id"] == other.id
     assert staff.post("/create_order", placed(999_999, product.id)).json()["code"] == "user_not_found"
+
+
+def test_staff_who_may_add_orders_place_one_for_a_buyer_who_may_confirm(settings, database):
+    settings.CUSTOMERS_MAY_CONFIRM = True
+    clerk, buyer = factories.user(is_staff=True), factories.user()
+    row = user_models.User.objects.get(pk=clerk.id)
+    row.user_permissions.add(Permission.objects.get(codename="add_order"))
+
+    product = factories.product(stock=3, price="500.00")
+    order = factories.client(clerk).post("/create_order", placed(buyer.id, product.id))
+
+    assert (order.status_code, order.json()["status"]) == (201, "confirmed")

@@ -37,7 +37,7 @@ def test_stock_is_received_from_the_list_to_the_message(page):
     page.get_by_label("Reference").fill("DN-7")
     page.keyboard.press("Enter")
 
-    page.get_by_text("Received 5 into MAIN.").wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.").wait_for()
     assert page.get_by_role("cell", name="DN-7").is_visible()
     assert on_hand(mug.id) == {"MAIN": 15}
 
@@ -48,7 +48,7 @@ def test_the_page_of_a_large_file_shows_what_it_would_change_once_the_worker_has
     path.write_text("sku,quantity\nMUG,25\n" + "".join(f"NONE-{number},1\n" for number in range(1_000)))
     page.goto("/admin/inventory/stockimport/upload/")
     page.locator("input[type=file]").set_input_files(path)
-    page.get_by_role("button", name="Check it").click()
+    page.get_by_role("button", name="Check the file").click()
     page.get_by_role("status").get_by_text("The rows are being checked.").wait_for()
     assert page.get_by_role("cell", name="+15").count() == 0
 
@@ -65,19 +65,19 @@ def test_a_file_is_loaded_by_what_it_would_change(page, tmp_path):
     page.goto("/admin/inventory/stockimport/")
     page.get_by_role("link", name="Load a file").click()
     page.locator("input[type=file]").set_input_files(path)
-    page.get_by_role("button", name="Check it").click()
+    page.get_by_role("button", name="Check the file").click()
     page.get_by_text("nothing is applied yet").wait_for()
     assert page.get_by_role("cell", name="+15").is_visible()
     assert on_hand(mug.id) == {"MAIN": 10}
 
     page.get_by_role("link", name="Apply these changes").click()
     page.get_by_role("button", name="Apply them").click()
-    page.get_by_text("Written.").wait_for()
+    page.get_by_text("Applied 1 row of").wait_for()
     assert on_hand(mug.id) == {"MAIN": 25}
 
     page.get_by_role("link", name="Undo the import").click()
     page.get_by_role("button", name="Undo the import").click()
-    page.get_by_text("Taken back: 1 rows").wait_for()
+    page.get_by_text("Undid 1 row of").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10}
 
 
@@ -89,13 +89,13 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     page.get_by_label("To").select_option("EAST")
     page.get_by_label("Units").fill("4")
     page.keyboard.press("Enter")
-    page.get_by_text("Moved 4 from MAIN to EAST.").wait_for()
+    page.get_by_text("Moved 4 units of MUG from MAIN to EAST.").wait_for()
 
     page.get_by_role("link", name="Write off").click()
     page.get_by_label("Units to write off").fill("1")
     page.get_by_label("Note").fill("dropped")
     page.get_by_role("button", name="Write off").click()
-    page.get_by_text("Wrote off 1 in MAIN (damaged)").wait_for()
+    page.get_by_text("Wrote off 1 unit of MUG in MAIN (damaged)").wait_for()
 
     page.get_by_role("link", name=re.compile("Set$")).click()  # the form says what is on hand: 5
     transactions.run(
@@ -108,7 +108,7 @@ def test_stock_is_moved_written_off_and_set_where_nobody_was_faster(page):
     page.get_by_role("alert").get_by_text("Last change: receive (+2)").wait_for()
     page.get_by_label("Expected units on hand").fill("7")
     page.get_by_role("button", name="Set").click()
-    page.get_by_text("Set to 3 in MAIN").wait_for()
+    page.get_by_text("Set MUG in MAIN to 3 on hand").wait_for()
     assert on_hand(mug.id) == {"MAIN": 3, "EAST": 4}
 
 
@@ -127,7 +127,7 @@ def test_the_quantity_until_now_is_that_of_the_warehouse_that_is_chosen_by_keybo
         assert until_now.input_value() == units, key
     assert page.get_by_label(re.compile(r"Units on hand\W*$")).input_value() == "4"
     page.get_by_role("button", name="Set").click()
-    page.get_by_text("Set to 4 in EAST").wait_for()
+    page.get_by_text("Set MUG in EAST to 4 on hand").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
 
 
@@ -159,7 +159,7 @@ def test_a_set_form_without_its_script_or_after_back_compares_with_no_other_ware
     page.get_by_role("alert").get_by_text("EAST has 7 on hand.").wait_for()
     assert page.get_by_label("Expected units on hand").input_value() == "7"
     page.get_by_role("button", name="Set").click()
-    page.get_by_text("Set to 4 in EAST").wait_for()
+    page.get_by_text("Set MUG in EAST to 4 on hand").wait_for()
     assert on_hand(mug.id) == {"MAIN": 10, "EAST": 4}
 
 
@@ -179,7 +179,7 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
         if place == 30:
             scan(page, sku)  # a second unit of it
         page.wait_for_timeout(100)
-    page.get_by_text("Scans on their way").wait_for()
+    page.get_by_text("Scans being sent").wait_for()
     page.get_by_text("Products counted: 40, units: 41.").wait_for(timeout=60_000)
 
     assert page.locator("#scan-refused li").all_inner_texts() == [
@@ -190,14 +190,14 @@ def test_forty_skus_are_counted_by_a_scanner_on_a_slow_network_with_a_mis_scan_i
     assert dict(fetch(counted)) == {sku: 2 if sku == "SHELF-30" else 1 for sku in skus}
 
     # The last one was 5: entered explicitly, beside what the book says and what was counted before.
-    page.get_by_text("1 in the book now; 1 counted").wait_for()
+    page.get_by_text("1 on record now; 1 counted").wait_for()
     page.get_by_label("Quantity").fill("5")
     page.get_by_label("How to enter it").select_option("replace")
     page.get_by_role("button", name="Enter the quantity").click()
     page.get_by_text("SHELF-39 Product").first.wait_for()
     page.get_by_role("link", name="Review and close").click()
     page.get_by_text("Open lines: 40. Different from the record: 2").wait_for()
-    page.get_by_role("button", name="Post what differs").dblclick()
+    page.get_by_role("button", name="Post the differences and close").dblclick()
     page.get_by_text("Posted 40 lines; 2 of them corrected the stock. The count is closed.").wait_for()
     assert {sku: on_hand(product_id)["MAIN"] for sku, product_id in products.items()} == {
         sku: {"SHELF-30": 2, "SHELF-39": 5}.get(sku, 1) for sku in skus
@@ -453,7 +453,7 @@ def test_without_the_script_that_turns_the_button_off_the_key_alone_makes_it_one
     press = 'document.querySelector("#content form[method=post] button[type=submit]").click()'
     page.evaluate(f"{press}; setTimeout(() => {press}, 200)")
     # The browser shows the answer to the second; which of the two was done is a matter of luck.
-    page.get_by_text("Received 5 into MAIN.").first.wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.").first.wait_for()
     page.wait_for_load_state("networkidle")
     assert (len(sent), on_hand(mug.id)) == (2, {"MAIN": 15})
 
@@ -468,19 +468,19 @@ def test_back_and_submit_again_is_one_change_and_a_new_visit_is_another(page):
 
     page.goto(path)
     receive()
-    page.get_by_text("Received 5 into MAIN.").wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.").wait_for()
     page.go_back()
     receive()
-    page.get_by_text(re.compile(r"Already done at \d\d:\d\d UTC: Received 5 into MAIN\.")).wait_for()
+    page.get_by_text(re.compile(r"Already done at \d\d:\d\d UTC: Received 5 units of MUG into MAIN\.")).wait_for()
     assert on_hand(mug.id) == {"MAIN": 15}
     page.go_back()
     page.reload()
     receive()
-    page.get_by_text("Received 5 into MAIN.", exact=True).wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.", exact=True).wait_for()
     assert on_hand(mug.id) == {"MAIN": 20}
     page.goto(path)
     receive()
-    page.get_by_text("Received 5 into MAIN.", exact=True).wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.", exact=True).wait_for()
     assert on_hand(mug.id) == {"MAIN": 25}
 
 
@@ -529,7 +529,7 @@ def test_a_clerk_is_given_a_warehouse_and_sees_no_other(page, browser, server):
     page.goto("/admin/inventory/warehousescope/")
     page.get_by_role("link", name="Assign warehouses").click()
     page.get_by_label("Member of staff").select_option(label=clerk)
-    page.get_by_role("button", name="Show where they work").click()
+    page.get_by_role("button", name="Show the assignment").click()
     page.get_by_label("EAST").check()
     page.get_by_role("button", name="Save").click()
     page.get_by_text(f"{clerk} now works in EAST, before in all warehouses.").wait_for()
@@ -558,7 +558,7 @@ def test_an_order_is_confirmed_picked_shipped_and_taken_back(browser, server):
     page.get_by_role("link", name="Confirm").click()
     page.get_by_label("Payment reference").fill("pay_1")
     page.keyboard.press("Enter")
-    page.get_by_text("Confirmed: its units are promised.").wait_for()
+    page.get_by_text(f"Confirmed order {order.number}: its units are promised.").wait_for()
 
     page.get_by_role("link", name="Pick list").click()
     assert page.get_by_role("cell", name="MUG").is_visible()
@@ -573,15 +573,15 @@ def test_an_order_is_confirmed_picked_shipped_and_taken_back(browser, server):
     page.get_by_role("link", name="Ship").click()
     page.get_by_label("MUG").fill("2")
     page.get_by_role("button", name="Ship").click()
-    page.get_by_text("Shipped 2 units.").wait_for()
+    page.get_by_text(f"Shipped 2 units of order {order.number}.").wait_for()
     page.get_by_role("link", name="Take back").click()
     page.get_by_label("MUG").fill("1")
     page.get_by_role("button", name="Take back").click()
-    page.get_by_text("Took back 1 units.").wait_for()
+    page.get_by_text(f"Took back 1 unit of order {order.number}.").wait_for()
     page.get_by_role("link", name="Cancel the order").click()
     page.get_by_label("Reason").fill("the rest is not wanted")
     page.get_by_role("button", name="Cancel the order").click()
-    page.get_by_text("Cancelled: what was not shipped is free again.").wait_for()
+    page.get_by_text(f"Cancelled order {order.number}: the unshipped units are free again.").wait_for()
     context.close()
     assert on_hand(mug.id) == {"MAIN": 9}
 

@@ -48,7 +48,9 @@ def test_a_form_that_is_sent_twice_is_done_once_and_shows_the_first_result(root,
 
     assert (first.status_code, second.status_code) == (302, 302)
     assert first.headers["Location"] == second.headers["Location"]
-    assert re.search(r"Already done at \d\d:\d\d UTC: Received 5 into MAIN\.", root.get(path).content.decode())
+    assert re.search(
+        r"Already done at \d\d:\d\d UTC: Received 5 units of MUG into MAIN\.", root.get(path).content.decode()
+    )
     assert on_hand(mug.id) == {"MAIN": 15}
     assert fetch("SELECT count(*) FROM django_admin_log") == [(1,)]
 
@@ -175,7 +177,9 @@ def test_another_change_from_a_form_that_was_sent_is_asked_for_again(root, mug):
     other = root.post(path, {"form_key": key, "warehouse": "MAIN", "quantity": 6})
 
     assert other.status_code == 422
-    assert re.search(r"This form was sent before, at \d\d:\d\d UTC: Received 5 into MAIN\.", other.content.decode())
+    assert re.search(
+        r"This form was sent before, at \d\d:\d\d UTC: Received 5 units of MUG into MAIN\.", other.content.decode()
+    )
     assert on_hand(mug.id) == {"MAIN": 15}
     again = root.post(path, {"form_key": key_in(other), "warehouse": "MAIN", "quantity": 6})
     assert (again.status_code, on_hand(mug.id)) == (302, {"MAIN": 21})

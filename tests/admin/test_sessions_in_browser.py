@@ -26,7 +26,7 @@ def test_who_signs_in_again_in_another_tab_sends_the_form_of_the_first_as_it_is(
 
     page.keyboard.press("Enter")
 
-    page.get_by_text("Received 5 into MAIN.").wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.").wait_for()
     assert on_hand(mug.id) == {"MAIN": 15}
 
 
@@ -45,7 +45,7 @@ def test_a_form_whose_token_is_out_of_date_is_answered_by_a_page_that_leads_back
     page.get_by_role("link", name="Open the page again").click()
     page.get_by_label("Units received").fill("5")
     page.keyboard.press("Enter")
-    page.get_by_text("Received 5 into MAIN.").wait_for()
+    page.get_by_text("Received 5 units of MUG into MAIN.").wait_for()
     assert on_hand(mug.id) == {"MAIN": 15}
 
 
@@ -55,7 +55,7 @@ def test_a_file_that_is_too_large_is_answered_by_a_page(page, tmp_path):
     page.set_viewport_size(PHONE)
     page.goto("/admin/inventory/stockimport/upload/")
     page.locator("input[type=file]").set_input_files(path)
-    page.get_by_role("button", name="Check it").click()
+    page.get_by_role("button", name="Check the file").click()
     page.get_by_role("heading", name="Too much was sent").wait_for()
     page.get_by_text("At most 20,971,520 bytes are taken").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -106,7 +106,7 @@ def test_a_session_that_ends_while_scans_are_on_their_way_loses_none_and_counts_
     door.wait_for_timeout(1500)
     assert counted() == {"MUG": 8, "POT": 6}
     assert shelf.locator("#scan-waits").inner_text() == ""
-    assert not shelf.locator("#scan-door").is_visible()
+    assert not shelf.locator("#scan-sign-in").is_visible()
     assert shelf.locator("#scan-refused li").count() == 0
     assert fetch("SELECT count(*) FROM django_admin_log")[0][0] == 15  # 14 scans, and the count itself
     scan(shelf, "POT")

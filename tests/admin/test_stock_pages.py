@@ -196,16 +196,17 @@ def test_the_list_has_totals_filters_search_and_order(clerk, mug):
     factories.warehouse("EAST")
     pot = factories.product(sku="POT", stock={"MAIN": 1, "EAST": 2})
     factories.product(sku="OUT", stock=0)
+    factories.product(sku="NEW", stock={})  # without a stock row anywhere
     held = factories.reservation((pot.id, 3))
     overdue(held.id)
 
     def skus(query: str = "") -> list[str]:
         page = clerk.get(f"{ITEMS}?{query}").content.decode()
-        return re.findall(r'<a href="[^"]*/change/[^"]*"[^>]*>\s*(MUG|POT|OUT)\s*<', page)
+        return re.findall(r'<a href="[^"]*/change/[^"]*"[^>]*>\s*(MUG|NEW|POT|OUT)\s*<', page)
 
-    assert skus() == ["MUG", "OUT", "POT"]
+    assert skus() == ["MUG", "NEW", "OUT", "POT"]
     assert skus("o=-3")[0] == "MUG"
-    assert skus("level=out") == ["OUT", "POT"]
+    assert skus("level=out") == ["NEW", "OUT", "POT"]
     assert skus("level=low") == []
     fetch("UPDATE inventory_stock SET reorder_point = 0 RETURNING 1")
     assert skus("level=low") == ["OUT", "POT"]

@@ -68,7 +68,7 @@ class LevelFilter(admin.SimpleListFilter):
             return queryset.filter(Exists(available.filter(IS_LOW)))
         if self.value() == "out":
             # An item without stock rows is out of stock, but does not exist for callers of some warehouses only.
-            concerns = queryset if scope is None else queryset.filter(Exists(_stocks(scope)))
+            concerns = queryset if scope.everywhere else queryset.filter(Exists(_stocks(scope)))
             sold = available.filter(free__gt=0, warehouse__is_active=True)
             return concerns.filter(~Exists(sold), is_active=True)
         if self.value() == "overdue":

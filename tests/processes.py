@@ -1,6 +1,6 @@
 """A pytest plugin, named in pyproject.toml, for the processes that tests start.
 
-SIGINT reaches them however the tests were started, and none outlives a test that failed.
+SIGINT and SIGHUP reach them however the tests were started, and none outlives a test that failed.
 """
 
 import gc
@@ -18,9 +18,12 @@ RUN = "SHOP_TESTS_RUN"
 
 def pytest_configure() -> None:
     os.environ[RUN] = uuid4().hex  # others may run the same tests on this machine
-    # A script that starts the tests in its background has SIGINT ignored for them, and every process inherits that.
+    # A script that starts the tests in its background has SIGINT ignored for them, nohup SIGHUP, and every process
+    # inherits that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

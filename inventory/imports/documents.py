@@ -103,7 +103,7 @@ class AlreadyImported(Refusal):
         self.fact = (
             f"This file was already imported (import {import_id}, {status})."
             if import_id
-            else "This file is already being imported."
+            else "This file was already imported, or is being imported."
         )
         super().__init__(f"{self.fact} Send `again=true` to import it anyway.")
 

@@ -65,7 +65,7 @@ def test_what_needs_somebody_what_sells_and_what_will_be_out_soon(database):
 
 def test_the_last_verdict_on_the_books_is_said(database):
     client = signed_in(is_superuser=True)
-    assert "The books were never checked" in client.get("/admin/").content.decode()
+    assert "The stock records were never verified" in client.get("/admin/").content.decode()
     factories.product(stock=3)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE inventory_item SET sku = 'WRONG'")

@@ -350,7 +350,7 @@ def test_who_scans_into_a_count_that_somebody_else_closed_is_told_of_each(page):
     page.wait_for_function("document.querySelectorAll('#scan-refused li').length === 3")
     assert set(page.locator("#scan-refused li").all_inner_texts()) == {"MUG: This count is closed. Open a new one."}
     page.reload()
-    page.get_by_text("This count is closed. Open a new one.").wait_for()
+    page.get_by_text("This count is closed. Open a new one.").first.wait_for()
     assert on_hand(mug.id) == {"MAIN": 10}
 
 
@@ -534,10 +534,10 @@ def test_a_clerk_is_given_a_warehouse_and_sees_no_other(page, browser, server):
     page.get_by_role("button", name="Save").click()
     page.get_by_text(f"{clerk} now works in EAST, before in all warehouses.").wait_for()
     # Opened again, from the row, it shows what is.
-    page.get_by_role("link", name=f"Say where {clerk} works").click()
+    page.get_by_role("link", name=f"Assign warehouses to {clerk}").click()
     assert (page.get_by_label("EAST").is_checked(), page.get_by_label("MAIN").is_checked()) == (True, False)
     page.get_by_role("button", name="Save").click()
-    page.get_by_text(f"{clerk} works in EAST; before in EAST.").wait_for()
+    page.get_by_text(f"{clerk} now works in EAST, before in EAST.").wait_for()
 
     context = browser.new_context(viewport=PHONE, base_url=server)
     theirs = context.new_page()

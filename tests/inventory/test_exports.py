@@ -120,7 +120,7 @@ def test_more_rows_than_a_worksheet_has_are_refused(stocked, staff, monkeypatch)
 def test_the_command_writes_a_file_or_standard_output_and_never_half_a_file(stocked, tmp_path, capsys):
     path = tmp_path / "stock.csv"
     call_command("export_stock", str(path), warehouse="EAST")
-    assert capsys.readouterr().out == f"1 rows in {path}\n"
+    assert capsys.readouterr().out == f"Wrote 1 row to {path}\n"
     done = subprocess.run([sys.executable, MANAGE, "export_stock", "-"], capture_output=True, env=environment())
     assert table(done.stdout)[0] == COLUMNS
     assert len(table(done.stdout)) == 6

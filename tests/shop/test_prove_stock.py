@@ -35,7 +35,7 @@ def test_sells_exactly_what_there_is_and_cleans_up(durable, buyers, stock, lines
     said = prove(buyers=buyers, stock=stock, lines=lines)
 
     assert f"{buyers} of {buyers} decided" in said
-    assert "Proved: sold exactly what there was" in said
+    assert "Proved: all units were sold" in said
     assert fetch("SELECT product_id FROM inventory_stock WHERE on_hand + reserved > 0") == [(other.id,)]
     assert fetch("SELECT id FROM products_product WHERE is_active") == [(other.id,)]
     assert fetch("SELECT count(*) FROM inventory_movement WHERE kind = 'reserve'") == [(min(buyers, stock) * lines,)]

@@ -39,6 +39,13 @@ def take_the_tour(house: Path, port: int, password: str) -> str:
     return done.stdout
 
 
+def connect(house: Path) -> None:
+    """Have a command use the database, whatever is in it: these tests run in any order."""
+    code = "from django.db import connection; connection.ensure_connection()"
+    result = manage(house, "shell", "-v", "0", "-c", code)
+    assert result.returncode == 0, result.stderr
+
+
 def count_products(house: Path, **environment: str) -> str:
     code = "from products.models import Product; print('products:', Product.objects.count())"
     result = manage(house, "shell", "-v", "0", "-c", code, **environment)
@@ -130,11 +137,11 @@ def test_from_the_first_start_over_kill_9_to_the_last_stop(house):
 
 
 def test_a_pid_file_that_names_another_process_is_stale(house):
-    assert count_products(house).startswith("products:")
+    connect(house)
     pid_file = house / ".data" / "postgres" / "postmaster.pid"
     pid_file.write_text(f"{os.getpid()}\n{house}/.data/postgres\n0\n5432\n\n\n0 0\nready\n")
 
-    assert count_products(house).startswith("products:")
+    connect(house)
     assert not pid_file.exists()
 
 
@@ -224,7 +231,7 @@ def test_the_worker_finishes_large_imports_and_another_comes_when_it_dies(house)
         assert accepted.status_code == 202
         url = f"/imports/{accepted.json()['id']}"
         wait_until(lambda: api.get(url).json()["status"] == "applied", seconds=SECONDS)
-        assert api.get(url).json()["done"] == 1200
+        assert api.get(url).json()["done"] == 100 * len(products)
     assert "The worker ended with exit code -9; here is another." in running.output()
     running.stop()
     assert processes_of(house) == []
@@ -287,11 +294,11 @@ def test_a_database_url_is_used_instead_and_the_named_staff_user_made(house, dat
 
 
 def test_generated_keys_are_private_and_stay(house):
-    assert count_products(house).startswith("products:")
+    connect(house)
     keys = {name: (house / ".data" / name) for name in ("secret_key", "jwt_signing_key")}
     before = {name: path.read_text() for name, path in keys.items()}
 
-    count_products(house)
+    connect(house)
 
     assert {name: path.read_text() for name, path in keys.items()} == before
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in keys.values())

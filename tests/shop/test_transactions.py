@@ -130,7 +130,7 @@ def test_a_reserve_that_nobody_would_repeat_says_so_at_once(database):
         ttl=timedelta(minutes=1),
         caller=SYSTEM,
     )
-    said = r"inventory\.reserve .* Call it inside shop\.toolkit\.transactions\.run"
+    said = r"inventory\.reserve .* Call it inside shop\.toolkit\.db\.transactions\.run"
     with pytest.raises(AssertionError, match=said), transaction.atomic():
         reserve()
     assert fetch("SELECT count(*) FROM inventory_reservation") == [(0,)]

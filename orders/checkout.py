@@ -85,8 +85,8 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datet
     """Create a pending order and hold its stock, or do nothing. The number of statements is the same for any order.
 
     The order has the server's prices. If the buyer saw others, one refusal names these and every shortage. Raises
-    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (when the buyer is not the caller, and
-    unknown or inactive), HoldLimitReached, inventory.InsufficientStock.
+    products.ProductNotFound, PriceChanged, MixedCurrencies, users.UserNotFound (another buyer, who is unknown or
+    inactive), HoldLimitReached, inventory.InsufficientStock.
     """
     if user_id != caller.actor_id and not users.get_user(user_id, caller=SYSTEM).is_active:
         raise users.UserNotFound(user_id)

@@ -33,12 +33,11 @@ def _judged(
     """Return the query that computes the change or the fault of each of `rows`.
 
     It applies the rules of `_refuse_impossible` in stock/ledger.py to a set: a loss must not exceed the free units, and
-    no level may leave its range. `earlier` is the sum of changes to the same stock row by rows before this one.
-    `overdue` is the units of overdue holds on the stock row.
+    no level may leave its range. `earlier` is the sum of changes to the same stock row by rows before this one,
+    `overdue` the units of overdue holds on it.
 
-    A count below the unavailable units lowers these in the same movement. If the units on record have changed since the
-    count, the movements since are kept; but the row is refused if one of them was a correction, which may be about the
-    same units.
+    A count below the unavailable units lowers these in the same movement. Movements since the count are kept; but the
+    row is refused if one of them was a correction, which may be about the same units.
     """
     return f"""
     SELECT r.line, r.product_id, r.warehouse_id, w.code, r.reason, r.reference, r.note,

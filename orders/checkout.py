@@ -121,8 +121,7 @@ def checkout(*, user_id: int, wishes: Sequence[Wish], caller: Caller, now: datet
         reference=number,
         demand=demand,
         ttl=timedelta(seconds=settings.RESERVATION_TTL_SECONDS),
-        # Orders have no scope: the units come from any warehouse, whoever places the order.
-        caller=System(caller.actor_id),
+        caller=System(caller.actor_id),  # orders have no scope: units come from any warehouse, whoever places them
     )
     # Checked after the stock: a shortage is the more useful answer.
     _refuse_hoarding(lines, unpaid, limit)

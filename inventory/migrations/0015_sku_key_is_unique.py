@@ -13,7 +13,8 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             [
                 migrations.RunSQL(
-                    "CREATE UNIQUE INDEX CONCURRENTLY inventory_item_by_sku_key ON inventory_item (sku_key)",
+                    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS inventory_item_by_sku_key"
+                    " ON inventory_item (sku_key)",
                     "DROP INDEX CONCURRENTLY inventory_item_by_sku_key",
                 )
             ],

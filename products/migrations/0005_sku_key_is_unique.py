@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             [
                 migrations.RunSQL(
-                    "CREATE UNIQUE INDEX CONCURRENTLY products_by_sku_key ON products_product (sku_key)",
+                    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS products_by_sku_key ON products_product (sku_key)",
                     "DROP INDEX CONCURRENTLY products_by_sku_key",
                 )
             ],

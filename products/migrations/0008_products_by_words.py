@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            "CREATE INDEX CONCURRENTLY products_by_words ON products_product USING gin "
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS products_by_words ON products_product USING gin "
             "((upper(sku || ' ' || name || ' ' || description)) gin_trgm_ops)",
             "DROP INDEX CONCURRENTLY products_by_words",
         )

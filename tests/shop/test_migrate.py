@@ -219,3 +219,31 @@ def test_a_time_zone_that_the_database_does_not_know_is_refused(monkeypatch):
     monkeypatch.setattr(settings, "TIME_ZONE", "Mars/Olympus")
     with pytest.raises(CommandError, match="Mars/Olympus"):
         call_command("migrate", verbosity=0)
+
+
+@pytest.mark.usefixtures("_undone")
+def test_one_that_was_interrupted_before_it_was_recorded_is_done_again():
+    """An index that is built beside the shop is no part of the transaction that records its migration."""
+    # With those that depend on them.
+    left = {"orders": "0005", "products": "0008", "shop": "0004"}
+    for app, first in left.items():
+        assert fetch("DELETE FROM django_migrations WHERE app = %s AND name >= %s RETURNING 1", app, first)
+
+    call_command("migrate", verbosity=0)
+
+    names = ["orders_unpaid", "products_by_words"]
+    assert fetch("SELECT count(*) FROM pg_indexes WHERE indexname = ANY (%s)", names) == [(2,)]
+    loader = MigrationLoader(connection)
+    assert set(loader.disk_migrations) == set(loader.applied_migrations)
+
+
+def test_every_index_that_is_written_as_sql_may_be_there_already():
+    steps = [step for migration in MigrationLoader(None).disk_migrations.values() for step in steps_of(migration)]
+    written = [step.sql for step in steps if isinstance(step, migrations.RunSQL)]
+    made = [text for text in written if isinstance(text, str) and re.match(r"CREATE.* INDEX CONCURRENTLY", text)]
+    assert len(made) == 3
+    assert [text for text in made if "IF NOT EXISTS" not in text] == []
+
+
+def steps_of(migration: migrations.Migration) -> list:
+    return [inner for step in migration.operations for inner in getattr(step, "database_operations", [step])]

@@ -4,10 +4,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
 
 from shop.toolkit.db import transactions
 
@@ -50,6 +52,7 @@ class Command(migrate.Command):
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     _drop_invalid_indexes(connection)
+                    _drop_unrecorded_indexes(connection)
                     super().handle(*args, **options)
                 except OperationalError as error:
                     if transactions.sqlstate(error) not in transactions.CONTENDED or attempt == ATTEMPTS:
@@ -88,6 +91,19 @@ def _refuse_unknown_time_zone(connection: BaseDatabaseWrapper) -> None:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = %s)", [settings.TIME_ZONE])
         if cursor.fetchone() == (False,):
             raise CommandError(f"The database has no TIME_ZONE {settings.TIME_ZONE!r}; take a name that both know.")
+
+
+def _drop_unrecorded_indexes(connection: BaseDatabaseWrapper) -> None:
+    """Drop the indexes of migrations that were interrupted between their index and their record, to be made again.
+
+    Those that are written as SQL say IF NOT EXISTS.
+    """
+    loader = MigrationLoader(connection)
+    waiting = [migration for key, migration in loader.disk_migrations.items() if key not in loader.applied_migrations]
+    made = [step for migration in waiting for step in migration.operations if isinstance(step, AddIndexConcurrently)]
+    with connection.cursor() as cursor:
+        for step in made:
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {connection.ops.quote_name(step.index.name)}")
 
 
 def _drop_invalid_indexes(connection: BaseDatabaseWrapper) -> None:

@@ -74,8 +74,9 @@ def database(_database) -> Iterator[None]:
 
 @pytest.fixture
 def new_tables(database) -> None:
-    """Tables of which the planner knows nothing, as it does of a new shop's."""
+    """Tables of which the planner knows nothing, as it does of a new shop's, and a connection that has no plans yet."""
     empty_tables(grown_bytes=0)
+    connection.close()
 
 
 def empty_tables(grown_bytes: int = GROWN_BYTES) -> None:
